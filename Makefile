@@ -1,0 +1,63 @@
+# Two commands for everybody: make demo, make test. The others are for those who change the code.
+SHELL := /bin/bash
+UV_VERSION := 0.13.9
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip
+
+.PHONY: setup setup-tests demo dev test check fix e2e bench docs lock clean
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	scripts/system-packages base
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(UV) install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(UV) install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+.images/python/.ready: $(VENV)/.ready workspace_images/python/requirements.lock workspace_images/python/build
+	workspace_images/python/build
+
+setup: $(VENV)/.ready .images/python/.ready
+	scripts/compile-translations
+
+setup-tests: setup
+	scripts/system-packages tests
+
+demo: setup  ## set everything up, start the enclave on loopback, print addresses and sample people
+	$(BIN)/enclave demo
+
+dev: setup  ## the demo, with a project in every state
+	$(BIN)/enclave demo --seed
+
+test: setup-tests  ## set everything up, run all tests
+	$(BIN)/pytest
+
+check: setup  ## never edits
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/generate-docs --check
+
+fix: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/python scripts/generate-docs
+
+e2e: setup-tests
+	$(BIN)/pytest tests/e2e
+
+bench: setup
+	for benchmark in benchmarks/*_*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+
+docs: setup
+	$(BIN)/python scripts/generate-docs
+
+lock:
+	$(UV) compile --quiet --upgrade --generate-hashes --no-emit-index-url --python-version 3.11 --all-extras --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	$(UV) compile --quiet --upgrade --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock" workspace_images/python/requirements.in -o workspace_images/python/requirements.lock
+
+clean:
+	rm -rf .venv .images build *.egg-info

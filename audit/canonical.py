@@ -1,0 +1,58 @@
+"""One byte string for one value: compact JSON with sorted keys, the form in which a leaf is hashed.
+
+For the values allowed here (ASCII keys, no floats, integers within 53 bits) the bytes are those of RFC 8785 (JCS), so
+that any other implementation rebuilds the same leaf hash.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+MAX_LEAF_BYTES = 60_000
+"""tlog-tiles allows 65,535 bytes per entry (a uint16 length); we stop earlier so that a leaf never meets that edge."""
+
+MAX_INTEGER = 2**53 - 1
+"""RFC 8785 numbers are IEEE doubles: a greater integer would not survive another reader."""
+
+
+class CanonicalError(ValueError):
+    """The value has no canonical form, or it is too long; the sentence names the place, never the value."""
+
+
+def canonical_json(value: Any, *, limit: int = MAX_LEAF_BYTES) -> bytes:
+    """Return the canonical UTF-8 bytes of ``value``; raise :class:`CanonicalError` beyond ``limit`` bytes."""
+    check_value(value, "value")
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    try:
+        encoded = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise CanonicalError("Expected Unicode text, found a lone surrogate; decode the text first.") from error
+    if len(encoded) > limit:
+        raise CanonicalError(
+            f"An audit record may take {limit} bytes, found {len(encoded)}; move long text into the record's payload."
+        )
+    return encoded
+
+
+def check_value(value: Any, place: str) -> None:
+    """Raise :class:`CanonicalError` unless ``value`` holds only objects, lists, text, whole numbers, booleans, null."""
+    match value:
+        case None | bool() | str():
+            return
+        case int():
+            if abs(value) > MAX_INTEGER:
+                raise CanonicalError(f"{place}: expected a whole number within 53 bits; write greater ones as text.")
+        case dict():
+            for key, member in value.items():
+                if not isinstance(key, str) or not key.isascii():
+                    raise CanonicalError(f"{place}: expected keys of ASCII text; rename the key.")
+                check_value(member, f"{place}.{key}")
+        case list() | tuple():
+            for position, member in enumerate(value):
+                check_value(member, f"{place}[{position}]")
+        case _:
+            raise CanonicalError(
+                f"{place}: expected text, a whole number, true, false, a list or an object, found"
+                f" {type(value).__name__}; write it as text or as a whole number."
+            )

@@ -1,0 +1,168 @@
+"""What a process reports, and the leaf the log makes of it. Pure.
+
+The leaf carries pseudonymous identifiers only; literals, names and addresses go into ``payload``, which is encrypted
+beside the log and stands in the leaf as a salted commitment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+LEAF_VERSION = 1
+MAX_PAYLOAD_BYTES = 900_000
+_TYPE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*:[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
+_TOKEN = re.compile(r"[A-Za-z0-9._:@/-]{1,128}", re.ASCII)
+
+DataValue = str | int | bool | list[str]
+
+
+class EventError(ValueError):
+    """An event does not have the agreed form; the sentence names the field, never its value."""
+
+
+@dataclass(frozen=True)
+class AuditEvent:
+    """One thing that happened. ``actor``: person id or ``system:<process>``; ``request_id`` joins intent to outcome."""
+
+    type: str
+    actor: str
+    project: str | None = None
+    workspace: str | None = None
+    subject: str | None = None
+    decision: Literal["allow", "deny"] | None = None
+    policies: tuple[str, ...] = ()
+    request_id: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    data: Mapping[str, DataValue] = field(default_factory=dict)
+    payload: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The log's answer once the record is durable: its place, its leaf hash (hex) and a signed checkpoint over it."""
+
+    index: int
+    leaf_hash: str
+    checkpoint: str
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What identifies one sending: unique id, and the writer's own counter within one start of that writer."""
+
+    event_id: str
+    writer: str
+    boot: str
+    seq: int
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Who is at the other end of the socket, as the kernel says (SO_PEERCRED)."""
+
+    uid: int
+    pid: int
+
+
+def event_fields(event: AuditEvent) -> dict[str, Any]:
+    """The event's own leaf fields without the payload; raise :class:`EventError` when one has the wrong form."""
+    check_event(event)
+    fields: dict[str, Any] = {
+        "type": event.type,
+        "actor": event.actor,
+        "project": event.project,
+        "workspace": event.workspace,
+        "subject": event.subject,
+        "request_id": event.request_id,
+        "decision": event.decision,
+        "policies": list(event.policies),
+        "counts": dict(event.counts),
+        "data": {key: list(value) if isinstance(value, list) else value for key, value in event.data.items()},
+    }
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def event_from_fields(fields: Mapping[str, Any]) -> AuditEvent:
+    """The inverse of :func:`event_fields`, for what arrives over the socket; raise :class:`EventError`."""
+    known = {"type", "actor", "project", "workspace", "subject", "request_id", "decision", "policies", "counts", "data"}
+    if unknown := sorted(set(fields) - known):
+        raise EventError(f"Expected the fields of an audit event, found {len(unknown)} unknown; use audit.client.")
+    if not {"type", "actor"} <= set(fields):
+        raise EventError("An audit event needs 'type' and 'actor'.")
+    policies = fields.get("policies", [])
+    if not isinstance(policies, list):
+        raise EventError("policies: expected a list of text.")
+    event = AuditEvent(**{**fields, "policies": tuple(policies)})
+    check_event(event)
+    return event
+
+
+def check_event(event: AuditEvent) -> None:
+    """Raise :class:`EventError` on a field of the wrong form."""
+    if not isinstance(event.type, str) or not _TYPE.fullmatch(event.type):
+        raise EventError("type: expected an event type such as 'query:intent' (lower case, one colon).")
+    _check_text("actor", event.actor)
+    for name in ("project", "workspace", "subject", "request_id"):
+        if getattr(event, name) is not None:
+            _check_text(name, getattr(event, name))
+    if event.decision not in (None, "allow", "deny"):
+        raise EventError("decision: expected 'allow', 'deny' or nothing.")
+    if not all(isinstance(item, str) for item in event.policies):
+        raise EventError("policies: expected text only.")
+    _check_mapping("counts", event.counts)
+    for key, count in event.counts.items():
+        if isinstance(count, bool) or not isinstance(count, int):
+            raise EventError(f"counts.{key}: expected a whole number.")
+    _check_mapping("data", event.data)
+    for key, value in event.data.items():
+        if isinstance(value, list):
+            if not all(isinstance(item, str) for item in value):
+                raise EventError(f"data.{key}: expected a list of text.")
+        elif not isinstance(value, (str, int)):
+            raise EventError(f"data.{key}: expected text, a whole number, true, false or a list of text.")
+
+
+def _check_mapping(name: str, value: object) -> None:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise EventError(f"{name}: expected an object with text keys.")
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str) or not 0 < len(value) <= 2000:
+        raise EventError(f"{name}: expected text of 1 to 2000 characters.")
+
+
+def check_envelope(envelope: Envelope) -> None:
+    """Raise :class:`EventError` unless ids are short tokens and the counter is positive."""
+    for name in ("event_id", "writer", "boot"):
+        value = getattr(envelope, name)
+        if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+            raise EventError(f"{name}: expected 1 to 128 letters, digits or . _ : @ / -")
+    if isinstance(envelope.seq, bool) or not isinstance(envelope.seq, int) or envelope.seq < 1:
+        raise EventError("seq: expected a whole number from 1 on.")
+
+
+def leaf_of(
+    fields: Mapping[str, Any], envelope: Envelope, peer: Peer, at: datetime, commitment: bytes | None
+) -> dict[str, Any]:
+    """The leaf as stored: the event's fields, who sent it, when the log took it, and the payload's commitment."""
+    leaf = {
+        "v": LEAF_VERSION,
+        "at": timestamp(at),
+        "event_id": envelope.event_id,
+        "writer": envelope.writer,
+        "boot": envelope.boot,
+        "seq": envelope.seq,
+        "peer": {"uid": peer.uid, "pid": peer.pid},
+        **fields,
+    }
+    return leaf if commitment is None else {**leaf, "payload": commitment.hex()}
+
+
+def timestamp(at: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds and ``Z``."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,95 @@
+"""``enclave doctor``: what is missing on this machine, and the exact command that mends it."""
+
+from __future__ import annotations
+
+import ctypes.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from enclave.settings import Settings, get_settings
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: its name, what was found (empty when all is well) and the command that mends it."""
+
+    name: str
+    problem: str
+    remedy: str
+
+
+def _has_program(name: str, package: str) -> Callable[[Settings], Finding]:
+    def look(settings: Settings) -> Finding:
+        problem = "" if shutil.which(name) else f"{name} is not on this machine"
+        return Finding(name, problem, f"apt-get install {package}")
+
+    return look
+
+
+def _python(settings: Settings) -> Finding:
+    found = ".".join(map(str, sys.version_info[:3]))
+    problem = "" if sys.version_info >= (3, 11) else f"expected Python 3.11 or newer, found {found}"
+    return Finding("python", problem, "apt-get install python3.11 python3.11-venv")
+
+
+def _seccomp(settings: Settings) -> Finding:
+    problem = "" if ctypes.util.find_library("seccomp") else "libseccomp is not on this machine"
+    return Finding("libseccomp", problem, "apt-get install libseccomp2")
+
+
+def _image(settings: Settings) -> Finding:
+    problem = "" if (settings.image / "pyvenv.cfg").exists() else f"the workspace image is not at {settings.image}"
+    return Finding("workspace image", problem, "make setup")
+
+
+def _sandbox(settings: Settings) -> Finding:
+    """Really start one: some kernels forbid user namespaces."""
+    command = ["bwrap", "--ro-bind", "/usr", "/usr", "--symlink", "usr/lib64", "/lib64", "--unshare-all", "true"]
+    try:
+        result = subprocess.run(command, capture_output=True, timeout=10, check=False)
+        problem = "" if result.returncode == 0 else "bubblewrap cannot make a sandbox here"
+    except (OSError, subprocess.TimeoutExpired):
+        problem = "bubblewrap did not run"
+    return Finding("sandbox", problem, "sysctl kernel.unprivileged_userns_clone=1   (or run as root)")
+
+
+def _home(settings: Settings) -> Finding:
+    parent = settings.root if settings.root.exists() else settings.root.parent
+    problem = "" if os.access(parent, os.W_OK) else f"cannot write to {parent}"
+    longest = len(str(settings.run_dir)) + len("/ws/w-000000000000/in/gateway.sock")
+    if longest > 107:
+        problem = f"the path of ENCLAVE_HOME is {longest - 107} characters too long for unix sockets"
+    return Finding("home", problem, "export ENCLAVE_HOME=/srv/enclave")
+
+
+CHECKS: tuple[Callable[[Settings], Finding], ...] = (
+    _python,
+    _has_program("bwrap", "bubblewrap"),
+    _has_program("setpriv", "util-linux"),
+    _seccomp,
+    _sandbox,
+    _image,
+    _home,
+)
+
+
+def find_problems(settings: Settings) -> list[Finding]:
+    """All checks that found something to mend."""
+    return [finding for check in CHECKS if (finding := check(settings)).problem]
+
+
+def doctor() -> None:
+    """Say what is missing on this machine and the exact command that mends it."""
+    settings = get_settings()
+    failed = False
+    for check in CHECKS:
+        finding = check(settings)
+        failed = failed or bool(finding.problem)
+        print(f"{'missing' if finding.problem else 'ok':8} {finding.name}")
+        if finding.problem:
+            print(f"         {finding.problem}. Mend it with:  {finding.remedy}")
+    raise SystemExit(1 if failed else 0)

@@ -1,0 +1,18 @@
+"""``enclave serve``: run all processes in the foreground, for systemd or a shell."""
+
+from __future__ import annotations
+
+from enclave.guardian import guard
+from enclave.keys import ensure_keys
+from enclave.logs import configure
+from enclave.settings import get_settings
+from enclave.supervisor import StopSignal
+
+
+def serve() -> None:
+    """Start the enclave of ENCLAVE_HOME and keep it running until SIGTERM or Ctrl-C."""
+    configure("guardian")
+    settings = get_settings()
+    settings.root.mkdir(parents=True, exist_ok=True)
+    ensure_keys(settings)
+    raise SystemExit(guard(settings, StopSignal()))

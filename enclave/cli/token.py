@@ -1,0 +1,45 @@
+"""``enclave token``: tokens for tests and tools on the machine, each one recorded."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import timedelta
+from typing import Annotated
+
+import django
+import typer
+
+from enclave.domain.ids import ProjectId, Username
+
+app = typer.Typer(help="Workspace tokens for tools on this machine.", no_args_is_help=True)
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps ``token`` a group even with one command."""
+
+
+def parse_duration(text: str) -> timedelta:
+    """``90s``, ``15m`` or ``8h``; raises BadParameter."""
+    found = re.fullmatch(r"(\d+)([smh])", text)
+    if found is None:
+        raise typer.BadParameter(f"expected a duration like 90s, 15m or 8h, found {text!r}")
+    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+
+
+@app.command()
+def issue(
+    user: Annotated[str, typer.Option(help="User name of a member of the project.")],
+    project: Annotated[str, typer.Option(help="Project id.")],
+    ttl: Annotated[str, typer.Option(help="How long it holds, like 15m.")] = "15m",
+) -> None:
+    """Print a token for USER in PROJECT (recorded in the audit log)."""
+    duration = parse_duration(ttl)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "enclave.portal.django_settings")
+    django.setup()
+    from enclave.portal.machine import issue_token
+
+    print(issue_token(Username(user), ProjectId(project), duration))

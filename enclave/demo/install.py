@@ -1,0 +1,42 @@
+"""What an installation does before people come: keys, the producer's sources, the sample people.
+
+Everything after that goes through the same HTTP and Flight interfaces that people and clients use.
+"""
+
+from __future__ import annotations
+
+import os
+
+from enclave.demo.people import DemoPerson, prepare_people
+from enclave.domain.permits import Permit
+from enclave.extracts.sample import prepare_sample_hospital, register_for_permit
+from enclave.keys import ensure_keys
+from enclave.settings import Settings
+
+
+def prepare_home(settings: Settings, permit: Permit, source: str) -> tuple[DemoPerson, ...]:
+    """Before any process runs: keys, producer's side, names and secrets of the sample people."""
+    ensure_keys(settings)
+    if source:
+        register_for_permit(settings, permit, source)
+    else:
+        prepare_sample_hospital(settings)
+    return prepare_people(settings, permit.researchers)
+
+
+def install_people(settings: Settings, people: tuple[DemoPerson, ...], permit: Permit, source: str) -> None:
+    """Once the audit daemon runs: create the accounts (each one recorded) and the catalogue's entry."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "enclave.portal.django_settings")
+    import django
+
+    django.setup()
+    from enclave.portal.models import Dataset, User
+    from enclave.portal.provision_people import create_person
+
+    for person in people:
+        if not User.objects.filter(username=person.username).exists():
+            create_person(person.username, person.display_name, list(person.roles), person.password, person.totp_secret)
+    kind = "sample hospital" if not source else "other source"
+    Dataset.objects.get_or_create(
+        name=permit.dataset, version=permit.dataset_version, defaults={"description": permit.title, "source_kind": kind}
+    )

@@ -1,0 +1,112 @@
+"""A data permit as frozen values: what a decision of the data access body allows, nothing more.
+
+The permit is the only place that names tables and columns; no code knows a data set by name. It is written as YAML
+(``enclave.extracts.permit_file`` reads it and names the line of every error) and is the contract of the extract, the
+gateway and the disclosure checks. EHDS Regulation (EU) 2025/327 art. 68 lists what a data permit must state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+
+from enclave.domain.ids import ProjectId, Username
+
+
+class Treatment(StrEnum):
+    """What happens to a column on its way into the extract. Stored strings, also in the manifest."""
+
+    KEEP = "keep"
+    PERSON_PSEUDONYM = "person-pseudonym"
+    """Keyed project pseudonym of the person."""
+    PSEUDONYM = "pseudonym"
+    """Keyed project pseudonym of another identifier, in the space named by ``argument`` (default: column name)."""
+    SHIFT_DATE = "shift-date"
+    """The person's own constant number of days is added."""
+    YEAR = "year"
+    """Date or timestamp → first day of its year."""
+    MONTH = "month"
+    """Date or timestamp → first day of its month."""
+    BAND = "band"
+    """Number → lower edge of a band ``argument`` wide."""
+    TOP = "top"
+    """Number → at most ``argument`` (top coding)."""
+    TRUNCATE = "truncate"
+    """Text → its first ``argument`` characters."""
+
+
+@dataclass(frozen=True)
+class PermittedColumn:
+    """One column of one permitted table. ``name`` is matched to the source without regard to case."""
+
+    name: str
+    treatment: Treatment = Treatment.KEEP
+    argument: str | None = None
+
+
+@dataclass(frozen=True)
+class PermittedTable:
+    """One permitted table. ``person`` names its column of person identifiers (None: no personal data, a vocabulary)."""
+
+    name: str
+    columns: tuple[PermittedColumn, ...]
+    person: str | None = None
+    rows: str | None = None
+    """An SQL condition over the source columns of this table; rows for which it is not true never arrive."""
+
+
+@dataclass(frozen=True)
+class OutputRules:
+    """What may be asked to leave (SNDS: counts under 11 are not shown)."""
+
+    minimum_count: int = 11
+    file_types: tuple[str, ...] = (".csv", ".ipynb", ".md", ".txt", ".png", ".svg", ".json")
+    maximum_bytes: int = 5_000_000
+    maximum_files: int = 20
+
+
+@dataclass(frozen=True)
+class QueryCaps:
+    """Limits of one query; a query that meets one ends with a message that names it."""
+
+    rows: int = 5_000_000
+    bytes: int = 1_000_000_000
+    seconds: int = 300
+    statement_characters: int = 100_000
+
+
+@dataclass(frozen=True)
+class WorkspaceRules:
+    """What a workspace of this project gets."""
+
+    memory_mb: int = 4096
+    processes: int = 256
+    idle_minutes: int = 120
+
+
+@dataclass(frozen=True)
+class Permit:
+    """A whole data permit. ``sha256`` is the hash of the file's bytes, cited by manifest and records."""
+
+    project: ProjectId
+    title: str
+    purpose: str
+    legal_basis: str
+    researchers: tuple[Username, ...]
+    dataset: str
+    dataset_version: str
+    tables: tuple[PermittedTable, ...]
+    pseudonym_domain: str
+    date_shift_days: int
+    """Each person's shift is a constant drawn from −n … +n days without 0; 0 turns shifting off."""
+    expires_on: date
+    """Last day on which the permit holds, in UTC."""
+    sha256: str
+    outputs: OutputRules = field(default_factory=OutputRules)
+    caps: QueryCaps = field(default_factory=QueryCaps)
+    workspace: WorkspaceRules = field(default_factory=WorkspaceRules)
+
+    def is_expired(self, today: date) -> bool:
+        """The permit holds on ``expires_on`` itself and no longer."""
+        return today > self.expires_on

@@ -1,0 +1,149 @@
+"""Pass one request to one socket and its answer back, streaming both ways; WebSockets frame by frame.
+
+The address sent upstream is exactly the one that was judged (no re-quoting). Non-goals: caching, retries, compression.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+from yarl import URL
+
+from enclave.edge import pages
+from enclave.edge.headers import Headers, clean_response
+from enclave.edge.sockets import UNREACHABLE, Upstreams
+
+_CHUNK = 1 << 16
+_MAX_MESSAGE = 64 << 20
+_PROTOCOL_HEADER = "Sec-WebSocket-Protocol"
+
+
+@dataclass(frozen=True)
+class Errand:
+    """One request on its way: where to, with which headers, and what happens to the answer."""
+
+    socket: Path
+    path_and_query: str
+    headers: Headers
+    clean_answer: Callable[[Headers], Headers]
+    maximum_bytes: int | None = None
+    on_message: Callable[[], None] = lambda: None
+    """Called for each WebSocket message of a person at work."""
+
+
+class AnswerTooLargeError(Exception):
+    """The upstream sends more than the errand allows."""
+
+
+async def forward(request: web.Request, upstreams: Upstreams, errand: Errand) -> web.StreamResponse:
+    """Answer ``request`` with what the socket says; our own 502 or 503 page when it says nothing."""
+    try:
+        if is_websocket(request):
+            return await _forward_websocket(request, upstreams, errand)
+        return await _forward_http(request, upstreams, errand)
+    except UNREACHABLE as error:
+        started = isinstance(error, aiohttp.ServerDisconnectedError)
+        return pages.page(request, "broken" if started else "away")
+    except (aiohttp.ClientError, TimeoutError):
+        return pages.page(request, "broken")
+
+
+def is_websocket(request: web.BaseRequest) -> bool:
+    """The browser asks to switch to a WebSocket."""
+    return request.headers.get("Upgrade", "").lower() == "websocket"
+
+
+def _upstream_url(errand: Errand) -> URL:
+    return URL(f"http://upstream{errand.path_and_query}", encoded=True)
+
+
+async def _forward_http(request: web.Request, upstreams: Upstreams, errand: Errand) -> web.StreamResponse:
+    body = request.content if request.can_read_body else None
+    session = upstreams.session(errand.socket)
+    async with session.request(
+        request.method, _upstream_url(errand), headers=CIMultiDict(errand.headers), data=body, allow_redirects=False
+    ) as answer:
+        length = answer.headers.get("Content-Length", "")
+        if errand.maximum_bytes is not None and length.isdigit() and int(length) > errand.maximum_bytes:
+            return pages.page(request, "too-large")
+        response = web.StreamResponse(status=answer.status, reason=answer.reason)
+        for key, value in errand.clean_answer(clean_response(answer.headers.items())):
+            response.headers.add(key, value)
+        await response.prepare(request)
+        try:
+            await _copy_body(answer, response, errand.maximum_bytes)
+        except (AnswerTooLargeError, aiohttp.ClientError):
+            # The head is out already: a cut connection is the only way left to say that this is not the whole answer.
+            if request.transport is not None:
+                request.transport.abort()
+            return response
+        await response.write_eof()
+        return response
+
+
+async def _copy_body(answer: aiohttp.ClientResponse, response: web.StreamResponse, maximum_bytes: int | None) -> None:
+    sent = 0
+    async for chunk in answer.content.iter_chunked(_CHUNK):
+        sent += len(chunk)
+        if maximum_bytes is not None and sent > maximum_bytes:
+            raise AnswerTooLargeError
+        await response.write(chunk)
+
+
+async def _forward_websocket(request: web.Request, upstreams: Upstreams, errand: Errand) -> web.StreamResponse:
+    offered = request.headers.get(_PROTOCOL_HEADER, "")
+    protocols = tuple(name.strip() for name in offered.split(",") if name.strip())
+    try:
+        upstream = await upstreams.session(errand.socket).ws_connect(
+            _upstream_url(errand),
+            headers=CIMultiDict(errand.headers),
+            protocols=protocols,
+            max_msg_size=_MAX_MESSAGE,
+            autoping=True,
+        )
+    except aiohttp.WSServerHandshakeError as error:
+        return web.Response(status=error.status if 400 <= error.status < 600 else 502)
+    async with upstream:
+        chosen = (upstream.protocol,) if upstream.protocol else ()
+        browser = web.WebSocketResponse(protocols=chosen, max_msg_size=_MAX_MESSAGE, heartbeat=30)
+        await browser.prepare(request)
+        await _pump_both_ways(browser, upstream, errand.on_message)
+    return browser
+
+
+async def _pump_both_ways(
+    browser: web.WebSocketResponse, upstream: aiohttp.ClientWebSocketResponse, on_message: Callable[[], None]
+) -> None:
+    ways = [
+        asyncio.create_task(_pump(browser, upstream, on_message)),
+        asyncio.create_task(_pump(upstream, browser, on_message)),
+    ]
+    try:
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+    code = upstream.close_code or browser.close_code or 1001
+    await browser.close(code=code if 1000 <= code < 5000 and code not in (1005, 1006, 1015) else 1001)
+
+
+async def _pump(
+    source: web.WebSocketResponse | aiohttp.ClientWebSocketResponse,
+    sink: web.WebSocketResponse | aiohttp.ClientWebSocketResponse,
+    on_message: Callable[[], None],
+) -> None:
+    async for message in source:
+        if message.type is aiohttp.WSMsgType.TEXT:
+            await sink.send_str(message.data)
+        elif message.type is aiohttp.WSMsgType.BINARY:
+            await sink.send_bytes(message.data)
+        else:
+            return
+        on_message()

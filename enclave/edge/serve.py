@@ -1,0 +1,55 @@
+"""``python -m enclave.edge.serve``: the public listener on ``settings.host:port`` and the route API on ``run/edge.sock``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import structlog
+from aiohttp import web
+
+from enclave import keys, logs
+from enclave.edge.app import Edge
+from enclave.edge.route_api import RouteApi
+from enclave.edge.routes import RouteTable
+from enclave.settings import Settings, get_settings
+
+log = structlog.get_logger()
+
+
+async def serve(settings: Settings, stopped: asyncio.Event) -> None:
+    """Serve until ``stopped`` is set. Raises OSError when an address is taken, KeyMissingError without keys."""
+    settings.run_dir.mkdir(parents=True, exist_ok=True)
+    secret = keys.proxy_auth_token(settings)
+    table = RouteTable(settings.root, settings.run_dir / "routes.json")
+    edge = Edge(settings, table, secret)
+    api = RouteApi(table, edge.upstreams, secret)
+    public = web.AppRunner(edge.application(), access_log=None, handle_signals=False, auto_decompress=False)
+    routes = web.AppRunner(api.application(), access_log=None, handle_signals=False)
+    await public.setup()
+    await routes.setup()
+    try:
+        settings.edge_api_socket.unlink(missing_ok=True)
+        await web.UnixSite(routes, str(settings.edge_api_socket)).start()
+        settings.edge_api_socket.chmod(0o600)
+        await web.TCPSite(public, settings.host, settings.port).start()
+        log.info("edge:listening", host=settings.host, port=settings.port)
+        await stopped.wait()
+    finally:
+        await public.cleanup()
+        await routes.cleanup()
+
+
+async def _main() -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopped.set)
+    await serve(get_settings(), stopped)
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    logs.configure("edge")
+    asyncio.run(_main())

@@ -1,0 +1,73 @@
+"""What the runner carries out for the enclave itself: building extracts and stopping workspaces.
+
+Each function may be repeated after a crash. Releases are the egress review's (``egress_review.actions.release``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import structlog
+
+from enclave.access import AccessFiles
+from enclave.catalogue import find_manifest
+from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, Username
+from enclave.extracts.launch import run_builder
+from enclave.keys import hub_api_token
+from enclave.portal.actions.projects import activate_project, fail_project
+from enclave.settings import Settings
+
+log = structlog.get_logger()
+
+
+class JobError(Exception):
+    """The job could not be carried out; the sentence goes to the job's page."""
+
+
+def build_extract(settings: Settings, payload: dict[str, Any]) -> None:
+    """Build the next extract version of ``payload["project"]`` and activate the project, or mark it failed."""
+    project = ProjectId(payload["project"])
+    version = _version_to_build(settings, project)
+    if find_manifest(settings, project, version) is None:
+        result = run_builder(settings, project, version)
+        if not result.ok:
+            fail_project(project, list(result.reasons))
+            raise JobError(" ".join(result.reasons))
+    activate_project(project, version)
+
+
+def _version_to_build(settings: Settings, project: ProjectId) -> ExtractVersion:
+    """The version after the one in use; a complete folder that was never activated is taken as it is."""
+    record = AccessFiles(settings).project(project)
+    used = int(record.extract_version[1:]) if record is not None and record.extract_version else 0
+    return ExtractVersion(f"v{used + 1}")
+
+
+def stop_workspaces(settings: Settings, payload: dict[str, Any]) -> None:
+    """Stop every running workspace of ``payload["person"]`` or of ``payload["project"]`` through the hub's API."""
+    project = payload.get("project")
+    username = _username(settings, PersonId(payload["person"])) if "person" in payload else None
+    transport = httpx.HTTPTransport(uds=str(settings.hub_socket), retries=3)
+    headers = {"Authorization": f"token {hub_api_token(settings)}"}
+    with httpx.Client(transport=transport, base_url="http://hub/hub/api", headers=headers, timeout=30) as hub:
+        for user in hub.get("/users", params={"state": "active"}).raise_for_status().json():
+            if username is not None and user["name"] != username:
+                continue
+            for server in user.get("servers") or {}:
+                if project is None or server == project:
+                    _stop_server(hub, user["name"], server)
+
+
+def _username(settings: Settings, person: PersonId) -> Username:
+    found = AccessFiles(settings).find_person(person)
+    if found is None:
+        raise JobError(f"Expected {person} among the people of this enclave, found nobody by that id.")
+    return found.username
+
+
+def _stop_server(hub: httpx.Client, username: str, server: str) -> None:
+    answer = hub.delete(f"/users/{username}/servers/{server}")
+    if answer.status_code not in (202, 204, 404):
+        raise JobError(f"Expected the hub to stop the workspace, found HTTP {answer.status_code}. It is tried again.")
+    log.info("workspace-stop-requested", server=server)

@@ -1,0 +1,133 @@
+"""What stored strings are called on the pages. A test checks that every enum value has a label."""
+
+from __future__ import annotations
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from enclave.domain.events import EventType
+from enclave.domain.people import Role
+from enclave.domain.permits import Treatment
+from enclave.domain.projects import ProjectState, ProjectVerb
+
+Label = str | Promise
+
+ROLES: dict[str, Label] = {
+    Role.RESEARCHER: _("Researcher"),
+    Role.DATA_STEWARD: _("Data steward"),
+    Role.OUTPUT_CHECKER: _("Output checker"),
+    Role.AUDITOR: _("Auditor"),
+    Role.ADMIN: _("Admin"),
+    Role.DATA_PROTECTION_OFFICER: _("Data-protection officer"),
+}
+STATES: dict[str, Label] = {
+    ProjectState.SUBMITTED: _("Awaiting approval"),
+    ProjectState.APPROVED: _("Approved"),
+    ProjectState.REJECTED: _("Rejected"),
+    ProjectState.PROVISIONING: _("Being prepared"),
+    ProjectState.FAILED: _("Preparation failed"),
+    ProjectState.ACTIVE: _("Active"),
+    ProjectState.CLOSED: _("Closed"),
+}
+VERBS: dict[str, Label] = {
+    ProjectVerb.APPROVE: _("Approve"),
+    ProjectVerb.REJECT: _("Reject"),
+    ProjectVerb.PROVISION: _("Prepare the project space"),
+    ProjectVerb.ACTIVATE: _("Activate"),
+    ProjectVerb.FAIL: _("Fail"),
+    ProjectVerb.CLOSE: _("Close the project"),
+}
+TREATMENTS: dict[str, Label] = {
+    Treatment.KEEP: _("as it is"),
+    Treatment.PERSON_PSEUDONYM: _("person pseudonym"),
+    Treatment.PSEUDONYM: _("pseudonym"),
+    Treatment.SHIFT_DATE: _("shifted date"),
+    Treatment.YEAR: _("year only"),
+    Treatment.MONTH: _("month only"),
+    Treatment.BAND: _("band"),
+    Treatment.TOP: _("top-coded"),
+    Treatment.TRUNCATE: _("shortened"),
+}
+EVENTS: dict[str, Label] = {
+    EventType.SYSTEM_STARTED: _("Process started"),
+    EventType.SYSTEM_STOPPED: _("Process stopped"),
+    EventType.PROCESS_RESTARTED: _("Process restarted"),
+    EventType.LOGIN_SUCCEEDED: _("Logged in"),
+    EventType.LOGIN_REFUSED: _("Log-in refused"),
+    EventType.PERSON_CREATED: _("Person created"),
+    EventType.PERSON_REVOKED: _("Person's access revoked"),
+    EventType.PERSON_RESTORED: _("Person's access restored"),
+    EventType.TOKEN_ISSUED: _("Token issued"),
+    EventType.TOKEN_REFUSED: _("Token refused"),
+    EventType.APPLICATION_SUBMITTED: _("Application submitted"),
+    EventType.APPLICATION_REFUSED: _("Application refused"),
+    EventType.APPLICATION_APPROVED: _("Application approved"),
+    EventType.APPLICATION_REJECTED: _("Application rejected"),
+    EventType.PROJECT_PROVISIONED: _("Preparation of the project space ordered"),
+    EventType.PROJECT_ACTIVATED: _("Project activated"),
+    EventType.PROJECT_FAILED: _("Preparation of the project space failed"),
+    EventType.PROJECT_CLOSED: _("Project closed"),
+    EventType.EXTRACT_STARTED: _("Extract started"),
+    EventType.EXTRACT_BUILT: _("Extract built"),
+    EventType.EXTRACT_REFUSED: _("Extract refused"),
+    EventType.WORKSPACE_STARTED: _("Workspace started"),
+    EventType.WORKSPACE_STOPPED: _("Workspace stopped"),
+    EventType.WORKSPACE_REFUSED: _("Workspace refused"),
+    EventType.QUERY_INTENT: _("Query about to run"),
+    EventType.QUERY_OUTCOME: _("Query finished"),
+    EventType.QUERY_REFUSED: _("Query refused"),
+    EventType.OUTPUT_REQUEST_SUBMITTED: _("Output request submitted"),
+    EventType.OUTPUT_REQUEST_REFUSED: _("Output request refused"),
+    EventType.OUTPUT_REQUEST_APPROVED: _("Output request approved"),
+    EventType.OUTPUT_REQUEST_REJECTED: _("Output request rejected"),
+    EventType.OUTPUT_REQUEST_WITHDRAWN: _("Output request withdrawn"),
+    EventType.OUTPUT_REQUEST_RELEASED: _("Output released"),
+    EventType.OUTPUT_REQUEST_DOWNLOADED: _("Output downloaded"),
+    EventType.OUTPUT_REQUEST_VIEWED: _("Output request viewed"),
+    EventType.AUDIT_READ: _("Audit log read"),
+    EventType.ACTION_REFUSED: _("Action refused"),
+    EventType.ACTION_FAILED: _("Action failed"),
+}
+OTHERS: dict[str, Label] = {
+    "allow": _("Allowed"),
+    "deny": _("Refused"),
+    "running": pgettext_lazy("workspace", "Running"),
+    "stopped": pgettext_lazy("workspace", "Stopped"),
+    "revoked": _("Revoked"),
+    "in-use": _("Has access"),
+    "released": _("Released"),
+    "withdrawn": _("Withdrawn"),
+}
+LABELS: dict[str, Label] = {**OTHERS, **ROLES, **STATES, **TREATMENTS, **EVENTS}
+
+_TONES: dict[str, str] = {
+    ProjectState.SUBMITTED: "wait",
+    ProjectState.APPROVED: "info",
+    ProjectState.REJECTED: "bad",
+    ProjectState.PROVISIONING: "wait",
+    ProjectState.FAILED: "bad",
+    ProjectState.ACTIVE: "good",
+    ProjectState.CLOSED: "plain",
+    "allow": "good",
+    "deny": "bad",
+    "running": "good",
+    "stopped": "plain",
+    "revoked": "bad",
+    "in-use": "good",
+    "released": "good",
+    "withdrawn": "plain",
+    "queued": "wait",
+}
+
+
+def label_of(value: str) -> str:
+    """The translated label; a string without one is shown as it is."""
+    return str(LABELS.get(value, value))
+
+
+def tone_of(value: str) -> str:
+    """Colour of a status chip: good, wait, bad, info or plain."""
+    if value in ROLES:
+        return "plain"
+    return _TONES.get(value, "info")

@@ -1,0 +1,126 @@
+"""What holds for every request: headers, declared permissions, second factor, and errors as pages in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from allauth.mfa.models import Authenticator
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect
+
+from audit.client import AuditUnavailable
+from enclave.domain.decisions import RefusedError
+from enclave.extracts.permit_file import PermitError
+from enclave.portal.models import User
+from enclave.portal.permissions import Audience, find_access
+from enclave.portal.rules import StateConflictError
+from enclave.portal.views.errors import error_page
+
+Respond = Callable[[HttpRequest], HttpResponseBase]
+INTERNAL = "/internal/"
+
+
+def content_security_policy() -> str:
+    """No inline script or style, nothing from elsewhere; a log-in form may end at the hub (OpenID redirect)."""
+    return (
+        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+        f"frame-ancestors 'none'; form-action 'self' {settings.ENCLAVE.hub_url}"
+    )
+
+
+class ResponseHeaders:
+    """Sets the content security policy and forbids caches, unless the view already said something stricter."""
+
+    def __init__(self, get_response: Respond) -> None:
+        self._respond = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer with the headers added."""
+        response = self._respond(request)
+        response.headers.setdefault("Content-Security-Policy", content_security_policy())
+        response.headers.setdefault("Cache-Control", "private, no-store")
+        response.headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+        return response
+
+
+class DeclaredPermissions:
+    """Fail closed: a route that nobody declared does not answer; a closed library route is not there."""
+
+    def __init__(self, get_response: Respond) -> None:
+        self._respond = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Pass on."""
+        return self._respond(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        """Look the declaration up before the view runs."""
+        match = request.resolver_match
+        access = find_access(view, match.view_name if match else "")
+        if access is None:
+            reason = "This address declares no permission, so nobody may open it. Report it to the people who run this."
+            return error_page(request, HTTPStatus.FORBIDDEN, (reason,))
+        if access.audience is Audience.CLOSED:
+            raise Http404
+        return None
+
+
+class SecondFactorRequired:
+    """A person without a second factor sets it up before anything else (TOTP, RFC 6238)."""
+
+    ALLOWED = frozenset({"mfa_activate_totp", "account_logout", "account_reauthenticate", "set_language", "health"})
+
+    def __init__(self, get_response: Respond) -> None:
+        self._respond = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Pass on."""
+        return self._respond(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        """Send a logged-in person without a second factor to the page that sets it up."""
+        name = request.resolver_match.view_name if request.resolver_match else ""
+        if request.path.startswith(INTERNAL) or name in self.ALLOWED or not isinstance(request.user, User):
+            return None
+        if Authenticator.objects.filter(user=request.user, type=Authenticator.Type.TOTP).exists():
+            return None
+        return redirect("mfa_activate_totp")
+
+
+class ErrorPages:
+    """The one place that maps our errors to HTTP: refused 403, state conflict 409, permit 422, audit away 503."""
+
+    def __init__(self, get_response: Respond) -> None:
+        self._respond = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Pass on."""
+        return self._respond(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """A page (or JSON for our own processes); None lets Django answer."""
+        found = status_of(error)
+        if found is None:
+            return None
+        status, reasons = found
+        if request.path.startswith(INTERNAL):
+            return JsonResponse({"reasons": list(reasons)}, status=status)
+        return error_page(request, status, reasons)
+
+
+def status_of(error: Exception) -> tuple[HTTPStatus, tuple[str, ...]] | None:
+    """HTTP status and sentences of an error of ours, or None."""
+    match error:
+        case StateConflictError():
+            return HTTPStatus.CONFLICT, error.reasons
+        case RefusedError():
+            return HTTPStatus.FORBIDDEN, error.reasons
+        case PermitError():
+            return HTTPStatus.UNPROCESSABLE_ENTITY, tuple(str(error).splitlines())
+        case AuditUnavailable():
+            return HTTPStatus.SERVICE_UNAVAILABLE, (str(error),)
+        case _:
+            return None

@@ -1,0 +1,223 @@
+"""Relational state of the portal: people, projects, approvals, members, the runner's queue, workspaces, datasets.
+
+States are stored as the strings of the domain's enums. Rows are changed only inside
+``enclave.portal.record.audited_change``, which records first and commits after.
+"""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.utils import timezone
+
+from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, Username, new_person_id, new_workspace_id
+from enclave.domain.people import Person, Role
+from enclave.domain.projects import Approval, ProjectRecord, ProjectState
+
+
+class User(AbstractUser):
+    """A named person (EHDS art. 73(1)(b)). ``username`` has the shape of ``domain.ids.Username``."""
+
+    person_id = models.CharField(max_length=14, unique=True, default=new_person_id, editable=False)
+    display_name = models.CharField(max_length=120, blank=True)
+    roles = models.JSONField(default=list)
+    """List of ``Role`` values."""
+    tokens_valid_from = models.BigIntegerField(default=0)
+    """Unix seconds: a token issued earlier is refused."""
+
+    def __str__(self) -> str:
+        return self.display_name or self.username
+
+    @property
+    def role_set(self) -> frozenset[Role]:
+        """``roles`` as enum members."""
+        return frozenset(Role(role) for role in self.roles)
+
+    def as_person(self) -> Person:
+        """The frozen value that access files and rules use."""
+        return Person(
+            id=PersonId(self.person_id),
+            username=Username(self.username),
+            roles=self.role_set,
+            active=self.is_active,
+            tokens_valid_from=self.tokens_valid_from,
+        )
+
+
+class Project(models.Model):
+    """An application and the project space it becomes."""
+
+    id = models.CharField(primary_key=True, max_length=30)
+    title = models.CharField(max_length=200)
+    summary = models.TextField(blank=True)
+    state = models.CharField(max_length=20, default=ProjectState.SUBMITTED.value, db_index=True)
+    permit_yaml = models.TextField()
+    permit_sha256 = models.CharField(max_length=64)
+    applicant = models.ForeignKey(User, on_delete=models.PROTECT, related_name="applications")
+    extract_version = models.CharField(max_length=10, blank=True)
+    expires_on = models.DateField()
+    failure = models.TextField(blank=True)
+    """Why the last build of the extract failed; sentences, one per line."""
+    created_at = models.DateTimeField(default=timezone.now)
+    changed_at = models.DateTimeField(default=timezone.now)
+    members = models.ManyToManyField(User, through="Membership", related_name="projects")
+
+    class Meta:
+        ordering = ("-created_at",)
+
+    def __str__(self) -> str:
+        return self.id
+
+    @property
+    def project_state(self) -> ProjectState:
+        """``state`` as an enum member."""
+        return ProjectState(self.state)
+
+    def given_approvals(self) -> tuple[Approval, ...]:
+        """All approvals as frozen values, oldest first."""
+        rows = self.approvals.select_related("by").order_by("given_at", "pk")
+        return tuple(Approval(by=PersonId(row.by.person_id), as_role=Role(row.as_role)) for row in rows)
+
+    def as_record(self) -> ProjectRecord:
+        """The frozen value of ``project.json``: members are the people who may work in the project now."""
+        active = self.memberships.filter(user__is_active=True).values_list("user__person_id", flat=True)
+        return ProjectRecord(
+            id=ProjectId(self.id),
+            title=self.title,
+            state=self.project_state,
+            extract_version=ExtractVersion(self.extract_version) if self.extract_version else None,
+            permit_sha256=self.permit_sha256,
+            expires_on=self.expires_on,
+            members=frozenset(PersonId(person) for person in active),
+        )
+
+
+class ProjectApproval(models.Model):
+    """One approval of an application. The constraints back the rule of ``domain.projects.decide_approval``."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="approvals")
+    by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="approvals_given")
+    as_role = models.CharField(max_length=30)
+    comment = models.TextField(blank=True)
+    given_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("given_at",)
+        constraints = (
+            models.UniqueConstraint(fields=["project", "by"], name="one_approval_per_person"),
+            models.UniqueConstraint(fields=["project", "as_role"], name="one_approval_per_role"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.project_id} {self.as_role}"
+
+
+class ProjectEvent(models.Model):
+    """A line of a project's timeline; ``audit_index`` points at its record in the log."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="events")
+    type = models.CharField(max_length=60)
+    by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    note = models.TextField(blank=True)
+    audit_index = models.BigIntegerField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("at", "pk")
+
+    def __str__(self) -> str:
+        return f"{self.project_id} {self.type}"
+
+
+class Membership(models.Model):
+    """A person whom the data permit names as a researcher of the project."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    since = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["project", "user"], name="one_membership_per_person"),)
+
+    def __str__(self) -> str:
+        return f"{self.project_id} {self.user_id}"
+
+
+class JobState(models.TextChoices):
+    """States of a job in the runner's queue."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class JobKind(models.TextChoices):
+    """What the runner can be asked to do, with the keys of ``payload``."""
+
+    BUILD_EXTRACT = "build-extract"
+    """``{"project": id}``"""
+    STOP_WORKSPACES = "stop-workspaces"
+    """``{"person": person id}`` or ``{"project": id}``"""
+    RELEASE = "release"
+    """``{"request": id of an output request}``"""
+
+
+class Job(models.Model):
+    """One row of the runner's queue."""
+
+    kind = models.CharField(max_length=30, choices=JobKind.choices)
+    payload = models.JSONField(default=dict)
+    state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.QUEUED, db_index=True)
+    error = models.TextField(blank=True)
+    attempts = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("created_at", "pk")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.state}"
+
+
+class WorkspaceState(models.TextChoices):
+    """States of a workspace as the portal knows them."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+class WorkspaceSession(models.Model):
+    """One workspace of one person in one project, from its start to its stop."""
+
+    id = models.CharField(primary_key=True, max_length=14, default=new_workspace_id)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="workspaces")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="workspaces")
+    state = models.CharField(max_length=10, choices=WorkspaceState.choices, default=WorkspaceState.RUNNING)
+    started_at = models.DateTimeField(default=timezone.now)
+    stopped_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-started_at",)
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Dataset(models.Model):
+    """A row of the catalogue: what an application can ask for. No path and no credential of the source."""
+
+    name = models.CharField(max_length=60)
+    version = models.CharField(max_length=40)
+    description = models.TextField(blank=True)
+    source_kind = models.CharField(max_length=20, blank=True)
+    registered_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("name", "version")
+        constraints = (models.UniqueConstraint(fields=["name", "version"], name="one_row_per_dataset_version"),)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"

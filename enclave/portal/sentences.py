@@ -1,0 +1,68 @@
+"""The sentences of the rules in the reader's language.
+
+Rules are pure and speak English; here every sentence they can say is a template with named gaps. A sentence that
+matches one is shown translated, its gaps filled again (and translated where they are stored strings).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
+
+from enclave.portal.labels import label_of
+
+TEMPLATES: tuple[str, ...] = (
+    _("To {verb} a project it must be {wanted}; this one is {state}."),
+    _("Only {wanted} can {verb} a project. Ask a colleague who holds that role."),
+    _("You applied for this project, so you cannot approve it. A colleague has to decide."),
+    _("You applied for this project, so you cannot decide about it. A colleague has to decide."),
+    _("You have already approved this project. The second approval must come from somebody else."),
+    _("The approval of the {role} is already there; the other one is still missing."),
+    _("You do not hold the role {role}. Ask a colleague who does."),
+    _("This page is for people with the role {wanted}. Ask an admin if you should hold it."),
+    _("You cannot decide about your own account. Ask another admin."),
+    _("This person has no access already. There is nothing to revoke."),
+    _("This person has access. There is nothing to restore."),
+    _("There is no project {project} that you may see. Look at the list of projects."),
+    _("The data permit expired on {date}. Apply with a permit that still holds."),
+    _("A project {project} exists already. Each application needs a project name of its own."),
+    _("The data permit names {people} as researcher, but no such account with that role exists here. "
+      "Ask an admin to create it, then apply again."),
+    _("The name {username} is taken. Choose another one."),
+    _("Expected a name of 2 to 30 lower-case letters, digits and hyphens that begins with a letter. Change the name."),
+    _("A person needs at least one role. Choose one."),
+    _("Your access has been revoked by an administrator. Ask the enclave's administrator why."),
+    _("The data permit of project {project} held until {date} and has expired. "
+      "Ask the data access body for a new one."),
+    _("Project {project} is {state}; expected active. Look at its page in the portal to see what is missing."),
+    _("You are not one of the people the data permit of project {project} names. "
+      "Ask for an amended permit, or use a project you are a member of."),
+    _("The audit log does not answer, so nothing was changed. Try again in a minute; if it stays, tell the people who "
+      "run this enclave."),
+)  # fmt: skip
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    parts = re.split(r"\{(\w+)\}", template)
+    return re.compile("".join(re.escape(p) if i % 2 == 0 else f"(?P<{p}>.+?)" for i, p in enumerate(parts)))
+
+
+def _filled(value: str) -> str:
+    words = re.split(r"( or )", value)
+    return "".join(gettext(" or ") if word == " or " else label_of(word) for word in words)
+
+
+def translated_sentence(sentence: str) -> str:
+    """The sentence in the active language, or unchanged when no rule of the portal says it."""
+    for template in TEMPLATES:
+        match = _pattern(template).fullmatch(sentence)
+        if match:
+            return gettext(template).format(**{name: _filled(value) for name, value in match.groupdict().items()})
+    return sentence
+
+
+OR = _(" or ")

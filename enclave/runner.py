@@ -1,0 +1,111 @@
+"""The runner: slow and outside effects, one job at a time, with the database as its queue.
+
+Loop, order, error boundary and state are four things: ``run`` loops (its condition is injected), ``take_turn`` does one
+turn, ``_carry_out`` is the error boundary, and the ``Job`` rows are the state. A runner that is killed leaves its job
+``running``; the next one starts it again, so every handler can be repeated. Non-goal: deciding anything; whoever queued
+the job was already allowed to, and it is on record.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import django
+import structlog
+from django.utils.module_loading import import_string
+
+from enclave.logs import configure
+from enclave.settings import Settings, get_settings
+from enclave.supervisor import StopSignal
+
+log = structlog.get_logger()
+
+Handler = Callable[[Settings, dict[str, Any]], None]
+
+HANDLERS: dict[str, str] = {
+    "build-extract": "enclave.jobs.build_extract",
+    "stop-workspaces": "enclave.jobs.stop_workspaces",
+    "release": "egress_review.actions.release.run_job",
+}
+"""Job kind → function, as text: the egress review sits above this package (DESIGN.md, dependency rule)."""
+
+IDLE_SECONDS = 0.25
+EXPIRY_SECONDS = 60.0
+
+
+class Runner:
+    """Takes jobs in order of creation. ``handlers`` is replaced in tests."""
+
+    def __init__(self, settings: Settings, handlers: dict[str, str] | None = None) -> None:
+        self._settings = settings
+        self._handlers = handlers if handlers is not None else HANDLERS
+        self._expiry_at = 0.0
+
+    def recover(self) -> int:
+        """Put back jobs that a killed runner left behind; returns how many."""
+        from enclave.portal.models import Job
+
+        return Job.objects.filter(state="running").update(state="queued")
+
+    def run(self, should_stop: Callable[[], bool]) -> None:
+        """Loop until told to stop."""
+        self.recover()
+        while not should_stop():
+            if time.monotonic() > self._expiry_at:
+                self._queue_expiries()
+            if not self.take_turn():
+                time.sleep(IDLE_SECONDS)
+
+    def take_turn(self) -> bool:
+        """Carry out the oldest queued job; False when there is none."""
+        from enclave.portal.models import Job
+
+        job = Job.objects.filter(state="queued").order_by("created_at", "pk").first()
+        if job is None:
+            return False
+        taken = {"state": "running", "started_at": datetime.now(UTC), "attempts": job.attempts + 1}
+        if not Job.objects.filter(pk=job.pk, state="queued").update(**taken):
+            return True
+        state, error = self._carry_out(job.kind, job.payload)
+        Job.objects.filter(pk=job.pk).update(state=state, error=error, finished_at=datetime.now(UTC))
+        return True
+
+    def _carry_out(self, kind: str, payload: dict[str, Any]) -> tuple[str, str]:
+        log.info("job-started", kind=kind)
+        try:
+            handler: Handler = import_string(self._handlers[kind])
+            handler(self._settings, payload)
+        except Exception as error:
+            log.exception("job-failed", kind=kind)
+            return "failed", f"{type(error).__name__}: {error}"[:2000]
+        log.info("job-done", kind=kind)
+        return "done", ""
+
+    def _queue_expiries(self) -> None:
+        """Workspaces of a project whose permit ended are stopped (the gateway refuses its queries already)."""
+        from enclave.portal.models import Job, Project
+
+        self._expiry_at = time.monotonic() + EXPIRY_SECONDS
+        today = datetime.now(UTC).date()
+        for project in Project.objects.filter(state="active", expires_on__lt=today):
+            payload = {"project": project.pk}
+            if not Job.objects.filter(kind="stop-workspaces", payload=payload, created_at__date=today).exists():
+                Job.objects.create(kind="stop-workspaces", payload=payload)
+
+
+def main() -> int:
+    """``python -m enclave.runner``: until SIGTERM."""
+    import os
+
+    configure("runner")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "enclave.portal.django_settings")
+    django.setup()
+    Runner(get_settings()).run(StopSignal())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,180 @@
+"""One sandbox for everything that runs untrusted code or touches raw data: bubblewrap (workspaces, workers, builds).
+
+Promise: the process sees only the binds of its profile, no network unless the profile says so, no capability, its own
+PID, IPC and UTS namespaces, an empty environment, and it dies with the process that started it. As root, mounts are
+made by root and the program then runs under the profile's own uid (so a folder that only root can traverse may still
+be bound); without root, a user namespace does the same under the caller's uid.
+
+Non-goals: CPU shares and disk quotas (the workspace engine of a later issue), and programs that need a set-uid helper.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from enclave.seccomp import filter_descriptor
+from enclave.settings import REPOSITORY
+
+_FOUNDATION = (Path("/etc/ld.so.cache"), Path("/etc/localtime"), Path("/etc/ssl/certs"), Path("/etc/fonts"))
+_USR_LINKS = ("bin", "lib", "lib64", "sbin")
+
+
+@dataclass(frozen=True)
+class Bind:
+    """One host path made visible at ``target``; read-only unless ``writable``."""
+
+    source: Path
+    target: Path
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class SandboxProfile:
+    """What one sandboxed process gets. Sizes in MiB; None means no limit of ours."""
+
+    binds: tuple[Bind, ...]
+    env: dict[str, str] = field(default_factory=dict)
+    network: bool = False
+    uid: int | None = None
+    """Numeric uid and gid to run as; only used when we are root."""
+    memory_mb: int | None = None
+    processes: int | None = None
+    files_mb: int | None = None
+    open_files: int = 4096
+    tmp_mb: int = 512
+    pass_fds: tuple[int, ...] = ()
+    seccomp: bool = True
+    working_dir: Path = Path("/")
+    user_name: str = "enclave"
+
+
+class SandboxError(Exception):
+    """bubblewrap is missing or a bind's source is not there; says what to do."""
+
+
+def python_binds() -> tuple[Bind, ...]:
+    """Binds that make this Python, its environment and our packages importable at their own paths."""
+    paths = [Path(sys.base_prefix), Path(sys.prefix)]
+    paths += [REPOSITORY / name for name in ("enclave", "audit", "egress_review", "access_policies")]
+    return tuple(Bind(path, path) for path in paths if not path.is_relative_to("/usr"))
+
+
+def _parents(targets: Sequence[Path]) -> list[Path]:
+    """Every folder above the targets, outermost first: bubblewrap would make them readable to root alone."""
+    found = {parent for target in targets for parent in target.parents if parent != Path("/")}
+    return sorted(found, key=lambda path: (len(path.parts), str(path)))
+
+
+def _covered(path: Path, binds: Sequence[Bind]) -> bool:
+    return any(path.is_relative_to(bind.target) for bind in binds) or path.is_relative_to("/usr")
+
+
+def _mount_arguments(profile: SandboxProfile) -> list[str]:
+    system = [Bind(path, path) for path in _FOUNDATION if path.exists()]
+    binds = [*system, *profile.binds]
+    arguments = ["--ro-bind", "/usr", "/usr"]
+    for link in _USR_LINKS:
+        arguments += ["--symlink", f"usr/{link}", f"/{link}"]
+    arguments += ["--proc", "/proc", "--dev", "/dev"]
+    for volatile, size in (("/tmp", profile.tmp_mb), ("/dev/shm", profile.tmp_mb)):  # noqa: S108
+        arguments += ["--perms", "1777", "--size", str(size << 20), "--tmpfs", volatile]
+    arguments += ["--perms", "0755", "--dir", "/run", "--perms", "0755", "--dir", "/etc"]
+    fixed = {Path(p) for p in ("/proc", "/dev", "/tmp", "/run", "/etc", "/usr")}  # noqa: S108
+    made: list[Bind] = []
+    folders = _parents([bind.target for bind in binds])
+    for bind in sorted(binds, key=lambda b: len(b.target.parts)):
+        for folder in folders:
+            if bind.target.is_relative_to(folder) and folder not in fixed and not _covered(folder, made):
+                arguments += ["--perms", "0755", "--dir", str(folder)]
+                fixed.add(folder)
+        arguments += ["--bind" if bind.writable else "--ro-bind", str(bind.source), str(bind.target)]
+        made.append(bind)
+    return arguments
+
+
+def _identity_files(profile: SandboxProfile, uid: int) -> tuple[list[str], list[int]]:
+    """/etc/passwd, /etc/group and /etc/hosts of the sandbox, through descriptors that bubblewrap reads."""
+    contents = {
+        "/etc/passwd": f"{profile.user_name}:x:{uid}:{uid}::{profile.env.get('HOME', '/')}:/bin/sh\n",
+        "/etc/group": f"{profile.user_name}:x:{uid}:\n",
+        "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
+        "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    }
+    arguments, descriptors = [], []
+    for target, text in contents.items():
+        descriptor = os.memfd_create("identity", 0)
+        os.write(descriptor, text.encode())
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        arguments += ["--perms", "0444", "--ro-bind-data", str(descriptor), target]
+        descriptors.append(descriptor)
+    return arguments, descriptors
+
+
+def _namespaces(profile: SandboxProfile, root: bool) -> list[str]:
+    arguments = ["--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try", "--hostname", "workspace"]
+    if not profile.network:
+        arguments.append("--unshare-net")
+    if not root:
+        arguments.append("--unshare-user")
+    arguments += ["--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
+    if root and profile.uid is not None:
+        for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):  # for setpriv alone; gone before the program
+            arguments += ["--cap-add", capability]
+    return arguments
+
+
+def _inner_command(profile: SandboxProfile, root: bool) -> list[str]:
+    """What runs first inside: drop to the uid, then set the limits, then the program."""
+    command: list[str] = []
+    if root and profile.uid is not None:
+        uid = profile.uid
+        command += ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs"]
+        command += ["--inh-caps=-all", "--bounding-set=-all"]
+    command += ["prlimit", "--core=0", f"--nofile={profile.open_files}"]
+    limits = (("as", profile.memory_mb, 20), ("nproc", profile.processes, 0), ("fsize", profile.files_mb, 20))
+    command += [f"--{name}={value << shift}" for name, value, shift in limits if value is not None]
+    return [*command, "--"]
+
+
+def popen(profile: SandboxProfile, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start ``argv`` in the sandbox. ``options`` go to ``subprocess.Popen`` (stdin, stdout, stderr).
+
+    Raises SandboxError when bubblewrap or a bind's source is missing. The start happens on one long-lived thread,
+    because ``--die-with-parent`` ties the child to the *thread* that started it.
+    """
+    for bind in profile.binds:
+        if not bind.source.exists():
+            raise SandboxError(f"Expected {bind.source} to mount into the sandbox, found nothing there.")
+    root = os.geteuid() == 0
+    uid = profile.uid if root and profile.uid is not None else os.geteuid()
+    identity, descriptors = _identity_files(profile, uid)
+    try:
+        arguments = ["bwrap", *_namespaces(profile, root), *_mount_arguments(profile), *identity]
+        if profile.seccomp:
+            descriptors.append(filter_descriptor())
+            arguments += ["--seccomp", str(descriptors[-1])]
+        for name, value in {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **profile.env}.items():
+            arguments += ["--setenv", name, value]
+        arguments += ["--remount-ro", "/", "--chdir", str(profile.working_dir), "--", *_inner_command(profile, root)]
+        options["pass_fds"] = (*profile.pass_fds, *descriptors)
+        return _SPAWNER.submit(_start, [*arguments, *argv], options).result()
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _start(command: list[str], options: dict[str, Any]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(command, start_new_session=True, **options)
+    except FileNotFoundError as error:
+        raise SandboxError("Expected bubblewrap on this machine, found none: apt-get install bubblewrap") from error
+
+
+_SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox-spawner")

@@ -1,0 +1,146 @@
+"""All settings, one frozen object: prefix ``ENCLAVE_``; file ``enclave.toml`` here or the one ``ENCLAVE_CONFIG`` names.
+
+Non-goal: secrets. Keys and service secrets are files under ``keys/`` (see ``enclave.keys``), never settings.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Frozen. ``home`` is made absolute once; every other path follows from it."""
+
+    model_config = SettingsConfigDict(env_prefix="ENCLAVE_", frozen=True, extra="ignore")
+
+    home: Path = Path(".enclave")
+    host: str = "127.0.0.1"
+    """Address the edge listens on; the only TCP listener of the enclave."""
+    port: int = 8000
+    portal_name: str = "portal.localhost"
+    hub_name: str = "hub.localhost"
+    scheme: Literal["http", "https"] = "http"
+    database_url: str = ""
+    """Empty: SQLite in ``portal/``. Otherwise ``postgresql://…``."""
+    hospital: str = "Hôpital Sainte-Claire"
+    site_language: Literal["fr", "en"] = "en"
+    log_origin: str = "enclave.localhost/log"
+    """Origin line of the audit log's checkpoints and name of its key (C2SP tlog-checkpoint)."""
+    image: Path = REPOSITORY / ".images" / "python"
+    """The Python environment that is mounted at /opt/image in a workspace."""
+    token_minutes: int = 15
+    demo: bool = False
+    """True only for ``enclave demo``: sample people with printed second factors exist."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment, the environment over the file."""
+        file = Path(os.environ.get("ENCLAVE_CONFIG", "enclave.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+    @cached_property
+    def root(self) -> Path:
+        """``home`` as an absolute path."""
+        return self.home.absolute()
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets and process state; nothing in it survives a stop."""
+        return self.root / "run"
+
+    @property
+    def audit_socket(self) -> Path:
+        return self.run_dir / "audit.sock"
+
+    @property
+    def portal_socket(self) -> Path:
+        return self.run_dir / "portal.sock"
+
+    @property
+    def hub_socket(self) -> Path:
+        return self.run_dir / "hub.sock"
+
+    @property
+    def edge_api_socket(self) -> Path:
+        """JupyterHub's proxy API, served by the edge."""
+        return self.run_dir / "edge.sock"
+
+    @property
+    def gateway_control_socket(self) -> Path:
+        """The hub tells the gateway front here that a workspace starts or stops."""
+        return self.run_dir / "gateway.sock"
+
+    @property
+    def log_dir(self) -> Path:
+        """The published tlog-tiles tree: public to auditors, holds no payload."""
+        return self.root / "log"
+
+    @property
+    def audit_dir(self) -> Path:
+        """Write-ahead file, encrypted payloads, signing key; the audit daemon's own."""
+        return self.root / "audit"
+
+    @property
+    def keys_dir(self) -> Path:
+        """Token and receipt keys, service secrets. Mode 0700."""
+        return self.root / "keys"
+
+    @property
+    def access_dir(self) -> Path:
+        """``people.json``, written by the portal, read by the gateway."""
+        return self.root / "access"
+
+    @property
+    def producer_dir(self) -> Path:
+        """The data producer's side: sources, opt-outs, pseudonym keys. Never mounted into the enclave's processes."""
+        return self.root / "producer"
+
+    @property
+    def projects_dir(self) -> Path:
+        return self.root / "projects"
+
+    @property
+    def workspaces_dir(self) -> Path:
+        """``<project>/<username>/`` is a researcher's home; its ``outbox/`` is what can be asked to leave."""
+        return self.root / "workspaces"
+
+    @property
+    def vault_dir(self) -> Path:
+        """Snapshots of output requests by hash."""
+        return self.root / "vault"
+
+    @property
+    def database_dir(self) -> Path:
+        return self.root / "portal"
+
+    @property
+    def portal_url(self) -> str:
+        return f"{self.scheme}://{self.portal_name}:{self.port}"
+
+    @property
+    def hub_url(self) -> str:
+        return f"{self.scheme}://{self.hub_name}:{self.port}"
+
+
+def get_settings() -> Settings:
+    """The settings of this process, read anew (cheap); pass the object on instead of calling this twice."""
+    return Settings()

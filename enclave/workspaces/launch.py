@@ -1,0 +1,211 @@
+"""From a grant to a running sandbox: folders, account number, listening socket, mounts, command (no portal, no hub).
+
+A workspace sees ``/run/enclave`` (read-only: gateway socket and token), its home and the image. Its own listening socket
+is opened out here, in a folder it never sees, and inherited as a descriptor: so there is nothing it could replace by a
+link. Non-goals: CPU shares and disk quotas.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from enclave.domain.ids import ProjectId, Username, WorkspaceId
+from enclave.files import write_atomically
+from enclave.sandbox import Bind, SandboxProfile, popen
+from enclave.settings import REPOSITORY, Settings
+
+HOME = Path("/home/researcher")
+RUN = Path("/run/enclave")
+OUTBOX = "outbox"
+_SOURCES = REPOSITORY / "workspace_images"
+_FIRST_UID = 200000
+_LAST_UID = 299999
+
+
+class ImageMissingError(Exception):
+    """The workspace image is not built; says how to build it."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where one workspace's files are on the host. ``socket`` is short and lower-case whatever the root is called."""
+
+    root: Path
+    workspace: WorkspaceId
+
+    @property
+    def folder(self) -> Path:
+        """``run/ws/<workspace>``: root's own."""
+        return self.root / "run" / "ws" / self.workspace
+
+    @property
+    def inside(self) -> Path:
+        """What the workspace sees as ``/run/enclave``."""
+        return self.folder / "in"
+
+    @property
+    def host(self) -> Path:
+        """What it never sees: its listening socket and its server's log."""
+        return self.folder / "host"
+
+    @property
+    def token(self) -> Path:
+        return self.inside / "token"
+
+    @property
+    def gateway_socket(self) -> Path:
+        return self.inside / "gateway.sock"
+
+    @property
+    def server_log(self) -> Path:
+        return self.host / "server.log"
+
+    @property
+    def url(self) -> str:
+        """Relative to the root: JupyterHub lower-cases unix URLs, so an absolute path might not survive."""
+        return f"http+unix://run%2fws%2f{self.workspace}%2fhost%2fj.sock"
+
+    def create(self) -> None:
+        """Make the folders."""
+        for path, mode in ((self.folder, 0o700), (self.inside, 0o755), (self.host, 0o700)):
+            path.mkdir(parents=True, exist_ok=True, mode=mode)
+            path.chmod(mode)
+
+    def remove(self) -> None:
+        """Take all away; no error when it is gone already."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def write_token(self, token: str) -> None:
+        """Replace the token. The folder above keeps everybody but this workspace out."""
+        write_atomically(self.token, token.encode(), mode=0o644)
+
+
+def listen(places: Places) -> socket.socket:
+    """A listening socket in the host folder, closed by the caller once the sandbox has inherited it."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    folder = os.open(places.host, os.O_PATH | os.O_DIRECTORY)
+    try:
+        path = f"/proc/self/fd/{folder}/j.sock"
+        Path(path).unlink(missing_ok=True)
+        listening.bind(path)
+        Path(path).chmod(0o600)
+        listening.listen(128)
+    except OSError:
+        listening.close()
+        raise
+    finally:
+        os.close(folder)
+    return listening
+
+
+def allocate_uid(settings: Settings, project: ProjectId, username: Username) -> int:
+    """The account number of this person in this project: the same for ever, shared with nobody (200000 + n)."""
+    folder = settings.workspaces_dir
+    folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+    register = folder / "uids.json"
+    with (folder / ".uids.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known: dict[str, int] = json.loads(register.read_bytes()) if register.exists() else {}
+        name = f"{project}/{username}"
+        if name not in known:
+            known[name] = max(known.values(), default=_FIRST_UID - 1) + 1
+            if known[name] > _LAST_UID:
+                raise OSError("Expected a free account number for a workspace, found all 100,000 in use.")
+            write_atomically(register, json.dumps(known, indent=1, sort_keys=True).encode(), mode=0o600)
+        return known[name]
+
+
+def prepare_home(settings: Settings, project: ProjectId, username: Username, uid: int) -> tuple[Path, bool]:
+    """The home with its outbox, owned by ``uid``; and whether it is new. A half-made home never gets its final name."""
+    above = settings.workspaces_dir / project
+    above.mkdir(parents=True, exist_ok=True, mode=0o711)
+    home = above / username
+    if home.exists():
+        return home, False
+    making = above / f".{username}.making"
+    shutil.rmtree(making, ignore_errors=True)
+    (making / OUTBOX).mkdir(parents=True)
+    making.chmod(0o700)
+    for path in (making / OUTBOX, making):
+        give_to(path, uid)
+    making.rename(home)
+    return home, True
+
+
+def give_to(path: Path, uid: int) -> None:
+    """Make ``uid`` the owner, when we may; a link is changed itself, never what it points to."""
+    if os.geteuid() == 0:
+        os.chown(path, uid, uid, follow_symlinks=False)
+
+
+def base_python(image: Path) -> Path:
+    """The Python installation the image was built on. Raises ImageMissingError."""
+    try:
+        record = json.loads((image / "enclave-image.json").read_bytes())
+    except OSError as error:
+        raise ImageMissingError(
+            "Expected the workspace image, found none. Build it: .venv/bin/python workspace_images/python/build"
+        ) from error
+    return Path(record["base"])
+
+
+def environment(username: Username, base_url: str, listen_fd: int) -> dict[str, str]:
+    """The whole environment of a workspace; it holds no secret."""
+    return {
+        "HOME": str(HOME),
+        "USER": username,
+        "PATH": "/opt/image/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "LD_LIBRARY_PATH": "/opt/python/lib",
+        "PYTHONPATH": "/opt/enclave_client:/opt/enclave_server",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "ENCLAVE_TOKEN_FILE": str(RUN / "token"),
+        "ENCLAVE_GATEWAY": f"grpc+unix://{RUN}/gateway.sock",
+        "ENCLAVE_USERNAME": username,
+        "ENCLAVE_BASE_URL": base_url,
+        "ENCLAVE_LISTEN_FD": str(listen_fd),
+        "JUPYTER_CONFIG_DIR": "/opt/enclave_server/jupyter",
+        "JUPYTER_RUNTIME_DIR": "/tmp/jupyter",  # noqa: S108  (the sandbox's own /tmp)
+        "JUPYTERLAB_SETTINGS_DIR": str(HOME / ".jupyter/lab/user-settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(HOME / ".jupyter/lab/workspaces"),
+        "MPLCONFIGDIR": "/tmp/matplotlib",  # noqa: S108
+        "OMP_NUM_THREADS": "4",
+    }
+
+
+def profile(
+    settings: Settings, places: Places, home: Path, env: dict[str, str], *, uid: int, memory_mb: int, processes: int
+) -> SandboxProfile:
+    """The sandbox of a workspace."""
+    return SandboxProfile(
+        binds=(
+            Bind(settings.image, Path("/opt/image")),
+            Bind(base_python(settings.image), Path("/opt/python")),
+            Bind(_SOURCES / "client", Path("/opt/enclave_client")),
+            Bind(_SOURCES / "server", Path("/opt/enclave_server")),
+            Bind(_SOURCES / "server" / "ipython_config.py", Path("/etc/ipython/ipython_config.py")),
+            Bind(places.inside, RUN),
+            Bind(home, HOME, writable=True),
+        ),
+        env=env,
+        uid=uid,
+        memory_mb=memory_mb,
+        processes=processes,
+        pass_fds=(int(env["ENCLAVE_LISTEN_FD"]),),
+        working_dir=HOME,
+        user_name="researcher",
+    )
+
+
+def start(sandbox: SandboxProfile, places: Places) -> subprocess.Popen[bytes]:
+    """Start JupyterLab in the sandbox; its log goes to the host folder. Raises SandboxError."""
+    with places.server_log.open("ab") as log:
+        argv = ["/opt/image/bin/python3.11", "-m", "enclave_jupyter"]
+        return popen(sandbox, argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

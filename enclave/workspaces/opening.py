@@ -1,0 +1,31 @@
+"""What waits in a new home: the starter notebook, made from the project's permit and manifest."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from enclave.access import AccessFiles
+from enclave.domain.ids import ProjectId
+from enclave.domain.manifest import Manifest
+from enclave.extracts.permit_file import PermitError, read_permit
+from enclave.settings import Settings
+from enclave.workspaces.starter import write_starter
+
+
+def write_first_notebook(settings: Settings, project: ProjectId, home: Path, uid: int) -> bool:
+    """Write ``start-here.ipynb``; False when the project's files do not allow it (a workspace works without)."""
+    access = AccessFiles(settings)
+    record = access.project(project)
+    folder = access.extract_folder(record) if record is not None else None
+    if folder is None:
+        return False
+    try:
+        manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+        permit = read_permit(access.permit_file(project))
+    except (OSError, ValidationError, PermitError):
+        return False
+    write_starter(home, manifest, permit, settings.site_language, uid if os.geteuid() == 0 else os.geteuid())
+    return True

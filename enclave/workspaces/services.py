@@ -1,0 +1,117 @@
+"""The hub's two partners, over unix sockets: the portal decides about a workspace, the gateway opens its socket.
+
+Contract: a refusal comes back as ``RefusedError`` with the other side's sentences; a partner that does not answer is a
+``PartnerAwayError``. Nothing is retried here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from enclave import keys
+from enclave.domain.decisions import RefusedError
+from enclave.domain.ids import PersonId, ProjectId, Username, WorkspaceId
+from enclave.settings import Settings
+
+_TIMEOUT = aiohttp.ClientTimeout(total=30)
+
+
+class PartnerAwayError(Exception):
+    """Portal or gateway did not answer as agreed; the sentence says which one and what to do."""
+
+
+@dataclass(frozen=True)
+class WorkspaceGrant:
+    """The portal's yes to one workspace, with its first token and its limits."""
+
+    person: PersonId
+    workspace: WorkspaceId
+    token: str
+    token_seconds: int
+    project_title: str
+    memory_mb: int
+    processes: int
+    idle_minutes: int
+
+
+@dataclass(frozen=True)
+class FreshToken:
+    """A token and how long it holds."""
+
+    token: str
+    token_seconds: int
+
+
+class Partners:
+    """Calls to the portal's internal API and the gateway's control API."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._headers = {"X-Enclave-Service": keys.service_secret(settings), "Host": settings.portal_name}
+
+    async def start_workspace(self, username: Username, project: ProjectId) -> WorkspaceGrant:
+        """May this person open a workspace of this project now? Raises RefusedError, PartnerAwayError."""
+        answer = await self._portal("workspaces/start", {"username": username, "project": project})
+        try:
+            return WorkspaceGrant(
+                person=PersonId(answer["person"]),
+                workspace=WorkspaceId(answer["workspace"]),
+                token=str(answer["token"]),
+                token_seconds=int(answer["token_seconds"]),
+                project_title=str(answer["project_title"]),
+                memory_mb=int(answer["memory_mb"]),
+                processes=int(answer["processes"]),
+                idle_minutes=int(answer["idle_minutes"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise PartnerAwayError("The portal's answer is not complete. Tell your admin.") from error
+
+    async def renew_token(self, workspace: WorkspaceId) -> FreshToken:
+        """A new token for a running workspace. RefusedError means: revoked, stop it."""
+        answer = await self._portal("workspaces/token", {"workspace": workspace})
+        return FreshToken(str(answer["token"]), int(answer["token_seconds"]))
+
+    async def workspace_stopped(self, workspace: WorkspaceId) -> None:
+        """Tell the portal that a workspace has ended."""
+        await self._portal("workspaces/stopped", {"workspace": workspace})
+
+    async def open_gateway(self, workspace: WorkspaceId, project: ProjectId, person: PersonId) -> None:
+        """Let the gateway open this workspace's socket."""
+        await self._gateway("PUT", workspace, {"project": project, "person": person})
+
+    async def close_gateway(self, workspace: WorkspaceId) -> None:
+        """Let the gateway close this workspace's socket."""
+        await self._gateway("DELETE", workspace, None)
+
+    async def _portal(self, what: str, body: dict[str, str]) -> dict[str, Any]:
+        url = f"http://portal/internal/{what}"
+        # The portal lives behind the edge; without this header it would answer https deployments with a redirect.
+        extra = {"X-Forwarded-Proto": self._settings.scheme}
+        return await _call(self._settings.portal_socket, "POST", url, body, {**self._headers, **extra}, "portal")
+
+    async def _gateway(self, method: str, workspace: WorkspaceId, body: dict[str, str] | None) -> None:
+        url = f"http://gateway/workspaces/{workspace}"
+        await _call(self._settings.gateway_control_socket, method, url, body, self._headers, "gateway")
+
+
+async def _call(
+    socket: Path, method: str, url: str, body: dict[str, str] | None, headers: dict[str, str], partner: str
+) -> dict[str, Any]:
+    away = f"The {partner} does not answer. Try again in a moment; if it lasts, tell your admin."
+    try:
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket)), timeout=_TIMEOUT) as session,
+            session.request(method, url, json=body, headers=headers, allow_redirects=False) as answer,
+        ):
+            content = await answer.json(content_type=None) if answer.content_length != 0 else {}
+            if answer.status == 403 and isinstance(content, dict):
+                raise RefusedError(*(str(reason) for reason in content.get("reasons", [])))
+            if answer.status >= 300:
+                raise PartnerAwayError(f"The {partner} answered with status {answer.status}. Tell your admin.")
+            return content if isinstance(content, dict) else {}
+    except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
+        raise PartnerAwayError(away) from error

@@ -1,0 +1,186 @@
+"""One workspace = one bubblewrap sandbox with JupyterLab in it, started on the portal's word (JupyterHub spawner).
+
+What the workspace gets of the outside: its listening socket as a descriptor, and ``/run/enclave`` with the gateway's
+socket and its token, renewed half-way through its time. It gets no way to the hub (ADR 0004). It dies with the hub. A token
+that the portal will not renew means the person or the project was revoked: the workspace ends at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from jupyterhub.spawner import Spawner, SpawnException
+
+from enclave.domain.decisions import RefusedError
+from enclave.domain.ids import PROJECT_ID, USERNAME, ProjectId, Username, WorkspaceId
+from enclave.sandbox import SandboxError
+from enclave.settings import Settings, get_settings
+from enclave.workspaces import launch
+from enclave.workspaces.opening import write_first_notebook
+from enclave.workspaces.services import PartnerAwayError, Partners, WorkspaceGrant
+
+_RETRY_SECONDS = 5.0
+_STOP_SECONDS = 10.0
+
+NO_DEFAULT = (
+    "A workspace belongs to a project, and this address names none. Open the workspace from the project's page in the portal."
+)
+
+
+class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
+    """See the module. ``self.name`` (the server's name) is the project id."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._settings: Settings = get_settings()
+        self._partners = Partners(self._settings)
+        self._workspace: WorkspaceId | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._renewal: asyncio.Task[None] | None = None
+        self._idle_minutes = 0
+
+    async def start(self) -> str:
+        """Ask, prepare, start; returns the URL of the workspace's socket. Raises SpawnException with sentences."""
+        project, username = self._names()
+        try:
+            grant = await self._partners.start_workspace(username, project)
+        except RefusedError as error:
+            raise SpawnException(" ".join(error.reasons), reason="refused", status_code=403) from error
+        except PartnerAwayError as error:
+            raise SpawnException(str(error), reason="portal-away", status_code=503) from error
+        self._workspace = grant.workspace
+        places = launch.Places(self._settings.root, grant.workspace)
+        try:
+            await self._launch(grant, project, username, places)
+        except (PartnerAwayError, RefusedError, SandboxError, launch.ImageMissingError) as error:
+            raise SpawnException(str(error), reason="not-started", status_code=503) from error
+        self._renewal = asyncio.create_task(self._keep_token_fresh(places, grant.token_seconds))
+        return places.url
+
+    def _names(self) -> tuple[ProjectId, Username]:
+        if not self.name:
+            raise SpawnException(NO_DEFAULT, reason="no-project", status_code=400)
+        if not (PROJECT_ID.fullmatch(self.name) and USERNAME.fullmatch(self.user.name)):
+            raise SpawnException(NO_DEFAULT, reason="no-project", status_code=400)
+        return ProjectId(self.name), Username(self.user.name)
+
+    async def _launch(
+        self, grant: WorkspaceGrant, project: ProjectId, username: Username, places: launch.Places
+    ) -> None:
+        settings = self._settings
+        uid = launch.allocate_uid(settings, project, username)
+        home, is_new = launch.prepare_home(settings, project, username, uid)
+        places.create()
+        places.write_token(grant.token)
+        await self._partners.open_gateway(grant.workspace, project, grant.person)
+        if places.gateway_socket.is_socket():
+            launch.give_to(places.gateway_socket, uid)
+        if is_new:
+            await asyncio.to_thread(write_first_notebook, settings, project, home, uid)
+        self._idle_minutes = grant.idle_minutes
+        with launch.listen(places) as listening:
+            env = launch.environment(username, self.server.base_url, listening.fileno())
+            sandbox = launch.profile(
+                settings, places, home, env, uid=uid, memory_mb=grant.memory_mb, processes=grant.processes
+            )
+            self._process = await asyncio.to_thread(launch.start, sandbox, places)
+
+    async def _keep_token_fresh(self, places: launch.Places, seconds: int) -> None:
+        """Renew at half-time; refused → end the workspace; portal away → try again soon, the old token runs out."""
+        wait = seconds / 2
+        while self._is_running():
+            await asyncio.sleep(wait)
+            try:
+                fresh = await self._partners.renew_token(places.workspace)
+                places.write_token(fresh.token)
+                wait = fresh.token_seconds / 2
+            except RefusedError:
+                self.log.warning("workspace %s: token not renewed, so it ends now", places.workspace)
+                self._kill()
+                return
+            except (PartnerAwayError, OSError) as error:
+                self.log.warning("workspace %s: no fresh token yet: %s", places.workspace, error)
+                wait = _RETRY_SECONDS
+
+    def _is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def _kill(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+
+    def _is_idle(self) -> bool:
+        last = self.orm_spawner.last_activity if self.orm_spawner else None
+        if not self._idle_minutes or last is None:
+            return False
+        seconds = (datetime.now(UTC) - last.replace(tzinfo=UTC)).total_seconds()
+        return seconds > self._idle_minutes * 60
+
+    async def poll(self) -> int | None:
+        """None while it runs. An ended workspace is reported to portal and gateway once; so is an idle one, after its end."""
+        if self._is_running():
+            if not self._is_idle():
+                return None
+            self.log.info("workspace %s: nobody has used it for %d minutes", self._workspace, self._idle_minutes)
+            self._kill()
+            await asyncio.to_thread(self._wait_for_end)
+        code = self._process.returncode if self._process is not None else 0
+        await self._clean_up()
+        return code if code is not None else 0
+
+    async def stop(self, now: bool = False) -> None:
+        """End the sandbox: asked first, then killed."""
+        if self._process is not None and self._process.poll() is None:
+            if not now:
+                self._process.terminate()
+            else:
+                self._process.kill()
+            await asyncio.to_thread(self._wait_for_end)
+        await self._clean_up()
+
+    def _wait_for_end(self) -> None:
+        assert self._process is not None
+        ends = time.monotonic() + _STOP_SECONDS
+        try:
+            self._process.wait(timeout=max(0.1, ends - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(timeout=_STOP_SECONDS)
+
+    async def _clean_up(self) -> None:
+        if self._renewal is not None and self._renewal is not asyncio.current_task():
+            self._renewal.cancel()
+            self._renewal = None
+        self._process = None
+        workspace, self._workspace = self._workspace, None
+        if workspace is None:
+            return
+        for told in (self._partners.close_gateway, self._partners.workspace_stopped):
+            try:
+                await told(workspace)
+            except (PartnerAwayError, RefusedError) as error:
+                self.log.warning("workspace %s has ended, but: %s", workspace, error)
+        launch.Places(self._settings.root, workspace).remove()
+
+    def get_state(self) -> dict[str, Any]:
+        """Survives a hub restart, so that the next hub can say that the workspace is gone."""
+        state: dict[str, Any] = super().get_state()
+        if self._workspace is not None:
+            state["workspace"] = self._workspace
+        return state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """After a restart: the id is known, the process died with the old hub."""
+        super().load_state(state)
+        if "workspace" in state:
+            self._workspace = WorkspaceId(state["workspace"])
+
+    def clear_state(self) -> None:
+        """Forget; files and partners were dealt with when it ended."""
+        super().clear_state()
+        self._workspace = None
+        self._process = None

@@ -1,0 +1,52 @@
+"""JupyterLab as it runs in a workspace: listens on an inherited socket, opens no port and knows exactly one person.
+
+Who may reach the socket is decided by the edge before a byte arrives here (ADR 0004), so this server asks nobody to log
+in. Nothing in here is a control: a researcher's kernel can change this process. It only makes the honest case smooth.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from jupyter_server.auth import IdentityProvider, User
+from jupyter_server.serverapp import ServerApp
+from jupyterlab.labapp import LabApp
+
+
+class ResearcherIdentity(IdentityProvider):
+    """Every request that arrives belongs to the person this workspace was started for."""
+
+    def get_user(self, handler: object) -> User:
+        """The person named by ``ENCLAVE_USERNAME``."""
+        name = os.environ["ENCLAVE_USERNAME"]
+        return User(username=name, name=name, display_name=name)
+
+    @property
+    def auth_enabled(self) -> bool:
+        """The edge has done it."""
+        return False
+
+    def validate_security(self, app: ServerApp, ssl_options: object = None) -> None:
+        """No advice about passwords: there is no port to protect."""
+
+
+class InheritedSocketServer(ServerApp):
+    """A Jupyter server that serves the listening descriptor named by ``ENCLAVE_LISTEN_FD`` and nothing else."""
+
+    name = "jupyter-server"
+
+    def _find_http_port(self) -> None:
+        """No TCP port is wanted, so none is looked for."""
+
+    def _bind_http_server(self) -> bool:
+        listening = socket.socket(fileno=int(os.environ["ENCLAVE_LISTEN_FD"]))
+        listening.setblocking(False)
+        self.http_server.add_socket(listening)
+        return True
+
+
+class WorkspaceLab(LabApp):
+    """JupyterLab on an ``InheritedSocketServer``."""
+
+    serverapp_class = InheritedSocketServer

@@ -1,0 +1,32 @@
+"""Jupyter's configuration in a workspace (read-only mount; the researcher's own configuration files are not read)."""
+
+import os
+from pathlib import Path
+
+c = get_config()  # noqa: F821  (Jupyter provides it)
+
+c.ServerApp.identity_provider_class = "enclave_jupyter.ResearcherIdentity"
+c.ServerApp.base_url = os.environ["ENCLAVE_BASE_URL"]
+c.ServerApp.root_dir = str(Path.home())
+c.ServerApp.allow_remote_access = True
+c.ServerApp.open_browser = False
+c.ServerApp.terminals_enabled = False
+c.ServerApp.quit_button = False
+c.ServerApp.trust_xheaders = True
+c.ServerApp.jpserver_extensions = {
+    "jupyter_lsp": False,
+    "jupyter_server_terminals": False,
+    "notebook_shim": False,
+    "nbconvert": False,
+}
+c.ServerApp.tornado_settings = {
+    "hub_prefix": "/hub/",
+    "hub_host": "",
+    "user": os.environ["ENCLAVE_USERNAME"],
+}
+c.ContentsManager.allow_hidden = False
+c.KernelManager.transport = "ipc"
+c.MappingKernelManager.default_kernel_name = "python3"
+c.LabApp.news_url = None
+c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
+c.LabApp.extension_manager = "readonly"
