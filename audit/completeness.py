@@ -47,9 +47,9 @@ class Completeness:
     def add(self, index: int, leaf: Mapping[str, Any]) -> None:
         """Take the record at ``index``."""
         writer, boot, number = leaf.get("writer"), leaf.get("boot"), leaf.get("seq")
-        if isinstance(writer, str) and isinstance(boot, str) and isinstance(number, int):
-            if not self._sequences.setdefault((writer, boot), Sequence()).add(number):
-                self._doubled.append(index)
+        numbered = isinstance(writer, str) and isinstance(boot, str) and isinstance(number, int)
+        if numbered and not self._sequences.setdefault((writer, boot), Sequence()).add(number):
+            self._doubled.append(index)
         request = leaf.get("request_id")
         if not isinstance(request, str):
             return

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from audit.note import NoteError
 from audit.checkpoint import read_unverified
+from audit.note import NoteError
 from audit.reader import CHECKPOINT
 from audit.tiles import TileId, parse_path
 

@@ -11,12 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from audit.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
-from audit.completeness import Completeness
 from audit.inventory import Inventory, settle, take_inventory
 from audit.note import NoteError, VerifierKey, open_note, parse_note
 from audit.reader import CHECKPOINT
-from audit.report import Question, Report
 from audit.rebuild import Rebuild, Source
+from audit.report import Question, Report
 
 
 class VerifyError(RuntimeError):
@@ -102,7 +101,7 @@ def _check_covered(inventory: Inventory, checkpoint: Checkpoint, report: Report)
 def _check_tree(
     log_dir: Path, inventory: Inventory, checkpoint: Checkpoint, earlier: Checkpoint | None, report: Report
 ) -> None:
-    """Rebuild from the entries; when that misses the signed root, ask whether the tiles hold it, to say who is wrong."""
+    """Rebuild from the entries; when that misses the signed root, ask whether the tiles hold it: who is wrong?"""
     entries = Rebuild(log_dir, inventory, checkpoint.size, Source.ENTRIES, earlier).run()
     chosen = entries
     if entries.root != checkpoint.root:
@@ -119,10 +118,7 @@ def _check_tree(
     for question, finding in chosen.findings:
         report.verdicts[question].problems.append(finding)
     _check_consistency(checkpoint, earlier, chosen.earlier_root, report)
-    completeness = Completeness()
-    for index, leaf in chosen.leaves():
-        completeness.add(index, leaf)
-    completeness.report(report)
+    chosen.completeness.report(report)
 
 
 def _check_consistency(
@@ -133,7 +129,7 @@ def _check_consistency(
     if earlier.size > checkpoint.size:
         report.problem(
             Question.CONSISTENCY,
-            f"The log shrank: it holds {checkpoint.size} records, an earlier checkpoint was signed over {earlier.size}.",
+            f"The log shrank: it holds {checkpoint.size} records, the earlier checkpoint {earlier.size}.",
         )
     elif rebuilt != earlier.root:
         report.problem(

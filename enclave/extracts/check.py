@@ -26,7 +26,8 @@ def check_extract(settings: Settings, project: ProjectId, version: ExtractVersio
             problems.append(f"Expected the file {file.path}, found none. Build the extract again.")
         elif (found := file_sha256(path)) != file.sha256:
             problems.append(
-                f"Expected {file.path} with SHA-256 {file.sha256}, found {found}. Stop the project's queries and build again."
+                f"Expected {file.path} with SHA-256 {file.sha256}, found {found}. "
+                "Stop the project's queries and build again."
             )
         elif path.stat().st_mode & 0o222:
             problems.append(f"Expected {file.path} to be read-only, found it writable. Mend it with chmod 444.")

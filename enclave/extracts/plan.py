@@ -161,7 +161,7 @@ class _Planner:
         found = [c.name for c in source.columns if c.name.lower() in self._person_names]
         if wanted.person is None and found:
             self._refuse(
-                f"Expected no person column in {wanted.name}, which the permit treats as a vocabulary, found {found[0]}; "
+                f"Expected no person column in {wanted.name}, a vocabulary for the permit, found {found[0]}; "
                 f'add "person: {found[0]}" to the table in the data permit.'
             )
 
