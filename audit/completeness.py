@@ -46,10 +46,10 @@ class Completeness:
 
     def add(self, index: int, leaf: Mapping[str, Any]) -> None:
         """Take the record at ``index``."""
-        writer, boot, number = leaf.get("writer"), leaf.get("boot"), leaf.get("seq")
-        numbered = isinstance(writer, str) and isinstance(boot, str) and isinstance(number, int)
-        if numbered and not self._sequences.setdefault((writer, boot), Sequence()).add(number):
-            self._doubled.append(index)
+        match leaf:
+            case {"writer": str(writer), "boot": str(boot), "seq": int(number)}:
+                if not self._sequences.setdefault((writer, boot), Sequence()).add(number):
+                    self._doubled.append(index)
         request = leaf.get("request_id")
         if not isinstance(request, str):
             return

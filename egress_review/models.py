@@ -17,6 +17,7 @@ from egress_review.domain.rules import RequestFacts, ReviewFact, Verdict
 from egress_review.domain.sentences import Sentence
 from egress_review.domain.snapshots import SnapshotFile
 from egress_review.domain.states import OPEN_STATES, RequestState
+from enclave.domain.decisions import RefusedError
 from enclave.domain.ids import PersonId
 from enclave.portal.models import Project, User
 
@@ -63,6 +64,13 @@ class OutputRequest(models.Model):
     def snapshot_files(self) -> tuple[SnapshotFile, ...]:
         """The files as frozen values, in the order asked for."""
         return tuple(SnapshotFile(row.name, row.sha256, row.bytes) for row in self.files.all())
+
+    def file_at(self, position: int) -> SnapshotFile:
+        """The file at ``position`` (from 1). Raises RefusedError when there is none."""
+        row = self.files.filter(position=position).first()
+        if row is None:
+            raise RefusedError(Sentence("Expected a file of this output request, found no such number."))
+        return SnapshotFile(row.name, row.sha256, row.bytes)
 
     def all_findings(self) -> tuple[Finding, ...]:
         """The findings as frozen values."""

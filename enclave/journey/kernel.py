@@ -17,6 +17,10 @@ import aiohttp
 from enclave.journey.browser import Browser, JourneyError
 
 
+class ChannelLostError(Exception):
+    """The way to the kernel broke off (a process of the enclave was restarted); the work can be done again."""
+
+
 class Workspace:
     """One person's workspace in one project, at ``/user/<username>/<project>/`` of the hub's origin."""
 
@@ -56,7 +60,7 @@ class Workspace:
             "POST", f"{self._base}/api/kernels", json={"name": "python3"}, headers=self._headers()
         )
         if status != 201:
-            raise JourneyError(f"Expected a kernel to start, found HTTP {status}: {_sentence(body)}")
+            raise ChannelLostError(f"Expected a kernel to start, found HTTP {status}: {_sentence(body)}")
         kernel_id = json.loads(body)["id"]
         url = f"{self._base}/api/kernels/{kernel_id}/channels?session_id={uuid.uuid4().hex}"
         socket = await self._browser.session.ws_connect(
@@ -106,7 +110,7 @@ class Kernel:
         while True:
             received = await self._socket.receive()
             if received.type is not aiohttp.WSMsgType.TEXT:
-                raise JourneyError(f"Expected the kernel to answer, found the channel {received.type.name}.")
+                raise ChannelLostError(f"The channel to the kernel ended with {received.type.name}.")
             message = json.loads(received.data)
             if message.get("parent_header", {}).get("msg_id") != message_id:
                 continue

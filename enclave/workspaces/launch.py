@@ -68,6 +68,10 @@ class Places:
         return self.host / "server.log"
 
     @property
+    def listening_socket(self) -> Path:
+        return self.host / "j.sock"
+
+    @property
     def url(self) -> str:
         """Relative to the root: JupyterHub lower-cases unix URLs, so an absolute path might not survive."""
         return f"http+unix://run%2fws%2f{self.workspace}%2fhost%2fj.sock"
@@ -202,6 +206,14 @@ def profile(
         working_dir=HOME,
         user_name="researcher",
     )
+
+
+def log_tail(places: Places, characters: int = 2000) -> str:
+    """The end of the workspace server's log (start-up messages; outputs are never in it)."""
+    try:
+        return places.server_log.read_text(errors="replace")[-characters:]
+    except OSError:
+        return ""
 
 
 def start(sandbox: SandboxProfile, places: Places) -> subprocess.Popen[bytes]:

@@ -115,3 +115,16 @@ async def _call(
             return content if isinstance(content, dict) else {}
     except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
         raise PartnerAwayError(away) from error
+
+
+async def answers(socket: Path, path: str, *, seconds: float = 1.0) -> bool:
+    """Does an HTTP server on this socket answer ``path`` within ``seconds``?"""
+    timeout = aiohttp.ClientTimeout(total=seconds)
+    try:
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket)), timeout=timeout) as session,
+            session.get(f"http://workspace{path}", allow_redirects=False) as answer,
+        ):
+            return answer.status < 500
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return False

@@ -21,14 +21,16 @@ from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import launch
 from enclave.workspaces.opening import write_first_notebook
-from enclave.workspaces.services import PartnerAwayError, Partners, WorkspaceGrant
+from enclave.workspaces.services import PartnerAwayError, Partners, WorkspaceGrant, answers
 
 _RETRY_SECONDS = 5.0
 _STOP_SECONDS = 10.0
+_START_SECONDS = 75.0
 
 NO_DEFAULT = (
     "A workspace belongs to a project, and this address names none. Open the workspace from the project's page in the portal."
 )
+ENDED_AT_ONCE = "The workspace could not start. Try once more; if it happens again, tell your admin (the hub's log says why)."
 
 
 class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
@@ -58,6 +60,7 @@ class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
             await self._launch(grant, project, username, places)
         except (PartnerAwayError, RefusedError, SandboxError, launch.ImageMissingError) as error:
             raise SpawnException(str(error), reason="not-started", status_code=503) from error
+        await self._wait_until_ready(places)
         self._renewal = asyncio.create_task(self._keep_token_fresh(places, grant.token_seconds))
         return places.url
 
@@ -88,6 +91,17 @@ class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
                 settings, places, home, env, uid=uid, memory_mb=grant.memory_mb, processes=grant.processes
             )
             self._process = await asyncio.to_thread(launch.start, sandbox, places)
+
+    async def _wait_until_ready(self, places: launch.Places) -> None:
+        """Until JupyterLab answers on its socket; a server that ends first is told at once, not after a timeout."""
+        ends = time.monotonic() + _START_SECONDS
+        while time.monotonic() < ends:
+            if not self._is_running():
+                self.log.error("workspace server ended; its log: %s", launch.log_tail(places))
+                raise SpawnException(ENDED_AT_ONCE, reason="ended", status_code=503)
+            if await answers(places.listening_socket, f"{self.server.base_url}api"):
+                return
+        raise SpawnException(ENDED_AT_ONCE, reason="timeout", status_code=503)
 
     async def _keep_token_fresh(self, places: launch.Places, seconds: int) -> None:
         """Renew at half-time; refused → end the workspace; portal away → try again soon, the old token runs out."""
@@ -122,6 +136,8 @@ class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
 
     async def poll(self) -> int | None:
         """None while it runs. An ended workspace is reported to portal and gateway once; so is an idle one, after its end."""
+        if self._process is None and self._start_pending:
+            return None
         if self._is_running():
             if not self._is_idle():
                 return None

@@ -1,0 +1,96 @@
+"""The runner releases an approved request: every condition is asked again, then record, receipt, commit.
+
+Idempotent: a request that is released stays as it is, so the runner may repeat the job after a crash. If a condition no
+longer holds the request becomes void (recorded) and the job fails with the sentences.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django.utils import timezone
+
+from egress_review.actions.recorded import REFUSED, check_state, held_snapshot_sha256, locked
+from egress_review.actions.void import void
+from egress_review.domain.rules import REVIEWER_ROLES, ReleaseConditions, Verdict, decide_release, valid_approvers
+from egress_review.domain.states import RequestState, Verb, decide_transition, next_state
+from egress_review.models import OutputRequest
+from egress_review.receipt import Receipt, approvals_of, issue
+from enclave.domain.decisions import Deny, RefusedError
+from enclave.domain.events import EventType
+from enclave.domain.ids import PersonId
+from enclave.keys import receipt_private_key
+from enclave.portal.record import AuditedChange, audited_change
+
+ACTOR = "system:runner"
+
+
+def release(request_id: str) -> OutputRequest:
+    """Release one approved output request. Raises RefusedError or StateConflictError, both recorded."""
+    with audited_change(ACTOR, subject=request_id, refusal=REFUSED) as change:
+        row = locked(request_id)
+        if row.request_state is RequestState.RELEASED:
+            return row
+        change.project = row.project_id
+        check_state(decide_transition(Verb.RELEASE, row.request_state))
+        decision = decide_release(row.as_facts(), _conditions(row))
+        if isinstance(decision, Deny):
+            void(change, row, *decision.reasons)
+        else:
+            _release(change, row)
+    if isinstance(decision, Deny):
+        raise RefusedError(*decision.reasons)
+    return row
+
+
+def _conditions(row: OutputRequest) -> ReleaseConditions:
+    reviewers = [review.reviewer.as_person() for review in row.reviews.select_related("reviewer")]
+    return ReleaseConditions(
+        held_sha256=held_snapshot_sha256(row),
+        today=datetime.now(UTC).date(),
+        permit_expires_on=row.project.expires_on,
+        is_requester_active=row.requester.is_active,
+        still_reviewers=frozenset(p.id for p in reviewers if p.active and p.roles & REVIEWER_ROLES),
+    )
+
+
+def _release(change: AuditedChange, row: OutputRequest) -> None:
+    files = row.snapshot_files()
+    approvers = valid_approvers(row.as_facts())
+    recorded = change.record(
+        EventType.OUTPUT_REQUEST_RELEASED,
+        subject=row.pk,
+        decision="allow",
+        policies=("two-approvals", "bytes-approved-are-bytes-released"),
+        counts={"files": len(files), "bytes": sum(file.bytes for file in files), "approvals": len(approvers)},
+        data={
+            "snapshot_sha256": row.snapshot_sha256,
+            "files_sha256": [file.sha256 for file in files],
+            "permit_sha256": row.permit_sha256,
+            "approved_by": sorted(approvers),
+            "requester": row.requester.person_id,
+        },
+    )
+    row.receipt = _receipt(row, approvers, recorded.index)
+    row.state = next_state(Verb.RELEASE, row.request_state).value
+    row.closed_at = timezone.now()
+    row.save(update_fields=["receipt", "state", "closed_at"])
+
+
+def _receipt(row: OutputRequest, approvers: frozenset[PersonId], log_index: int) -> str:
+    reviews = row.reviews.select_related("reviewer").filter(verdict=Verdict.APPROVE.value)
+    approvals = [(r.reviewer.person_id, r.decided_at) for r in reviews if r.reviewer.person_id in approvers]
+    content = Receipt(
+        request=row.pk,
+        project=row.project_id,
+        requester=row.requester.person_id,
+        files=row.snapshot_files(),
+        snapshot_sha256=row.snapshot_sha256,
+        approvals=approvals_of(approvals),
+        permit_sha256=row.permit_sha256,
+        log_origin=settings.ENCLAVE.log_origin,
+        log_index=log_index,
+        issued_at=int(datetime.now(UTC).timestamp()),
+    )
+    return issue(receipt_private_key(settings.ENCLAVE), content)

@@ -1,0 +1,157 @@
+"""One running query as the front sees it: frames from the worker become Arrow batches, troubles become QueryFailedError.
+
+Contract: iterate once; whoever stops early calls ``abandon``, which interrupts the query and, if the worker does not
+obey within ``GRACE_SECONDS``, kills it. The front never lets a query run longer than its time plus that grace.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from enclave.gateway.frames import BATCH, DONE, ERROR, QUERY, SCHEMA, BrokenFrameError, receive_frame, send_frame
+
+GRACE_SECONDS = 5.0
+_ENDED = "The project's worker ended while this query ran. Nothing more is released; run the query again."
+
+
+class QueryFailedError(Exception):
+    """The query ends without a full result. ``status``: error, cancelled or cap; the sentence is for the reader."""
+
+    def __init__(self, status: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+
+
+@dataclass(frozen=True)
+class WorkerRequest:
+    """What a worker is asked to run."""
+
+    sql: str
+    seconds: int
+    parameters: bytes | None = None
+    """Arrow IPC stream of one row."""
+    schema_only: bool = False
+
+    def encode(self) -> bytes:
+        encoded = base64.b64encode(self.parameters).decode() if self.parameters else None
+        content = {"sql": self.sql, "seconds": self.seconds, "parameters": encoded, "schema_only": self.schema_only}
+        return json.dumps(content).encode()
+
+
+class WorkerStream:
+    """``is_cancelled`` is asked about every 100 ms while the worker has nothing to say."""
+
+    def __init__(
+        self,
+        peer: socket.socket,
+        request: WorkerRequest,
+        is_cancelled: Callable[[], bool],
+        kill_worker: Callable[[], None],
+    ) -> None:
+        self._peer = peer
+        self._seconds = request.seconds
+        self._is_cancelled = is_cancelled
+        self._kill_worker = kill_worker
+        self._kill_at = time.monotonic() + request.seconds + GRACE_SECONDS
+        self._ended = False
+        try:
+            send_frame(peer, QUERY, request.encode())
+        except OSError as error:
+            self._finish()
+            raise QueryFailedError("error", _ENDED) from error
+
+    def read_schema(self) -> pa.Schema:
+        """Wait for the first frame. Raises QueryFailedError."""
+        kind, content = self._next_frame()
+        if kind != SCHEMA:
+            self.abandon()
+            raise QueryFailedError("error", _ENDED)
+        return pa.ipc.read_schema(pa.py_buffer(content))
+
+    def batches(self) -> Iterator[tuple[pa.RecordBatch, bytearray]]:
+        """Each batch with the bytes it came in. Raises QueryFailedError."""
+        while True:
+            kind, content = self._next_frame()
+            if kind == DONE:
+                self._finish()
+                return
+            if kind != BATCH:
+                self.abandon()
+                raise QueryFailedError("error", _ENDED)
+            with pa.ipc.open_stream(pa.py_buffer(content)) as reader:
+                yield reader.read_next_batch(), content
+
+    def abandon(self) -> None:
+        """Interrupt the query; returns at once. Harmless after the end."""
+        if self._ended:
+            return
+        self._ended = True
+        with contextlib.suppress(OSError):
+            self._peer.shutdown(socket.SHUT_WR)
+        threading.Thread(target=self._drain, daemon=True).start()
+
+    def _drain(self) -> None:
+        """Read on until the worker has noticed, so that it is not stuck writing; kill it when it does not obey."""
+        ends_at = time.monotonic() + GRACE_SECONDS
+
+        def check() -> None:
+            if time.monotonic() > ends_at:
+                raise TimeoutError
+
+        try:
+            with self._peer:
+                while receive_frame(self._peer, check) is not None:
+                    check()
+        except TimeoutError:
+            self._kill_worker()
+        except OSError:
+            pass
+
+    def _next_frame(self) -> tuple[bytes, bytearray]:
+        try:
+            frame = receive_frame(self._peer, self._check)
+        except BrokenFrameError:
+            frame = None
+        if frame is None:
+            self._finish()
+            raise QueryFailedError("error", _ENDED)
+        if frame[0] == ERROR:
+            self._finish()
+            raise self._failure(json.loads(frame[1]))
+        return frame
+
+    def _check(self) -> None:
+        if self._is_cancelled():
+            self.abandon()
+            raise QueryFailedError("cancelled", "The client gave up, so the query was stopped.")
+        if time.monotonic() > self._kill_at:
+            self._finish()
+            self._kill_worker()
+            raise QueryFailedError("cap", seconds_sentence(self._seconds))
+
+    def _failure(self, content: dict[str, str]) -> QueryFailedError:
+        if content.get("status") == "seconds":
+            return QueryFailedError("cap", seconds_sentence(self._seconds))
+        status = "cancelled" if content.get("status") == "cancelled" else "error"
+        return QueryFailedError(status, content.get("message", _ENDED))
+
+    def _finish(self) -> None:
+        self._ended = True
+        self._peer.close()
+
+
+def seconds_sentence(seconds: int) -> str:
+    """Says which cap of the permit was met."""
+    return (
+        f"The data permit allows {seconds} seconds for one query; this one took longer and was stopped. Ask for less."
+    )

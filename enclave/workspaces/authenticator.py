@@ -1,0 +1,137 @@
+"""People log in to the hub at the portal (OpenID Connect, PKCE); no password and no list of people here.
+
+The browser is sent to the portal's page; code and user info are fetched from the portal's unix socket. Researchers and
+admins may log in (an admin is no admin of the hub); whether a workspace may start is the portal's decision each time.
+Also here: the page that gives a logged-in browser its workspace pass (ADR 0004).
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from jupyterhub.handlers import BaseHandler
+from oauthenticator.generic import GenericOAuthenticator
+from oauthenticator.oauth2 import OAuthLogoutHandler
+from tornado import web
+from tornado.netutil import Resolver
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+
+from enclave import keys
+from enclave.domain.people import Role
+from enclave.edge.passes import COOKIE, LIFETIME_SECONDS, issue_pass
+from enclave.settings import Settings, get_settings
+
+MAY_LOG_IN = frozenset({Role.RESEARCHER, Role.ADMIN})
+_NOT_FOR_YOU = (
+    "Workspaces are for researchers; your account has another role. Your own pages are in the portal. "
+    "If you should have a workspace, ask an admin."
+)
+
+
+class PortalSocketResolver(Resolver):
+    """Every host name is the portal's unix socket: this client can talk to nobody else."""
+
+    def initialize(self, path: Path) -> None:
+        """``path``: the portal's socket."""
+        self._path = path
+
+    async def resolve(self, host: str, port: int, family: int = 0) -> list[tuple[int, Any]]:
+        """The socket, whatever is asked for."""
+        return [(socket.AF_UNIX, str(self._path))]
+
+
+def portal_client(settings: Settings) -> SimpleAsyncHTTPClient:
+    """An HTTP client over the portal's socket; sends the headers the edge would add."""
+    return SimpleAsyncHTTPClient(
+        force_instance=True,
+        resolver=PortalSocketResolver(path=settings.portal_socket),
+        defaults={"follow_redirects": False, "request_timeout": 20.0},
+    )
+
+
+def may_log_in(roles: object) -> bool:
+    """``roles``: the list in the user info. Anything unexpected is a no."""
+    return isinstance(roles, list) and not MAY_LOG_IN.isdisjoint(roles)
+
+
+class WorkspacePassHandler(BaseHandler):  # type: ignore[misc]  # JupyterHub ships no types
+    """``GET /hub/workspace-pass?next=/user/<me>/…``: set the pass for my own workspaces and go back there."""
+
+    @web.authenticated
+    def get(self) -> None:
+        """403 with a sentence when ``next`` is somebody else's."""
+        name = self.current_user.name
+        own = f"/user/{name}/"
+        following = self.get_argument("next", own)
+        if not following.startswith(own) or "\\" in following:
+            raise web.HTTPError(
+                403, "A workspace opens only for the person it was started for. Open yours from the portal."
+            )
+        settings: Settings = get_settings()
+        value = issue_pass(keys.proxy_auth_token(settings), name, time.time())
+        self.set_cookie(
+            COOKIE,
+            value,
+            path=own,
+            max_age=LIFETIME_SECONDS,
+            httponly=True,
+            samesite="Lax",
+            secure=settings.scheme == "https",
+        )
+        self.redirect(following)
+
+
+class PassClearingLogoutHandler(OAuthLogoutHandler):  # type: ignore[misc]
+    """Logging out also takes the workspace pass away."""
+
+    async def handle_logout(self) -> None:
+        """Clear the pass of whoever was logged in."""
+        await super().handle_logout()
+        if self.current_user is not None:
+            self.clear_cookie(COOKIE, path=f"/user/{self.current_user.name}/")
+
+
+class PortalAuthenticator(GenericOAuthenticator):  # type: ignore[misc]
+    """See the module."""
+
+    logout_handler = PassClearingLogoutHandler
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.http_client = portal_client(get_settings())
+
+    def get_handlers(self, app: Any) -> list[tuple[str, type]]:
+        """Login, callback and logout of oauthenticator, and the pass page."""
+        handlers: list[tuple[str, type]] = super().get_handlers(app)
+        return [*handlers, (r"/workspace-pass", WorkspacePassHandler)]
+
+    async def check_allowed(self, username: str, auth_model: dict[str, Any] | None) -> bool:
+        """True for researchers and admins; otherwise 403 with a sentence."""
+        if auth_model is None:
+            return True
+        info = (auth_model.get("auth_state") or {}).get(self.user_auth_state_key) or {}
+        if not may_log_in(info.get("roles")):
+            raise web.HTTPError(403, _NOT_FOR_YOU)
+        return True
+
+
+def configure(c: Any, settings: Settings) -> None:
+    """Set the traits; ``c`` is JupyterHub's configuration object."""
+    inside = f"http://{settings.portal_name}:{settings.port}/identity/o/api"
+    own = c.PortalAuthenticator
+    own.client_id = "hub"
+    own.client_secret = keys.oidc_client_secret(settings)
+    own.oauth_callback_url = f"{settings.hub_url}/hub/oauth_callback"
+    own.authorize_url = f"{settings.portal_url}/identity/o/authorize"
+    own.token_url = f"{inside}/token"
+    own.userdata_url = f"{inside}/userinfo"
+    own.http_request_kwargs = {"headers": {"X-Forwarded-Proto": settings.scheme}}
+    own.scope = ["openid", "profile"]
+    own.username_claim = "preferred_username"
+    own.enable_pkce = True
+    own.enable_auth_state = False
+    own.auto_login = True
+    own.logout_redirect_url = settings.portal_url

@@ -1,0 +1,135 @@
+"""A whole enclave for the browser journeys: ``enclave demo --journey --keep --json`` on a home of its own.
+
+Screenshots go to ``ENCLAVE_SCREENSHOTS`` (``make e2e`` sets it to docs/images) or to pytest's temporary folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from enclave.journey.browser import totp_code
+
+ENCLAVE = Path(sys.executable).with_name("enclave")
+
+
+@dataclass(frozen=True)
+class RunningEnclave:
+    """What the demo's JSON line says, and how to call its command line."""
+
+    info: dict[str, Any]
+    people: dict[str, dict[str, Any]]
+    environment: dict[str, str]
+    output: str
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [ENCLAVE, *arguments], env=self.environment, capture_output=True, text=True, timeout=120, check=False
+        )
+
+
+def demo_environment(home: str) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("ENCLAVE_")}
+    return {**kept, "ENCLAVE_HOME": home}
+
+
+def run_journey(home: str, *arguments: str) -> RunningEnclave:
+    environment = demo_environment(home)
+    command = [ENCLAVE, "demo", "--journey", "--keep", "--json", *arguments]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    info = json.loads(result.stdout.splitlines()[-1])
+    people = {row["username"]: row for row in json.loads(Path(info["people_file"]).read_text())}
+    environment["ENCLAVE_PORT"] = info["portal"].rsplit(":", 1)[1]
+    return RunningEnclave(info, people, environment, result.stdout)
+
+
+@pytest.fixture(scope="session")
+def enclave_home() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="en", dir="/tmp") as folder:
+        yield folder + "/home"
+
+
+@pytest.fixture(scope="session")
+def enclave(enclave_home: str) -> Iterator[RunningEnclave]:
+    try:
+        yield run_journey(enclave_home)
+    finally:
+        subprocess.run(
+            [ENCLAVE, "demo", "--stop"],
+            env=demo_environment(enclave_home),
+            timeout=120,
+            check=True,
+            capture_output=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    quiet += ["--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=quiet)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    chosen = os.environ.get("ENCLAVE_SCREENSHOTS")
+    folder = Path(chosen) if chosen else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@dataclass
+class Visitor:
+    """One person in a browser of their own."""
+
+    page: Page
+    context: BrowserContext
+    enclave: RunningEnclave
+    screenshots: Path
+    username: str
+
+    def portal(self, path: str) -> None:
+        self.page.goto(self.enclave.info["portal"] + path)
+
+    def log_in(self) -> None:
+        person = self.enclave.people[self.username]
+        self.portal("/accounts/login/")
+        self.page.fill("input[name=login]", self.username)
+        self.page.fill("input[name=password]", person["password"])
+        self.page.press("input[name=password]", "Enter")
+        self.page.wait_for_url("**/accounts/2fa/authenticate/**")
+        self.page.fill("input[name=code]", totp_code(person["totp_secret"]))
+        self.page.press("input[name=code]", "Enter")
+        self.page.wait_for_url(lambda url: "/accounts/" not in url)
+
+    def shoot(self, name: str, full_page: bool = True) -> None:
+        self.page.screenshot(path=self.screenshots / f"{name}.png", full_page=full_page)
+
+
+@pytest.fixture
+def visit(chromium: Browser, enclave: RunningEnclave, screenshots: Path) -> Iterator[Any]:
+    opened: list[BrowserContext] = []
+
+    def open_for(username: str, locale: str = "en-GB") -> Visitor:
+        context = chromium.new_context(locale=locale, viewport={"width": 1280, "height": 860})
+        context.set_default_timeout(30_000)
+        opened.append(context)
+        return Visitor(context.new_page(), context, enclave, screenshots, username)
+
+    yield open_for
+    for context in opened:
+        context.close()

@@ -1,0 +1,53 @@
+"""Where the gateway is and which token to show: both read anew each time, because the token changes every few minutes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from enclave_client.errors import AWAY, EnclaveError, as_sentence, is_login_problem
+
+
+def gateway_address() -> str:
+    """``grpc+unix:///run/enclave/gateway.sock`` in a workspace."""
+    return os.environ.get("ENCLAVE_GATEWAY", "grpc+unix:///run/enclave/gateway.sock")
+
+
+def read_token() -> str:
+    """The workspace's current token. Raises EnclaveError when there is none."""
+    file = Path(os.environ.get("ENCLAVE_TOKEN_FILE", "/run/enclave/token"))
+    try:
+        return file.read_text().strip()
+    except OSError as error:
+        raise EnclaveError(
+            f"Expected this workspace's token in {file}, found none. Stop and start the workspace."
+        ) from error
+
+
+def call_action(name: str, body: dict[str, Any] | None = None) -> Any:
+    """One Flight action at the gateway; its JSON answer. Raises EnclaveError."""
+    import pyarrow.flight as flight
+
+    try:
+        return _call_once(name, body)
+    except flight.FlightError as error:
+        if not is_login_problem(error):
+            raise EnclaveError(as_sentence(error)) from error
+    except OSError as error:
+        raise EnclaveError(AWAY) from error
+    try:
+        return _call_once(name, body)
+    except (flight.FlightError, OSError) as error:
+        raise EnclaveError(as_sentence(error)) from error
+
+
+def _call_once(name: str, body: dict[str, Any] | None) -> Any:
+    import pyarrow.flight as flight
+
+    options = flight.FlightCallOptions(timeout=120, headers=[(b"authorization", f"Bearer {read_token()}".encode())])
+    with flight.connect(gateway_address()) as client:
+        action = flight.Action(name, json.dumps(body or {}).encode())
+        parts = [part.body.to_pybytes() for part in client.do_action(action, options)]
+    return json.loads(b"".join(parts) or b"null")
