@@ -15,6 +15,8 @@ MAX_LEAF_BYTES = 60_000
 MAX_INTEGER = 2**53 - 1
 """RFC 8785 numbers are IEEE doubles: a greater integer would not survive another reader."""
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
 
 class CanonicalError(ValueError):
     """The value has no canonical form, or it is too long; the sentence names the place, never the value."""
@@ -23,9 +25,8 @@ class CanonicalError(ValueError):
 def canonical_json(value: Any, *, limit: int = MAX_LEAF_BYTES) -> bytes:
     """Return the canonical UTF-8 bytes of ``value``; raise :class:`CanonicalError` beyond ``limit`` bytes."""
     check_value(value, "value")
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     try:
-        encoded = text.encode("utf-8")
+        encoded = _encode(value).encode("utf-8")
     except UnicodeEncodeError as error:
         raise CanonicalError("Expected Unicode text, found a lone surrogate; decode the text first.") from error
     if len(encoded) > limit:
@@ -37,22 +38,28 @@ def canonical_json(value: Any, *, limit: int = MAX_LEAF_BYTES) -> bytes:
 
 def check_value(value: Any, place: str) -> None:
     """Raise :class:`CanonicalError` unless ``value`` holds only objects, lists, text, whole numbers, booleans, null."""
-    match value:
-        case None | bool() | str():
-            return
-        case int():
-            if abs(value) > MAX_INTEGER:
-                raise CanonicalError(f"{place}: expected a whole number within 53 bits; write greater ones as text.")
-        case dict():
-            for key, member in value.items():
-                if not isinstance(key, str) or not key.isascii():
-                    raise CanonicalError(f"{place}: expected keys of ASCII text; rename the key.")
-                check_value(member, f"{place}.{key}")
-        case list() | tuple():
-            for position, member in enumerate(value):
-                check_value(member, f"{place}[{position}]")
-        case _:
-            raise CanonicalError(
-                f"{place}: expected text, a whole number, true, false, a list or an object, found"
-                f" {type(value).__name__}; write it as text or as a whole number."
-            )
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return
+    if kind is int:
+        if not -MAX_INTEGER <= value <= MAX_INTEGER:
+            raise CanonicalError(f"{place}: expected a whole number within 53 bits; write greater ones as text.")
+    elif kind is dict:
+        for key, member in value.items():
+            if type(key) is not str or not key.isascii():
+                raise CanonicalError(f"{place}: expected keys of ASCII text; rename the key.")
+            # text is most of a record: no call, no place to build
+            if type(member) is not str:
+                check_value(member, key)
+    elif kind is list or kind is tuple:
+        for member in value:
+            if type(member) is not str:
+                check_value(member, place)
+    elif isinstance(value, str):
+        # an enum whose values are text is written as that text
+        return
+    else:
+        raise CanonicalError(
+            f"{place}: expected text, a whole number, true, false, a list or an object, found"
+            f" {kind.__name__}; write it as text or as a whole number."
+        )

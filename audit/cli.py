@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from audit.note import NoteError, VerifierKey
 from audit.proof import prove as prove_entry
 from audit.reader import LogEntry, LogUnreadable, read_entries
 from audit.verify import VerifyError, verify_log
@@ -124,7 +125,10 @@ def text_line(entry: LogEntry) -> str:
 
 def read_key(given: str) -> str:
     """A verifier key given as such or as the name of a file that holds it."""
-    return given if given.count("+") >= 2 and not Path(given).is_file() else read_text(Path(given)).strip()
+    try:
+        return str(VerifierKey.parse(given))
+    except NoteError:
+        return read_text(Path(given)).strip()
 
 
 def read_text(path: Path) -> str:

@@ -179,6 +179,11 @@ class _Link:
     def close(self) -> None:
         self._socket.close()
 
+    def __del__(self) -> None:
+        # a client that goes out of use takes its idle connections along
+        if hasattr(self, "_socket"):
+            self._socket.close()
+
     def _readable(self) -> bool:
         try:
             return bool(self._socket.recv(1, socket.MSG_PEEK))

@@ -8,6 +8,7 @@ from typing import Any
 
 MAX_MESSAGE_BYTES = 4 * 2**20
 _LENGTH = struct.Struct(">I")
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 class WireError(ValueError):
@@ -16,7 +17,7 @@ class WireError(ValueError):
 
 def encode_message(message: dict[str, Any]) -> bytes:
     """One message's bytes; raise :class:`WireError` beyond :data:`MAX_MESSAGE_BYTES`."""
-    body = json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
+    body = _encode(message).encode()
     if len(body) > MAX_MESSAGE_BYTES:
         raise WireError(f"A message may take {MAX_MESSAGE_BYTES} bytes, found {len(body)}.")
     return _LENGTH.pack(len(body)) + body

@@ -13,9 +13,9 @@ import structlog
 from enclave.access import AccessFiles
 from enclave.catalogue import find_manifest
 from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, Username
+from enclave.domain.projects import ProjectState
 from enclave.extracts.launch import run_builder
 from enclave.keys import hub_api_token
-from enclave.domain.projects import ProjectState
 from enclave.portal.actions.projects import activate_project, fail_project
 from enclave.portal.models import Project
 from enclave.settings import Settings

@@ -23,6 +23,8 @@ class ServiceSpec:
     name: str
     argv: tuple[str, ...]
     ready: Address | None
+    stage: int = 0
+    """Processes of one stage start side by side; the next stage begins when all of them are ready."""
     grace_seconds: float = 8.0
 
 
@@ -33,11 +35,11 @@ def service_specs(settings: Settings) -> tuple[ServiceSpec, ...]:
     audit += ("--state", str(settings.audit_dir), "--origin", settings.log_origin)
     return (
         ServiceSpec("audit", (*python, *audit), settings.audit_socket),
-        ServiceSpec("portal", (*python, "enclave.portal.serve"), settings.portal_socket),
-        ServiceSpec("gateway", (*python, "enclave.gateway.front"), settings.gateway_control_socket),
-        ServiceSpec("edge", (*python, "enclave.edge.serve"), (settings.host, settings.port)),
-        ServiceSpec("hub", (*python, "enclave.workspaces.serve"), settings.hub_socket),
-        ServiceSpec("runner", (*python, "enclave.runner"), None),
+        ServiceSpec("portal", (*python, "enclave.portal.serve"), settings.portal_socket, stage=1),
+        ServiceSpec("gateway", (*python, "enclave.gateway.front"), settings.gateway_control_socket, stage=1),
+        ServiceSpec("edge", (*python, "enclave.edge.serve"), (settings.host, settings.port), stage=1),
+        ServiceSpec("hub", (*python, "enclave.workspaces.serve"), settings.hub_socket, stage=2),
+        ServiceSpec("runner", (*python, "enclave.runner"), None, stage=2),
     )
 
 

@@ -17,6 +17,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -68,14 +69,19 @@ class Supervisor:
         await_predecessors(self._settings.run_dir / "supervisor.json")
         self._clean_run_folder()
         try:
-            for spec in self._specs:
-                self._running[spec.name] = _Running(spec, self._spawn(spec))
-                self._wait_ready(spec)
-                self._write_state()
+            for _, stage in groupby(self._specs, key=lambda spec: spec.stage):
+                self._start_stage(tuple(stage))
         except BaseException:
             self.stop()
             raise
         self._record(EventType.SYSTEM_STARTED, "system", processes=[s.name for s in self._specs])
+
+    def _start_stage(self, specs: tuple[ServiceSpec, ...]) -> None:
+        for spec in specs:
+            self._running[spec.name] = _Running(spec, self._spawn(spec))
+        self._write_state()
+        for spec in specs:
+            self._wait_ready(spec)
 
     def run(self, should_stop: Callable[[], bool]) -> None:
         """Watch until told to stop; then stop everything, audit last."""

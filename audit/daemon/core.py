@@ -25,7 +25,8 @@ from audit.event import (
     EventError,
     Peer,
     check_envelope,
-    event_fields,
+    check_event,
+    checked_fields,
     event_from_fields,
     leaf_of,
 )
@@ -102,7 +103,8 @@ class AuditLog:
         return self._prepare(event_from_fields(fields), envelope, peer, payload)
 
     def prepare_own(self, event: AuditEvent) -> Prepared:
-        """A record by the daemon itself."""
+        """A record by the daemon itself; raise EventError."""
+        check_event(event)
         self._own_seq += 1
         envelope = Envelope(secrets.token_hex(16), "audit", self._boot, self._own_seq)
         return self._prepare(event, envelope, Peer(os.getuid(), os.getpid()), None)
@@ -117,7 +119,7 @@ class AuditLog:
                 raise EventError(f"payload: expected at most {MAX_PAYLOAD_BYTES} bytes, found {len(encoded)}.")
             sealed = self._vault.seal(encoded, event.project, at)
             commitment, blob = sealed.commitment, sealed.blob
-        leaf = canonical_json(leaf_of(event_fields(event), envelope, peer, at, commitment))
+        leaf = canonical_json(leaf_of(checked_fields(event), envelope, peer, at, commitment))
         return Prepared(envelope.event_id, sender, WalRecord(leaf, blob))
 
     def commit(self, batch: Sequence[Prepared]) -> list[Stored | EventError]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from audit.durable import DurableError, write_atomic
+from audit.durable import write_atomic
 from audit.publisher import Publisher
 
 INTERVAL_SECONDS = 0.25
@@ -77,7 +77,8 @@ class PublishingThread:
                 with self._changed:
                     self._busy = False
                     self._changed.notify_all()
-        except (OSError, DurableError) as error:
+        except Exception as error:
+            # whatever it is: acknowledging records that nobody publishes would be worse than stopping
             with self._changed:
                 self.failure = error
                 self._changed.notify_all()

@@ -6,6 +6,7 @@ are let in, all others get one sentence and the end of the connection.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
@@ -86,7 +87,8 @@ class Server:
         self._stopping = True
 
     def _wake(self) -> None:
-        self._wake_write.send(b"!")
+        with contextlib.suppress(OSError):
+            self._wake_write.send(b"!")
 
     def _turn(self, listener: socket.socket) -> None:
         requests: list[Request] = []
@@ -113,7 +115,8 @@ class Server:
         if peer.uid not in self._allowed:
             _log.warning("peer-refused", uid=peer.uid, pid=peer.pid)
             sentence = f"User id {peer.uid} may not write to the audit log; the daemon needs --allow-uid {peer.uid}."
-            accepted.send(encode_message({"ok": False, "kind": "refused", "error": sentence}))
+            with contextlib.suppress(OSError):
+                accepted.send(encode_message({"ok": False, "kind": "refused", "error": sentence}))
             accepted.close()
             return
         self._selector.register(accepted, selectors.EVENT_READ, Connection(accepted))
@@ -129,6 +132,10 @@ class Server:
                 found.append(self._request(connection, message))
             except (EventError, CanonicalError, WireError, ValueError, TypeError) as error:
                 connection.answer({"ok": False, "kind": "refused", "error": str(error)})
+            except OSError as error:
+                _log.error("payload-refused", reason=error.strerror)
+                sentence = f"The key for this payload cannot be written ({error.strerror}); free some disk space."
+                connection.answer({"ok": False, "kind": "full", "error": sentence})
         return found
 
     def _request(self, connection: Connection, message: dict[str, Any]) -> Request:

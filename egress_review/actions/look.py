@@ -1,4 +1,7 @@
-"""Reading bytes from the vault, for review and, once released, for the requester. Recorded before the bytes are handed over."""
+"""Reading bytes from the vault, for review and, once released, for the requester.
+
+Each access is recorded before the bytes are handed over (EHDS art. 73(1)(e)).
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ def download_file(user: User, request: OutputRequest, position: int) -> tuple[Sn
 
 
 def download_archive(user: User, request: OutputRequest) -> IO[bytes]:
-    """A zip of all released files and the receipt, at its start; the caller closes it. Raises RefusedError (recorded)."""
+    """A zip of all released files and the receipt, at its start; the caller closes it. Raises RefusedError."""
     archive: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES)  # noqa: SIM115 - handed to the response
     files = request.snapshot_files()
     try:

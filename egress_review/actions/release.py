@@ -7,6 +7,7 @@ longer holds the request becomes void (recorded) and the job fails with the sent
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
@@ -22,6 +23,7 @@ from enclave.domain.events import EventType
 from enclave.domain.ids import PersonId
 from enclave.keys import receipt_private_key
 from enclave.portal.record import AuditedChange, audited_change
+from enclave.settings import Settings
 
 ACTOR = "system:runner"
 
@@ -94,3 +96,8 @@ def _receipt(row: OutputRequest, approvers: frozenset[PersonId], log_index: int)
         issued_at=int(datetime.now(UTC).timestamp()),
     )
     return issue(receipt_private_key(settings.ENCLAVE), content)
+
+
+def run_job(enclave: Settings, job: dict[str, Any]) -> None:
+    """The runner's handler of ``release`` jobs: ``{"request": id}``."""
+    release(str(job["request"]))

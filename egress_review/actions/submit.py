@@ -20,8 +20,10 @@ from egress_review.domain.states import OPEN_STATES
 from egress_review.models import OutputFile, OutputFinding, OutputRequest, new_request_id
 from egress_review.sdc import run_checks
 from egress_review.snapshot import read_outbox
+from enclave.catalogue.manifests import CatalogueError, find_manifest
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
+from enclave.domain.ids import ExtractVersion, ProjectId
 from enclave.domain.manifest import Manifest
 from enclave.domain.permits import Permit
 from enclave.domain.projects import ProjectState
@@ -83,15 +85,16 @@ _NO_PERMIT = Sentence("The project's data permit is not the one that was approve
 
 def extract_manifest(project: Project) -> Manifest:
     """The manifest of the project's current extract. Raises RefusedError when it cannot be read (fail closed)."""
-    path = settings.ENCLAVE.projects_dir / project.pk / "extracts" / project.extract_version / "manifest.json"
     try:
-        if not project.extract_version:
-            raise FileNotFoundError
-        return Manifest.model_validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise RefusedError(
-            Sentence("The extract's manifest cannot be read, so its pseudonym columns are unknown. Ask the admin.")
-        ) from error
+        found = find_manifest(settings.ENCLAVE, ProjectId(project.pk), ExtractVersion(project.extract_version))
+    except CatalogueError as error:
+        raise RefusedError(_NO_MANIFEST) from error
+    if found is None or not project.extract_version:
+        raise RefusedError(_NO_MANIFEST)
+    return found
+
+
+_NO_MANIFEST = Sentence("The extract's manifest cannot be read, so its pseudonym columns are unknown. Ask the admin.")
 
 
 def _check_texts(title: str, context: str) -> None:

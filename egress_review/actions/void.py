@@ -1,4 +1,4 @@
-"""An output request becomes void when its bytes or a condition of its release no longer hold; its approvals are dead."""
+"""An output request becomes void when its bytes or a condition of its release no longer hold: no approval counts."""
 
 from __future__ import annotations
 

@@ -109,12 +109,12 @@ def _small_cells(file: str, table: Table, column: int, rules: OutputRules, sever
     for row in table.rows:
         number = find_integer(row.cells[column]) if column < len(row.cells) else None
         if number is not None and 1 <= number < rules.minimum_count:
-            template = _MESSAGES[severity]
+            template = MESSAGES[severity]
             message = Sentence(template, limit=rules.minimum_count)
             yield Finding("small-count", severity, file, message, table.at(row, column))
 
 
-_MESSAGES = {
+MESSAGES = {
     Severity.BLOCKING: "A count under %(limit)s.",
     Severity.WARNING: "A whole number under %(limit)s; is it a count?",
 }

@@ -151,8 +151,8 @@ def _await_services(settings: Settings, guardian: subprocess.Popen[bytes], stop:
 def _go(journey: Journey, stop: StopSignal) -> None:
     try:
         asyncio.run(journey.run(_say, stop))
-    except JourneyError as error:
-        raise DemoError(str(error)) from error
+    except (JourneyError, OSError, ValueError) as error:
+        raise DemoError(f"{type(error).__name__}: {error}") from error
 
 
 def _wait(guardian: subprocess.Popen[bytes], stop: StopSignal) -> None:

@@ -1,8 +1,8 @@
-"""The edge: the only listener a browser reaches. Portal and hub are two names, so two origins; anything else is refused.
+"""The edge: the only listener a browser reaches. Portal and hub are two names, so two origins; others are refused.
 
-Order of the checks: host name → readable path → portal (never ``/internal/``) or hub's route table → for a workspace: the
-person's pass, the request's own origin, the positive list of ``workspace_rules``. Every answer carries the security
-headers. Non-goals: rate limits and metering of a workspace's output.
+Order of the checks: host name → readable path → portal (never ``/internal/``) or hub's route table → for a workspace:
+the person's pass, the request's own origin, the positive list of ``workspace_rules``. Every answer carries the
+security headers. Non-goals: rate limits and metering of a workspace's output.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from enclave.edge.sockets import Upstreams
 from enclave.edge.workspace_rules import decide_request, is_persons_doing
 from enclave.settings import Settings
 
-PASS_PAGE = "/hub/workspace-pass"
+PASS_PAGE = "/hub/workspace-pass"  # noqa: S105  (an address, no password)
 
 
 class Edge:

@@ -1,8 +1,8 @@
 """What may pass in headers and paths, both ways. Pure functions over names and values.
 
-From outside nothing that our processes trust may come in: forwarding headers, service secrets, tokens, or a name with an
-underscore (which WSGI cannot tell from a hyphen). From a workspace nothing may go out that speaks for the hub: no cookie
-but its own, and the edge's security headers replace its own.
+From outside nothing that our processes trust may come in: forwarding headers, service secrets, tokens, or a name with
+an underscore (which WSGI cannot tell from a hyphen). From a workspace nothing may go out that speaks for the hub: no
+cookie but its own, and the edge's security headers replace its own.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ _WORKSPACE_ANSWERS = frozenset(
 Headers = list[tuple[str, str]]
 
 WORKSPACE_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "font-src 'self' data:; connect-src 'self' {websocket}; frame-src 'none'; worker-src 'self'; object-src 'none'; "
+    "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' {websocket}; "
+    "frame-src 'none'; worker-src 'self'; object-src 'none'; "
     "base-uri 'self'; form-action 'self'; frame-ancestors 'none'; "
     "sandbox allow-scripts allow-same-origin allow-forms allow-modals"
 )
-"""Measured against 24 ways to call out from a notebook: what is left are DNS names in link tags. It also stops in-browser
-downloads."""
+"""Measured against 24 ways to call out from a notebook: what is left are DNS names in link tags. It also stops
+downloads that the page makes itself."""
 
 SECURITY_HEADERS: dict[str, str] = {
     "X-Content-Type-Options": "nosniff",

@@ -1,4 +1,4 @@
-"""The edge's own small pages: one sentence what happened, one what to do, in the browser's language. Nothing to load."""
+"""The edge's own small pages: one sentence what happened, one what to do, in the browser's language."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from html import escape
 
 from aiohttp import web
 
-_SHELL = """<!doctype html><html lang="{language}"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title><style>body{{font:1.05rem/1.5 system-ui,sans-serif;max-width:38rem;margin:4rem auto;padding:0 1rem}}
+_SHELL = """<!doctype html><html lang="{language}"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width"><title>{title}</title>
+<style>body{{font:1.05rem/1.5 system-ui,sans-serif;max-width:38rem;margin:4rem auto;padding:0 1rem}}
 h1{{font-size:1.4rem}}</style><h1>{title}</h1><p>{text}</p></html>
 """
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -49,7 +50,8 @@ MESSAGES: dict[str, Message] = {
         503,
         {"en": "Starting, or away for a moment", "fr": "Démarrage ou brève interruption"},
         {
-            "en": "The service behind this address does not answer. Reload the page in a moment; if it lasts, tell your admin.",
+            "en": "The service behind this address does not answer. Reload the page in a moment; "
+            "if it lasts, tell your admin.",
             "fr": "Le service derrière cette adresse ne répond pas. Rechargez la page dans un instant ; "
             "si cela dure, prévenez l'administrateur.",
         },
@@ -58,7 +60,8 @@ MESSAGES: dict[str, Message] = {
         502,
         {"en": "The answer broke off", "fr": "Réponse interrompue"},
         {
-            "en": "The service behind this address ended the connection. Reload the page; if it lasts, tell your admin.",
+            "en": "The service behind this address ended the connection. Reload the page; "
+            "if it lasts, tell your admin.",
             "fr": "Le service derrière cette adresse a coupé la connexion. Rechargez la page ; "
             "si cela dure, prévenez l'administrateur.",
         },
@@ -67,7 +70,8 @@ MESSAGES: dict[str, Message] = {
         403,
         {"en": "This is not your workspace", "fr": "Ce n'est pas votre espace de travail"},
         {
-            "en": "A workspace opens only for the person it was started for. Open yours from the project's page in the portal.",
+            "en": "A workspace opens only for the person it was started for. "
+            "Open yours from the project's page in the portal.",
             "fr": "Un espace de travail ne s'ouvre que pour la personne qui l'a démarré. "
             "Ouvrez le vôtre depuis la page du projet dans le portail.",
         },
@@ -84,10 +88,10 @@ MESSAGES: dict[str, Message] = {
         403,
         {"en": "Too large for the browser", "fr": "Trop volumineux pour le navigateur"},
         {
-            "en": "This file is larger than what a workspace shows in a browser. Clear large outputs of the notebook, or read "
-            "the file in a cell.",
-            "fr": "Ce fichier dépasse ce qu'un espace de travail montre dans un navigateur. Effacez les grandes sorties du "
-            "notebook ou lisez le fichier dans une cellule.",
+            "en": "This file is larger than what a workspace shows in a browser. Clear large outputs of the notebook, "
+            "or read the file in a cell.",
+            "fr": "Ce fichier dépasse ce qu'un espace de travail montre dans un navigateur. Effacez les grandes "
+            "sorties du notebook ou lisez le fichier dans une cellule.",
         },
     ),
 }

@@ -1,9 +1,9 @@
 """Workspace passes: how the edge knows whose browser it talks to before a byte reaches a workspace (ADR 0004).
 
-The hub, where a person is logged in, sets the cookie ``enclave-pass`` for ``/user/<name>/``; the edge checks it and never
-forwards it. So a workspace sees requests of its own researcher only, needs no way to the hub, and cannot show a page of
-its making to somebody else under the hub's origin. A pass is an HMAC-SHA256 over name and end, under a key derived from
-the secret that hub and edge share.
+The hub, where a person is logged in, sets the cookie ``enclave-pass`` for ``/user/<name>/``; the edge checks it and
+never forwards it. So a workspace sees requests of its own researcher only, needs no way to the hub, and cannot show a
+page of its making to somebody else under the hub's origin. A pass is an HMAC-SHA256 over name and end, under a key
+derived from the secret that hub and edge share.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Route:
 
 
 def find_socket(target: str, root: Path) -> Path:
-    """The socket a target names: ``http+unix://<percent-encoded path>``, relative paths under ``root``; a port is ignored.
+    """The socket a target names: ``http+unix://<percent-encoded path>``, relative ones under ``root``; no port.
 
     Raises RouteError when it is no such URL or leads out of ``root/run``. (JupyterHub 6.1 appends ``:80`` to unix URLs
     and lower-cases them, which is why our own targets are relative and lower-case.)

@@ -1,4 +1,4 @@
-"""``python -m enclave.edge.serve``: the public listener on ``settings.host:port`` and the route API on ``run/edge.sock``."""
+"""``python -m enclave.edge.serve``: the public listener, and the route API on ``run/edge.sock``."""
 
 from __future__ import annotations
 

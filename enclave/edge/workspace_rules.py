@@ -20,23 +20,21 @@ API_BYTES = 4_000_000
 _SOURCES = frozenset({".py", ".md", ".sql", ".r", ".txt", ".toml", ".yaml", ".yml"})
 
 NO_DOWNLOAD = (
-    "Files cannot be downloaded from a workspace. Copy what should leave into the folder outbox/ and ask for a release: "
+    "Files cannot be downloaded from a workspace. Copy what should leave into outbox/ and ask for a release: "
     "enclave_client.request_release([…], title=…, context=…)."
 )
 NOT_SERVED = "This address is not part of a workspace. JupyterLab itself is at /lab."
 NOT_SHOWN = (
-    "In the browser a workspace opens notebooks and source files (.ipynb, .py, .md, .sql, .r, .txt). Read other files in a "
-    "notebook, and show plots inline. " + NO_DOWNLOAD
+    "In the browser a workspace opens notebooks and source files (.ipynb, .py, .md, .sql, .r, .txt). "
+    "Read other files in a notebook, and show plots inline. " + NO_DOWNLOAD
 )
 
-_DOWNLOADS = re.compile(
-    r"/(files|view|nbconvert|lab/api/extensions|api/nbconvert|lsp|metrics|api/terminals|terminals)(/.*)?"
-)
+_DOWNLOADS = re.compile(r"/(files|view|nbconvert|lab/api/extensions|lsp|metrics|api/terminals|terminals)(/.*)?")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of the list: methods, pattern of the decoded path below the workspace's prefix, largest answer in bytes."""
+    """One line of the list: methods, pattern of the decoded path below the prefix, largest answer in bytes."""
 
     methods: frozenset[str]
     pattern: re.Pattern[str]
@@ -52,12 +50,13 @@ RULES: tuple[Rule, ...] = (
     _rule("GET HEAD", r"/?"),
     _rule("GET HEAD", r"/lab(/(tree|doc|workspaces)(/.*)?)?/?"),
     _rule("GET HEAD", r"/static/.+", None),
-    _rule("GET HEAD", r"/lab/extensions/@jupyterlab/[^/]+/(static/.+|package\.json)", None),
+    _rule("GET HEAD", r"/lab/extensions/(@jupyterlab/[^/]+|jupyterlab_pygments)/static/.+", None),
     _rule("GET HEAD", r"/(favicon\.ico|custom/custom\.css|kernelspecs/python3/logo-(32x32|64x64|svg)\.(png|svg))"),
     _rule("GET PUT", r"/lab/api/settings(/.*)?"),
     _rule("GET PUT DELETE", r"/lab/api/workspaces(/.*)?"),
     _rule("GET", r"/lab/api/(themes|translations|listings)(/.*)?"),
-    _rule("GET", r"/lab/api/(listings/)?.*listing\.json"),
+    _rule("GET", r"/lab/api/build"),
+    _rule("GET", r"/api/nbconvert"),  # names of formats only; a conversion is a download
     _rule("GET HEAD", r"/api/?"),
     _rule("GET", r"/api/(status|me|kernelspecs(/python3)?)"),
     _rule("GET POST", r"/api/kernels"),

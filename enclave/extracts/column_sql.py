@@ -103,7 +103,7 @@ def _keep(source: str, column: SourceColumn, context: ColumnContext) -> str | Co
             "change the treatment or remove the column."
         )
     # An ENUM type carries all its words, also those of rows that were left behind.
-    return f"CAST({source} AS VARCHAR)" if found == "enum" else source
+    return f"CAST({source} AS VARCHAR)" if found in {"enum", "empty"} else source
 
 
 def _pseudonym(wanted: PermittedColumn, column: SourceColumn, context: ColumnContext) -> str | ColumnProblem:

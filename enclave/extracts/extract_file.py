@@ -108,8 +108,7 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, tables: tuple[ManifestT
 
 def count_people(connection: duckdb.DuckDBPyConnection) -> int:
     """Distinct people with at least one row in the extract."""
-    row = connection.execute("SELECT count(DISTINCT key) FROM present").fetchone()
-    return int(row[0]) if row else 0
+    return int(connection.execute("SELECT count(DISTINCT key) FROM present").fetchall()[0][0])
 
 
 def _write_table(connection: duckdb.DuckDBPyConnection, table: TablePlan) -> ManifestTable:
@@ -146,9 +145,11 @@ def _write_table(connection: duckdb.DuckDBPyConnection, table: TablePlan) -> Man
 def _filtered(table: TablePlan) -> str:
     """The rows of the source for which the filter is true. The filter stands on lines of its own, so that a comment in
     it ends, and in a query of its own, so that it meets no other name."""
+    nothing = ", ".join(f"NULL AS {quote(name)}" for name in table.empty_columns)
+    source = f"(SELECT *{f' REPLACE ({nothing})' if nothing else ''} FROM {table.relation})"  # noqa: S608
     if table.rows is None:
-        return f"(SELECT * FROM {table.relation})"  # noqa: S608
-    return f"(SELECT * FROM {table.relation} WHERE CAST((\n{table.rows}\n) AS BOOLEAN) IS TRUE)"  # noqa: S608
+        return source
+    return f"(SELECT * FROM {source} WHERE CAST((\n{table.rows}\n) AS BOOLEAN) IS TRUE)"  # noqa: S608
 
 
 def _count(connection: duckdb.DuckDBPyConnection, table: TablePlan, filtered: str) -> tuple[int, int, int]:

@@ -47,6 +47,4 @@ def sentences(error: BaseException) -> tuple[str, ...]:
             return (f"Expected DuckDB to carry out the plan, found {found}. Check the source's files and types.",)
         case _:
             found = type(error).__name__
-            return (
-                f"Expected the build to end, found a defect of the builder ({found}). Report it with the operators' log.",
-            )
+            return (f"Expected the build to end, found a defect of ours ({found}). Report it with the log.",)

@@ -32,6 +32,8 @@ from enclave.settings import Settings
 BUILD_SECONDS = 3600
 KEY_SECONDS = 60
 _ACTOR = "system:extract-launcher"
+_END_SECONDS = 10
+"""How long a sandbox that was ended may take until its last process is gone."""
 _TAIL = 4000
 
 
@@ -87,7 +89,7 @@ def _run(
         )
     else:
         reasons = (f"Expected the builder to end by itself, found that it was ended (status {code}). Build again.",)
-    clear_stale(settings, permit.project)
+    clear_stale(settings, permit.project, seconds=_END_SECONDS)
     return _refused(settings, permit.project, version, reasons)
 
 

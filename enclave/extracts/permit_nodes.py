@@ -22,7 +22,7 @@ _KINDS = {MappingNode: "a mapping (key: value)", SequenceNode: "a list", ScalarN
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Problem:
     """One thing to mend. ``line`` and ``column`` count from 1; the message says expected, found and what to do."""
 
@@ -35,7 +35,7 @@ class PermitError(Exception):
     """A data permit that cannot be read. ``problems`` holds all of them; ``str()`` is one line each."""
 
     def __init__(self, problems: Collection[Problem]) -> None:
-        self.problems = tuple(sorted(problems))
+        self.problems = tuple(sorted(problems, key=lambda p: (p.line, p.column)))
         super().__init__("\n".join(f"line {p.line}: {p.message}" for p in self.problems))
 
 
@@ -105,6 +105,8 @@ class NodeReader:
                 )
             else:
                 seen[key.value.lower()] = key.start_mark.line + 1
+                if isinstance(value, ScalarNode) and value.value == "":
+                    value.start_mark = key.end_mark  # YAML puts what is missing on the next line
                 yield key.value, key, value
 
     def mapping(

@@ -18,6 +18,8 @@ from enclave.extracts.column_sql import ColumnContext, ColumnProblem, column_sql
 from enclave.extracts.row_filter import RowFilterProblem, parse_row_filter
 from enclave.extracts.source_schema import SourceColumn, SourceKind, SourceSchema, SourceTable
 
+_NAMES_TOLD = 8
+
 
 class PlanError(RefusedError):
     """Permit and source do not fit; ``reasons`` holds every sentence."""
@@ -55,6 +57,8 @@ class TablePlan:
     rows: str | None
     columns: tuple[PlannedColumn, ...]
     dropped_columns: tuple[str, ...]
+    empty_columns: tuple[str, ...]
+    """Source columns without any value: untyped NULLs for the row filter, because their text type means nothing."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +90,14 @@ def plan_extract(permit: Permit, schema: SourceSchema) -> ExtractPlan:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence: the nearest names there are."""
+    """The end of a sentence: the nearest names there are, or the first few when none is near."""
     lowered = {k.lower(): k for k in known}
     near = difflib.get_close_matches(word.lower(), list(lowered), n=3, cutoff=0.5)
-    return f"; nearest: {', '.join(lowered[n] for n in near)}" if near else ""
+    if near:
+        return f"; nearest: {', '.join(lowered[n] for n in near)}"
+    first = sorted(lowered.values())[:_NAMES_TOLD]
+    rest = " …" if len(lowered) > _NAMES_TOLD else ""
+    return f"; there are: {', '.join(first)}{rest}" if first else ""
 
 
 class _Planner:
@@ -123,6 +131,7 @@ class _Planner:
             rows=wanted.rows,
             columns=self._columns(wanted, source),
             dropped_columns=tuple(c.name for c in source.columns if c.name.lower() not in named),
+            empty_columns=tuple(c.name for c in source.columns if c.is_empty),
         )
 
     def _person(self, wanted: PermittedTable, source: SourceTable) -> str | None:

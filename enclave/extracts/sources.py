@@ -103,7 +103,7 @@ def _profile(
         for c in texts
     ]
     try:
-        row = connection.execute(f"SELECT {', '.join(pieces)} FROM {relation}").fetchone() or ()  # noqa: S608
+        row = connection.execute(f"SELECT {', '.join(pieces)} FROM {relation}").fetchall()[0]  # noqa: S608
     except duckdb.Error as error:
         raise unreadable_table(table, error) from None
     found = {

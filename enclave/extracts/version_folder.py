@@ -11,6 +11,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from enclave.settings import Settings
 MANIFEST_FILE = "manifest.json"
 _TEMPORARY = ".tmp-"
 _CHUNK = 1 << 20
+_LOCK_POLL_SECONDS = 0.05
 
 
 class VersionError(RefusedError):
@@ -59,12 +61,13 @@ def building(folder: Path, version: str) -> Iterator[Path]:
                 shutil.rmtree(temporary)
 
 
-def clear_stale(settings: Settings, project: ProjectId) -> int:
-    """Remove what dead builds left; returns how many folders. Does nothing while a build runs."""
+def clear_stale(settings: Settings, project: ProjectId, *, seconds: float = 0) -> int:
+    """Remove what dead builds left; returns how many folders. Waits up to ``seconds`` for a dying build to let go of
+    the lock, and does nothing while a build runs."""
     folder = extracts_folder(settings, project)
     if not folder.is_dir():
         return 0
-    with _locked(folder) as holds:
+    with _locked(folder, seconds) as holds:
         return _remove_temporary(folder) if holds else 0
 
 
@@ -105,17 +108,23 @@ def file_sha256(path: Path) -> str:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
+def _locked(folder: Path, seconds: float = 0) -> Iterator[bool]:
     descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        deadline = time.monotonic() + seconds
+        while not (holds := _try_lock(descriptor)) and time.monotonic() < deadline:
+            time.sleep(_LOCK_POLL_SECONDS)
+        yield holds
     finally:
         os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _remove_temporary(folder: Path) -> int:

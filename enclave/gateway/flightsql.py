@@ -223,3 +223,8 @@ def parse_cancel(body: bytes) -> bytes:
 def cancel_result(cancelled: bool) -> bytes:
     """CancelFlightInfoResult: 1 cancelled, 3 not cancellable."""
     return field_int(1, 1 if cancelled else 3)
+
+
+def session_closed() -> bytes:
+    """CloseSessionResult with the status CLOSED."""
+    return field_int(1, 1)

@@ -189,8 +189,10 @@ class _Walk:
         )
 
     def show(self, item: dict[str, Any], scope: frozenset[str]) -> None:
-        special = item.get("query") is None
-        if special and (item.get("show_type") != "SHOW_SPECIAL" or item.get("table_name") not in _SHOWN):
+        kind = item.get("show_type")
+        if item.get("query") is None and kind == "SHOW":
+            self._extract_table(_path(item))
+        elif item.get("query") is None and (kind != "SHOW_SPECIAL" or item.get("table_name") not in _SHOWN):
             raise StatementRefusedError("show", "Only SHOW TABLES, DESCRIBE table and SUMMARIZE table are available.")
         self.children(item, scope)
 

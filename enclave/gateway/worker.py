@@ -36,6 +36,7 @@ from enclave.gateway.engine import (
 )
 from enclave.gateway.engine_errors import describe_engine_error, is_fatal
 from enclave.gateway.frames import BATCH, DONE, ERROR, QUERY, SCHEMA, receive_frame, send_frame
+from enclave.gateway.plain_arrow import plain_batch, plain_schema
 
 _TICK_SECONDS = 0.2
 EXIT_UNUSABLE = 70
@@ -91,7 +92,9 @@ class Server:
                 self._run(peer, request)
 
     def _send_tables(self, peer: socket.socket) -> None:
-        schemas = {name: schema.serialize().to_pybytes() for name, schema in self._engine.table_schemas().items()}
+        schemas = {
+            name: plain_schema(schema).serialize().to_pybytes() for name, schema in self._engine.table_schemas().items()
+        }
         content = {name: base64.b64encode(raw).decode() for name, raw in schemas.items()}
         send_frame(peer, DONE, json.dumps(content).encode())
 
@@ -120,15 +123,16 @@ class Server:
         if request.get("schema_only"):
             relation = relation.limit(0)
         reader = relation.to_arrow_reader(BATCH_ROWS)
-        send_frame(peer, SCHEMA, memoryview(reader.schema.serialize()))
+        schema = plain_schema(reader.schema)
+        send_frame(peer, SCHEMA, memoryview(schema.serialize()))
         for batch in reader:
-            for piece in cut(batch):
+            for piece in cut(plain_batch(batch, schema)):
                 send_frame(peer, BATCH, memoryview(_one_batch_stream(piece)))
         send_frame(peer, DONE, b"{}")
 
 
 def _one_batch_stream(batch: pa.RecordBatch) -> pa.Buffer:
-    """A whole IPC stream for one batch: schema, dictionaries (enumerations), batch."""
+    """A whole IPC stream for one batch: the frame carries everything that is needed to read it."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)

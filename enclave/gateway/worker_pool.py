@@ -1,4 +1,4 @@
-"""All workers of the front: one per project, started on demand, replaced when it dies, stopped after ten idle minutes."""
+"""All workers of the front: one per project, started on demand, replaced when dead, stopped after ten idle minutes."""
 
 from __future__ import annotations
 
@@ -83,11 +83,15 @@ class ProjectWorker:
 
     def stop_if_idle(self, now: float) -> None:
         """Stop worker and parser when nothing ran for IDLE_SECONDS."""
-        with self._lock:
+        if not self._lock.acquire(blocking=False):
+            return  # it is being used or started right now
+        try:
             idle = self._streams == 0 and now - self._used_at > IDLE_SECONDS
             if idle and self._process is not None:
                 self._process.kill()
                 self._process = None
+        finally:
+            self._lock.release()
         if idle:
             self.parser.close()
 

@@ -1,8 +1,8 @@
 """One worker process as the front sees it: start in the sandbox, connect, end.
 
 What a worker's sandbox holds: Python and our packages (read-only), the extract's folder (read-only, at ``/extract``),
-``/sys/fs/cgroup`` (DuckDB aborts without it), an empty private ``/tmp``, and one inherited listening socket. No network, no
-home of the enclave, no other project. Invariant 3 of DESIGN.md.
+``/sys/fs/cgroup`` (DuckDB aborts without it), an empty private ``/tmp``, and one inherited listening socket. No
+network, no home of the enclave, no other project. Invariant 3 of DESIGN.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One running query as the front sees it: frames from the worker become Arrow batches, troubles become QueryFailedError.
+"""One running query as the front sees it: frames of the worker become Arrow batches, troubles QueryFailedError.
 
 Contract: iterate once; whoever stops early calls ``abandon``, which interrupts the query and, if the worker does not
 obey within ``GRACE_SECONDS``, kills it. The front never lets a query run longer than its time plus that grace.

@@ -98,9 +98,9 @@ class Browser:
         return read_page(final, status, body.decode(errors="replace"))
 
     async def submit(
-        self, page: Page, form: Form, files: dict[str, tuple[str, bytes]] | None = None, **fields: str
+        self, page: Page, form: Form, files: dict[str, tuple[str, bytes]] | None = None, to: str = "", **fields: str
     ) -> Page:
-        """Fill in ``fields`` and send the form; returns the page one lands on."""
+        """Fill in ``fields`` and send the form (``to``: the button's own target); returns the page one lands on."""
         values = {**form.fields, **fields}
         data: Any = values
         if files:
@@ -109,7 +109,7 @@ class Browser:
                 data.add_field(name, value)
             for name, (filename, content) in files.items():
                 data.add_field(name, content, filename=filename)
-        target = urljoin(page.url, form.action or page.url)
+        target = urljoin(page.url, to or form.action or page.url)
         headers = {"Referer": page.url, "Origin": self.settings.portal_url}
         status, final, body, _ = await self.request(form.method.upper(), target, data=data, headers=headers)
         return read_page(final, status, body.decode(errors="replace"))

@@ -10,8 +10,6 @@ import secrets
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from django.utils.translation import gettext_lazy as _
-
 from enclave.keys import KeyMissingError, django_secret
 from enclave.settings import REPOSITORY, Settings, get_settings
 
@@ -168,6 +166,7 @@ LOGOUT_REDIRECT_URL = "/accounts/login/"
 
 ALLAUTH_TRUSTED_PROXY_COUNT = 1
 ACCOUNT_ADAPTER = "enclave.portal.accounts.ClosedAccounts"
+ACCOUNT_FORMS = {"login": "enclave.portal.forms.NameAndPasswordForm"}
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"

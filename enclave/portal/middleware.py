@@ -21,6 +21,10 @@ from enclave.portal.views.errors import error_page
 
 Respond = Callable[[HttpRequest], HttpResponseBase]
 INTERNAL = "/internal/"
+AUDIT_AWAY = (
+    "The audit log does not answer, so nothing was changed. Try again in a minute; if it stays, tell the people who "
+    "run this enclave."
+)
 
 
 def content_security_policy() -> str:
@@ -121,6 +125,6 @@ def status_of(error: Exception) -> tuple[HTTPStatus, tuple[str, ...]] | None:
         case PermitError():
             return HTTPStatus.UNPROCESSABLE_ENTITY, tuple(str(error).splitlines())
         case AuditUnavailable():
-            return HTTPStatus.SERVICE_UNAVAILABLE, (str(error),)
+            return HTTPStatus.SERVICE_UNAVAILABLE, (AUDIT_AWAY,)
         case _:
             return None

@@ -51,7 +51,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
 
 
 def _links(request: HttpRequest, person: User) -> list[dict[str, Any]]:
-    links = []
+    links: list[dict[str, Any]] = []
     for item in NAVIGATION:
         if not item.roles & person.role_set:
             continue

@@ -17,7 +17,8 @@ from typing import Any, Literal
 from django.conf import settings
 from django.db import transaction
 
-from audit.client import AuditClient, AuditEvent, AuditUnavailable, Receipt
+from audit.client import AuditClient, AuditUnavailable
+from audit.event import AuditEvent, Receipt
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
 from enclave.portal.models import User
@@ -102,8 +103,8 @@ def audited_change(
     except RefusedError as refused:
         record(
             refusal,
-            actor,
-            project=project,
+            change.actor,
+            project=change.project,
             subject=subject,
             decision="deny",
             data={"reasons": list(refused.reasons)},
@@ -115,8 +116,8 @@ def audited_change(
         for event_type, receipt in change.receipts:
             record(
                 EventType.ACTION_FAILED,
-                actor,
-                project=project,
+                change.actor,
+                project=change.project,
                 subject=subject,
                 data={"event": event_type.value, "index": receipt.index},
             )

@@ -21,9 +21,7 @@ from enclave.domain.projects import (
 )
 
 DECIDING = frozenset({ProjectVerb.APPROVE, ProjectVerb.REJECT})
-OVERSIGHT = frozenset(
-    {Role.ADMIN, Role.DATA_STEWARD, Role.DATA_PROTECTION_OFFICER, Role.AUDITOR, Role.OUTPUT_CHECKER}
-)
+OVERSIGHT = frozenset({Role.ADMIN, Role.DATA_STEWARD, Role.DATA_PROTECTION_OFFICER, Role.AUDITOR, Role.OUTPUT_CHECKER})
 """Roles that see every project; a researcher sees the ones applied for or named in."""
 
 

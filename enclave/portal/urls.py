@@ -1,1 +1,48 @@
-urlpatterns = []
+"""All addresses of the portal. Every view declares its permission (``enclave.portal.permissions``)."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from django.urls import URLPattern, URLResolver, include, path
+from django.views.i18n import set_language
+
+from enclave.portal.views import audit, datasets, errors, home, internal, people, projects
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", home.home, name="home"),
+    path("health", home.health, name="health"),
+    path("language", set_language, name="set_language"),
+    path("projects/", projects.project_list, name="project-list"),
+    path("apply/", projects.apply, name="apply"),
+    path("projects/<str:project>/", projects.project_detail, name="project-detail"),
+    path("projects/<str:project>/permit.yaml", projects.permit_file, name="project-permit"),
+    path("projects/<str:project>/approve", projects.approve, name="project-approve"),
+    path("projects/<str:project>/reject", projects.reject, name="project-reject"),
+    path("projects/<str:project>/provision", projects.provision, name="project-provision"),
+    path("projects/<str:project>/close", projects.close, name="project-close"),
+    path("datasets/", datasets.dataset_list, name="dataset-list"),
+    path("people/", people.people_list, name="people-list"),
+    path("people/new/", people.person_new, name="person-new"),
+    path("people/<str:person>/", people.person_detail, name="person-detail"),
+    path("people/<str:person>/revoke", people.revoke, name="person-revoke"),
+    path("people/<str:person>/restore", people.restore, name="person-restore"),
+    path("audit/", audit.event_list, name="audit-list"),
+    path("audit/verify", audit.verify, name="audit-verify"),
+    path("audit/<int:index>/", audit.event_detail, name="audit-event"),
+    path("audit/<int:index>/proof", audit.proof_file, name="audit-proof"),
+    path("audit/<int:index>/payload", audit.payload, name="audit-payload"),
+    path("internal/workspaces/start", internal.workspace_start, name="internal-workspace-start"),
+    path("internal/workspaces/token", internal.workspace_token, name="internal-workspace-token"),
+    path("internal/workspaces/stopped", internal.workspace_stopped, name="internal-workspace-stopped"),
+    path("accounts/", include("allauth.urls")),
+    path("", include("allauth.idp.urls")),
+]
+if find_spec("egress_review.web.urls") is not None:
+    urlpatterns.append(path("outputs/", include("egress_review.web.urls")))
+    urlpatterns.append(path("internal/output-requests", include("egress_review.web.internal_urls")))
+
+handler400 = errors.bad_request
+handler403 = errors.permission_denied
+handler404 = errors.not_found
+handler429 = errors.too_many

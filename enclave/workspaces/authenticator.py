@@ -133,5 +133,6 @@ def configure(c: Any, settings: Settings) -> None:
     own.username_claim = "preferred_username"
     own.enable_pkce = True
     own.enable_auth_state = False
+    own.any_allow_config = True
     own.auto_login = True
     own.logout_redirect_url = settings.portal_url

@@ -1,7 +1,7 @@
-"""JupyterHub's configuration: unix sockets only, the edge as proxy, the portal as identity provider, bubblewrap workspaces.
+"""JupyterHub's configuration: unix sockets, the edge as proxy, the portal for identity, bubblewrap.
 
-Read by JupyterHub from ``enclave.workspaces.serve``, whose working directory is the enclave's root: socket URLs here are
-relative, because JupyterHub lower-cases unix URLs and socket paths must stay short.
+Read by JupyterHub from ``enclave.workspaces.serve``, whose working directory is the enclave's root: socket URLs here
+are relative, because JupyterHub lower-cases unix URLs and socket paths must stay short.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from enclave import keys
 from enclave.settings import get_settings
 from enclave.workspaces import authenticator
+from enclave.workspaces.hub_words import WORDS
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821  (JupyterHub provides it)
 settings = get_settings()
@@ -42,7 +43,11 @@ c.JupyterHub.cleanup_servers = True
 c.JupyterHub.last_activity_interval = 60
 c.JupyterHub.default_url = "/hub/home"
 c.JupyterHub.template_paths = [str(Path(__file__).parent / "templates")]
-c.JupyterHub.template_vars = {"portal_url": settings.portal_url, "hospital": settings.hospital}
+c.JupyterHub.template_vars = {
+    "portal_url": settings.portal_url,
+    "hospital": settings.hospital,
+    "words": WORDS[settings.site_language],
+}
 
 c.JupyterHub.services = [{"name": "runner", "api_token": keys.hub_api_token(settings)}]
 c.JupyterHub.load_roles = [

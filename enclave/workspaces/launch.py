@@ -1,8 +1,8 @@
 """From a grant to a running sandbox: folders, account number, listening socket, mounts, command (no portal, no hub).
 
-A workspace sees ``/run/enclave`` (read-only: gateway socket and token), its home and the image. Its own listening socket
-is opened out here, in a folder it never sees, and inherited as a descriptor: so there is nothing it could replace by a
-link. Non-goals: CPU shares and disk quotas.
+A workspace sees ``/run/enclave`` (read-only: gateway socket and token), its home and the image. Its own listening
+socket is opened out here, in a folder it never sees, and inherited as a descriptor: so there is nothing it could
+replace by a link. Non-goals: CPU shares and disk quotas.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def environment(username: Username, base_url: str, listen_fd: int) -> dict[str, 
 def profile(
     settings: Settings, places: Places, home: Path, env: dict[str, str], *, uid: int, memory_mb: int, processes: int
 ) -> SandboxProfile:
-    """The sandbox of a workspace."""
+    """The sandbox of a workspace. It starts in ``/``: bubblewrap itself may not enter a home of mode 0700."""
     return SandboxProfile(
         binds=(
             Bind(settings.image, Path("/opt/image")),
@@ -203,7 +203,6 @@ def profile(
         memory_mb=memory_mb,
         processes=processes,
         pass_fds=(int(env["ENCLAVE_LISTEN_FD"]),),
-        working_dir=HOME,
         user_name="researcher",
     )
 

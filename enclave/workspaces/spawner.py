@@ -1,8 +1,8 @@
 """One workspace = one bubblewrap sandbox with JupyterLab in it, started on the portal's word (JupyterHub spawner).
 
 What the workspace gets of the outside: its listening socket as a descriptor, and ``/run/enclave`` with the gateway's
-socket and its token, renewed half-way through its time. It gets no way to the hub (ADR 0004). It dies with the hub. A token
-that the portal will not renew means the person or the project was revoked: the workspace ends at once.
+socket and its token, renewed half-way through its time. It gets no way to the hub (ADR 0004). It dies with the hub. A
+token that the portal will not renew means the person or the project was revoked: the workspace ends at once.
 """
 
 from __future__ import annotations
@@ -28,9 +28,12 @@ _STOP_SECONDS = 10.0
 _START_SECONDS = 75.0
 
 NO_DEFAULT = (
-    "A workspace belongs to a project, and this address names none. Open the workspace from the project's page in the portal."
+    "A workspace belongs to a project, and this address names none. "
+    "Open the workspace from the project's page in the portal."
 )
-ENDED_AT_ONCE = "The workspace could not start. Try once more; if it happens again, tell your admin (the hub's log says why)."
+ENDED_AT_ONCE = (
+    "The workspace could not start. Try once more; if it happens again, tell your admin (the hub's log says why)."
+)
 
 
 class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
@@ -132,10 +135,10 @@ class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
         if not self._idle_minutes or last is None:
             return False
         seconds = (datetime.now(UTC) - last.replace(tzinfo=UTC)).total_seconds()
-        return seconds > self._idle_minutes * 60
+        return bool(seconds > self._idle_minutes * 60)
 
     async def poll(self) -> int | None:
-        """None while it runs. An ended workspace is reported to portal and gateway once; so is an idle one, after its end."""
+        """None while it runs. An ended workspace is reported to portal and gateway, once; an idle one is ended."""
         if self._process is None and self._start_pending:
             return None
         if self._is_running():
@@ -159,10 +162,10 @@ class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
         await self._clean_up()
 
     def _wait_for_end(self) -> None:
-        assert self._process is not None
-        ends = time.monotonic() + _STOP_SECONDS
+        if self._process is None:
+            return
         try:
-            self._process.wait(timeout=max(0.1, ends - time.monotonic()))
+            self._process.wait(timeout=_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(timeout=_STOP_SECONDS)

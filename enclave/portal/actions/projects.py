@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from enclave.domain.decisions import Deny, RefusedError
 from enclave.domain.events import EventType
-from enclave.domain.ids import ExtractVersion, PersonId, ProjectId
+from enclave.domain.ids import ExtractVersion, PersonId
 from enclave.domain.people import Role
 from enclave.domain.permits import Permit
 from enclave.domain.projects import TRANSITIONS, ProjectState, ProjectVerb, decide_transition, is_fully_approved
@@ -18,7 +18,7 @@ from enclave.extracts.permit_file import PermitError, parse_permit
 from enclave.portal.actions.access import sync_project_files
 from enclave.portal.models import Job, JobKind, Membership, Project, ProjectApproval, ProjectEvent, User
 from enclave.portal.record import AuditedChange, audited_change, record
-from enclave.portal.rules import ProjectFacts, StateConflictError, check_project_verb
+from enclave.portal.rules import OVERSIGHT, ProjectFacts, StateConflictError, check_project_verb
 
 
 def today() -> date:
@@ -100,9 +100,7 @@ def close_project(user: User, project_id: str, comment: str) -> Project:
     return _move(user, project_id, ProjectVerb.CLOSE, Role.ADMIN, EventType.PROJECT_CLOSED, comment)
 
 
-def _move(
-    user: User, project_id: str, verb: ProjectVerb, as_role: Role, event: EventType, comment: str
-) -> Project:
+def _move(user: User, project_id: str, verb: ProjectVerb, as_role: Role, event: EventType, comment: str) -> Project:
     with audited_change(user, project=project_id, subject=project_id) as change:
         project = _locked(project_id)
         check_project_verb(verb, facts_of(project), user.as_person(), as_role)
@@ -175,7 +173,7 @@ def _write_down(
     transaction.on_commit(lambda: sync_project_files(project))
 
 
-def find_visible_permit(project: Project) -> Permit | None:
+def find_permit(project: Project) -> Permit | None:
     """The parsed permit, or None when the stored text no longer parses (an older format)."""
     try:
         return parse_permit(project.permit_yaml)
@@ -183,6 +181,25 @@ def find_visible_permit(project: Project) -> Permit | None:
         return None
 
 
-def permit_file_of(project_id: str) -> str:
-    """Where the approved bytes lie, for messages; relative to the enclave's home."""
-    return str((settings.ENCLAVE.projects_dir / ProjectId(project_id) / "permit.yaml").relative_to(settings.ENCLAVE.root))
+def visible_projects(user: User) -> QuerySet[Project]:
+    """Oversight roles see every project; others the ones they applied for or are a member of."""
+    if user.role_set & OVERSIGHT:
+        return Project.objects.all()
+    return Project.objects.filter(Q(applicant=user) | Q(memberships__user=user)).distinct()
+
+
+def get_visible_project(user: User, project_id: str) -> Project:
+    """One project; raises ``RefusedError`` alike for an unknown and a hidden one; recorded."""
+    project = visible_projects(user).filter(pk=project_id).first()
+    if project is None:
+        reason = f"There is no project {project_id} that you may see. Look at the list of projects."
+        record(
+            EventType.ACTION_REFUSED,
+            user,
+            subject=f"project:{project_id}",
+            decision="deny",
+            policies=("project-visible",),
+            data={"reasons": [reason]},
+        )
+        raise RefusedError(reason)
+    return project

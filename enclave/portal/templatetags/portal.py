@@ -40,4 +40,4 @@ def split_lines(value: object) -> list[str]:
 def chip(value: object) -> SafeString:
     """A status chip."""
     text = str(value)
-    return format_html('<span class="chip chip-{}">{}</span>', tone_of(text), label_of(text))
+    return format_html('<span class="chip chip-{}" data-state="{}">{}</span>', tone_of(text), text, label_of(text))

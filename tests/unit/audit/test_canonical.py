@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.canonical import MAX_INTEGER, MAX_LEAF_BYTES, CanonicalError, canonical_json
@@ -14,6 +14,7 @@ scalars = st.none() | st.booleans() | st.integers(-MAX_INTEGER, MAX_INTEGER) | t
 values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(keys, inner), max_leaves=20)
 
 
+@settings(deadline=None)
 @given(values)
 def test_it_reads_back_as_the_same_value_and_the_same_bytes(value):
     encoded = canonical_json(value)
@@ -21,6 +22,7 @@ def test_it_reads_back_as_the_same_value_and_the_same_bytes(value):
     assert canonical_json(json.loads(encoded)) == encoded
 
 
+@settings(deadline=None)
 @given(st.dictionaries(keys, scalars, max_size=6))
 def test_the_order_of_keys_does_not_matter(value):
     assert canonical_json(dict(reversed(list(value.items())))) == canonical_json(value)

@@ -2,7 +2,7 @@
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.checkpoint import Checkpoint, open_checkpoint, read_unverified, sign_checkpoint
@@ -23,6 +23,7 @@ def test_the_example_of_the_specification():
     assert open_note(SPEC_NOTE, key).text == "This is an example message.\n"
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), max_size=20), min_size=1))
 def test_what_is_signed_opens(lines):
     text = "\n".join(lines) + "\n"
@@ -78,13 +79,21 @@ def test_malformed_notes_are_refused(raw):
 
 @pytest.mark.parametrize(
     "vkey",
-    ["", "a+b", SPEC_KEY.replace("530d903a", "530d903b"), SPEC_KEY[:-4], SPEC_KEY.replace("Aeky", "Beky"), "a b+00+AA=="],
+    [
+        "",
+        "a+b",
+        SPEC_KEY.replace("530d903a", "530d903b"),
+        SPEC_KEY[:-4],
+        SPEC_KEY.replace("Aeky", "Beky"),
+        "a b+00+AA==",
+    ],
 )
 def test_malformed_keys_are_refused(vkey):
     with pytest.raises(NoteError):
         VerifierKey.parse(vkey)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_base64_has_one_spelling(data):
     import base64
@@ -98,6 +107,7 @@ def test_base64_has_one_spelling(data):
         decode_base64("QUJDRB==")
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**62), st.binary(min_size=32, max_size=32))
 def test_checkpoints_survive_the_round_trip(size, root):
     checkpoint = Checkpoint(SIGNER.verifier.name, size, root)
@@ -106,7 +116,15 @@ def test_checkpoints_survive_the_round_trip(size, root):
 
 @pytest.mark.parametrize(
     "text",
-    ["o\n1\n", "o\n01\nAAAA\n", "o\n-1\nAAAA\n", "o\n1\nAAAA\n", "o\n\n1\nAAAA\n", "o\n1\nAAAA\n\nextension\n", "o\n١\nAAAA\n"],
+    [
+        "o\n1\n",
+        "o\n01\nAAAA\n",
+        "o\n-1\nAAAA\n",
+        "o\n1\nAAAA\n",
+        "o\n\n1\nAAAA\n",
+        "o\n1\nAAAA\n\nextension\n",
+        "o\n١\nAAAA\n",
+    ],
 )
 def test_malformed_checkpoints_are_refused(text):
     with pytest.raises(NoteError):

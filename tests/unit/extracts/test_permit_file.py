@@ -81,7 +81,12 @@ MISTAKES = [
     ("title: Length of stay", "title:", 3, "expected title as text, found nothing"),
     ("title: Length of stay", "title: [a]", 3, "expected title as text, found a list"),
     ("permit: 1", "permit: 2", 1, "expected permit: 1, found 2"),
-    ("project: stays-2026", "project: Stays", 2, '3 to 30 lower-case letters, digits and hyphens, a letter first, found "Stays"'),
+    (
+        "project: stays-2026",
+        "project: Stays",
+        2,
+        '3 to 30 lower-case letters, digits and hyphens, a letter first, found "Stays"',
+    ),
     ("[amelie, karim]", "[amelie, amelie]", 8, 'found "amelie" again'),
     ("[amelie, karim]", "[Amelie]", 8, "expected a user name"),
     ("[amelie, karim]", "[]", 8, "found an empty list"),
@@ -93,7 +98,12 @@ MISTAKES = [
     ("shift_days: 180", "shift_days: -1", 11, "from 0 to 3650, found -1"),
     ("shift_days: 180", "shift_days: 1.5", 11, "whole number"),
     ("dates: {shift_days: 180}", "dates: 180", 11, "expected dates as a mapping"),
-    ("    person: person_id\n    columns:\n      person_id: person", "    columns:\n      person_id: person", 15, "add \"person: <column>\""),
+    (
+        "    person: person_id\n    columns:\n      person_id: person",
+        "    columns:\n      person_id: person",
+        15,
+        'add "person: <column>"',
+    ),
     ("birth_year: band 5", "birth_year: band", 17, "the width of the band"),
     ("birth_year: band 5", "birth_year: band 0", 17, "above 0"),
     ("birth_year: band 5", "birth_year: top", 17, "the highest value"),
@@ -110,10 +120,10 @@ MISTAKES = [
     ("{concept_id: keep, name: keep}", "{}", 25, "expected at least one column"),
     ("{concept_id: keep, name: keep}", "{person_id: keep}", 25, "expected no person column in a table without person"),
     ("{concept_id: keep, name: keep}", "{valid: shift-date}", 25, "expected shift-date only in a table that names"),
-    ("title: Length of stay", "title: 'Length", 3, "expected YAML"),
+    ("title: Length of stay", "title: Length: of stay", 3, "expected YAML"),
     ("  researchers:", "\tresearchers:", 8, "found a tab"),
     ("permit: 1", "- permit: 1", 2, "expected YAML"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("old", "new", "line", "words"), MISTAKES)
@@ -133,11 +143,13 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_shift_date_needs_shifting() -> None:
-    with pytest.raises(PermitError, match="expected no shift-date while dates.shift_days is 0"):
+    with pytest.raises(PermitError, match="expected no shift-date while dates"):
         parse_permit(PERMIT.replace("shift_days: 180", "shift_days: 0"))
 
 
-@pytest.mark.parametrize("text", ["", "permit", "[]", "a: &x [*x]", "!!python/object/apply:os.system [ls]", "\0", "{" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", "permit", "[]", "a: &x [*x]", "!!python/object/apply:os.system [ls]", "\0", "{" * 5000]
+)
 def test_what_is_no_permit_is_refused(text: str) -> None:
     with pytest.raises(PermitError):
         parse_permit(text)

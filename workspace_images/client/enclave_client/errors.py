@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 AWAY = (
-    "The gateway does not answer. Wait a moment and run the cell again; if it lasts, stop and start the workspace, or tell "
-    "your admin."
+    "The gateway does not answer. Wait a moment and run the cell again; if it lasts, stop and start the workspace, "
+    "or tell your admin."
 )
 EXPIRED = (
-    "The gateway did not accept this workspace's token. Run the cell again in a few seconds; if it stays so, your access "
-    "may have ended: open the project's page in the portal."
+    "The gateway did not accept this workspace's token. Run the cell again in a few seconds; if it stays so, "
+    "your access may have ended: open the project's page in the portal."
 )
 
 _AWAY_SIGNS = (
@@ -27,8 +27,8 @@ _DRIVER_NOISE = re.compile(
 )
 _TAILS = re.compile(
     r"(?:\s*\((?:Unauthenticated|Unauthorized|Unknown|InvalidArgument|Internal|NotFound|PermissionDenied|Unavailable|"
-    r"ResourceExhausted|FailedPrecondition|Cancelled|DeadlineExceeded|Unimplemented)[;:].*\)|\.? gRPC client debug context:.*|"
-    r"\.? Client context:.*|\.? Detail: .*)$",
+    r"ResourceExhausted|FailedPrecondition|Cancelled|DeadlineExceeded|Unimplemented)[;:].*\)|"
+    r"\.? gRPC client debug context:.*|\.? Client context:.*|\.? Detail: .*)$",
     re.DOTALL,
 )
 

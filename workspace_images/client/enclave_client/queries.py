@@ -31,7 +31,7 @@ def connect() -> Any:
 
 
 class Result:
-    """The rows of one query, all here. ``df()`` pandas, ``pl()`` polars, ``arrow()`` Arrow; in a cell it shows itself."""
+    """The rows of one query, all here: ``df()`` pandas, ``pl()`` polars, ``arrow()`` Arrow."""
 
     def __init__(self, table: pyarrow.Table) -> None:
         self._table = table

@@ -15,7 +15,7 @@ OUTBOX = "outbox"
 
 @dataclass(frozen=True)
 class ReleaseRequest:
-    """An output request as the portal took it. ``findings``: remarks of the automatic checks that a reviewer will see."""
+    """An output request as the portal took it. ``findings``: number of remarks of the automatic checks."""
 
     id: str
     url: str

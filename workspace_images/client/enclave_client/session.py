@@ -1,4 +1,4 @@
-"""Where the gateway is and which token to show: both read anew each time, because the token changes every few minutes."""
+"""Where the gateway is and which token to show: both read anew each time (tokens change)."""
 
 from __future__ import annotations
 

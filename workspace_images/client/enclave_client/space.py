@@ -23,7 +23,7 @@ def project() -> Project:
 
 
 def tables() -> pandas.DataFrame:
-    """Tables and columns of the extract: one row per column, with the table's row count and what was done to the column."""
+    """Tables and columns of the extract: one row per column, with the table's rows and what was done to it."""
     import pandas
 
     listed = call_action("enclave.tables")

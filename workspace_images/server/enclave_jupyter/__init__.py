@@ -35,6 +35,8 @@ class InheritedSocketServer(ServerApp):
     """A Jupyter server that serves the listening descriptor named by ``ENCLAVE_LISTEN_FD`` and nothing else."""
 
     name = "jupyter-server"
+    server_name = os.environ.get("ENCLAVE_BASE_URL", "/").rstrip("/").rpartition("/")[2]
+    """JupyterLab reads it for the address of its "restart" button."""
 
     def _find_http_port(self) -> None:
         """No TCP port is wanted, so none is looked for."""
@@ -50,3 +52,8 @@ class WorkspaceLab(LabApp):
     """JupyterLab on an ``InheritedSocketServer``."""
 
     serverapp_class = InheritedSocketServer
+
+    @classmethod
+    def get_extension_package(cls) -> str:
+        """The extension to load is JupyterLab's; this module only starts it."""
+        return "jupyterlab"

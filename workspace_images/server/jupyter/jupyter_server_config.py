@@ -6,6 +6,7 @@ from pathlib import Path
 c = get_config()  # noqa: F821  (Jupyter provides it)
 
 c.ServerApp.identity_provider_class = "enclave_jupyter.ResearcherIdentity"
+c.IdentityProvider.token = ""
 c.ServerApp.base_url = os.environ["ENCLAVE_BASE_URL"]
 c.ServerApp.root_dir = str(Path.home())
 c.ServerApp.allow_remote_access = True

@@ -1,0 +1,175 @@
+"""A reviewed file as plain values for the template: tables, lines, notebook cells. None of it is the researcher's HTML.
+
+Pure. Text is escaped by the template; pictures are named by their place and served by a view of their own with a policy
+that forbids everything. Long files are cut here and whole as text in the raw view; rows with findings are always shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from egress_review.domain.findings import Finding, Severity
+from egress_review.domain.snapshots import SnapshotFile
+from egress_review.sdc.images import decode_image
+from egress_review.sdc.notebooks import Cell, Notebook
+from egress_review.sdc.reading import read
+from egress_review.sdc.tables import NOWHERE, Table, UnreadableError, read_html
+
+SHOWN_ROWS = 200
+SHOWN_LINES = 400
+SHOWN_CHARACTERS = 400
+_TONE = {Severity.BLOCKING: "high", Severity.WARNING: "medium", Severity.INFO: "low"}
+_PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
+
+
+@dataclass(frozen=True)
+class ShownCell:
+    """``mark`` is high, medium, low or empty."""
+
+    text: str
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    """One row with its line in the file."""
+
+    line: int
+    cells: tuple[ShownCell, ...]
+
+
+@dataclass(frozen=True)
+class ShownTable:
+    """``left_out`` rows are not shown."""
+
+    header: tuple[ShownCell, ...]
+    rows: tuple[ShownRow, ...]
+    left_out: int
+
+
+@dataclass(frozen=True)
+class ShownOutput:
+    """One part of an output: its text, tables read from HTML, or ``picture`` = its MIME type."""
+
+    number: int
+    mime: str
+    text: str
+    tables: tuple[ShownTable, ...] = ()
+    picture: str = ""
+
+
+@dataclass(frozen=True)
+class ShownNotebookCell:
+    """A cell with its findings."""
+
+    number: int
+    kind: str
+    source: str
+    outputs: tuple[ShownOutput, ...]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class ShownFile:
+    """One file of the review page. ``kind`` chooses the template's branch."""
+
+    position: int
+    file: SnapshotFile
+    kind: str
+    findings: tuple[Finding, ...]
+    table: ShownTable | None = None
+    lines: tuple[ShownRow, ...] = ()
+    left_out: int = 0
+    cells: tuple[ShownNotebookCell, ...] = ()
+
+
+def show_file(position: int, file: SnapshotFile, content: bytes, findings: Iterable[Finding]) -> ShownFile:
+    """Never raises for any bytes; what cannot be read is ``kind="other"``."""
+    mine = tuple(finding for finding in findings if finding.file == file.name)
+    reading = read(file.name, content)
+    if reading.notebook is not None:
+        cells = tuple(_notebook_cell(cell, mine) for cell in reading.notebook.cells)
+        return ShownFile(position, file, "notebook", mine, cells=cells)
+    if reading.suffix in (".csv", ".tsv") and reading.tables:
+        return ShownFile(position, file, "table", mine, table=show_table(reading.tables[0], mine))
+    if reading.suffix in (".png", ".svg", ".jpg", ".jpeg"):
+        return ShownFile(position, file, "picture", mine)
+    if reading.text is None:
+        return ShownFile(position, file, "other", mine)
+    rows = reading.text.splitlines()
+    marks = _marks(mine)
+    lines = tuple(
+        ShownRow(number, (ShownCell(_cut(line), marks.get((number, None), "")),))
+        for number, line in enumerate(rows, start=1)
+        if number <= SHOWN_LINES or (number, None) in marks
+    )
+    return ShownFile(position, file, "text", mine, lines=lines, left_out=len(rows) - len(lines))
+
+
+def show_table(table: Table, findings: tuple[Finding, ...]) -> ShownTable:
+    """The first rows and every row with a finding, flagged cells marked."""
+    marks = _marks(findings)
+    columns = {column: mark for (line, column), mark in marks.items() if line is None and column is not None}
+    lines = {line for line, _column in marks if line is not None}
+    chosen = [row for n, row in enumerate(table.rows) if n < SHOWN_ROWS or row.line in lines]
+    rows = tuple(
+        ShownRow(
+            row.line,
+            tuple(
+                ShownCell(_cut(cell), marks.get((row.line, n)) or marks.get((row.line, None)) or columns.get(n, ""))
+                for n, cell in enumerate(row.cells, start=1)
+            ),
+        )
+        for row in chosen
+    )
+    header = tuple(ShownCell(_cut(name), columns.get(n, "")) for n, name in enumerate(table.header, start=1))
+    return ShownTable(header, rows, len(table.rows) - len(rows))
+
+
+def _marks(findings: tuple[Finding, ...]) -> dict[tuple[int | None, int | None], str]:
+    marks: dict[tuple[int | None, int | None], str] = {}
+    # The least severe first, so that the severest stays.
+    for severity in (Severity.INFO, Severity.WARNING, Severity.BLOCKING):
+        for finding in findings:
+            place = finding.location
+            if finding.severity is severity and (place.line is not None or place.column is not None):
+                marks[(place.line, place.column)] = _TONE[severity]
+    return marks
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + " …"
+
+
+def _notebook_cell(cell: Cell, findings: tuple[Finding, ...]) -> ShownNotebookCell:
+    mine = tuple(finding for finding in findings if finding.location.cell == cell.number)
+    outputs: list[ShownOutput] = []
+    for output in cell.outputs:
+        here = tuple(finding for finding in mine if finding.location.output == output.number)
+        for mime, text in output.parts.items():
+            outputs.append(_output(output.number, mime, text, here))
+    return ShownNotebookCell(cell.number, cell.kind, cell.source, tuple(outputs), mine)
+
+
+def _output(number: int, mime: str, text: str, findings: tuple[Finding, ...]) -> ShownOutput:
+    if mime in _PICTURES:
+        return ShownOutput(number, mime, "", picture=mime)
+    shown = "\n".join(text.splitlines()[:SHOWN_LINES])[: SHOWN_LINES * SHOWN_CHARACTERS]
+    if mime != "text/html":
+        return ShownOutput(number, mime, shown)
+    try:
+        tables = read_html(text, NOWHERE)
+    except UnreadableError:
+        tables = []
+    return ShownOutput(number, mime, shown, tuple(show_table(table, findings) for table in tables))
+
+
+def picture_of(notebook: Notebook, cell: int, output: int, mime: str) -> tuple[str, bytes] | None:
+    """MIME type and bytes of a notebook's picture, or None when there is none of a kind that is safe to serve."""
+    for part in (p for c in notebook.cells if c.number == cell for p in c.outputs if p.number == output):
+        text = part.parts.get(mime, "")
+        content = text.encode() if mime == "image/svg+xml" and text else decode_image(mime, text)
+        if content:
+            return mime, content
+    return None

@@ -1,0 +1,164 @@
+"""Who calls, and may they? The checks of every call, in this order, each with a sentence of its own.
+
+1. the token is signed by this enclave and holds now; 2. its person is known, active, and the token was issued after the
+last revocation; 3. its project is the socket's; 4. its workspace and person are the socket's (a project's own socket on
+the machine takes any workspace of that project); 5. Cedar: project active, permit not expired, member, role; 6. permit
+and extract are the approved ones. EHDS art. 73(1)(b): named users only. Non-goal: what the statement may read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from enclave.access import AccessFiles
+from enclave.domain.decisions import Allow, RefusedError
+from enclave.domain.ids import PersonId, ProjectId, WorkspaceId
+from enclave.domain.people import Person
+from enclave.domain.projects import ProjectRecord
+from enclave.gateway.project_files import ProjectFiles, ProjectFilesReader
+from enclave.policy import PolicyAction, PolicyDecisionPoint
+from enclave.tokens import TokenClaims, TokenError, verify
+
+_BEARER = "bearer "
+
+
+@dataclass(frozen=True)
+class Door:
+    """One unix socket: the project it serves and, unless it is the machine's own, the workspace and person."""
+
+    project: ProjectId
+    socket_path: Path
+    workspace: WorkspaceId | None = None
+    person: PersonId | None = None
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody who may do ``action``, with everything the call needs."""
+
+    claims: TokenClaims
+    person: Person
+    record: ProjectRecord
+    files: ProjectFiles
+    policies: tuple[str, ...]
+    token: str
+
+
+class CallRefusedError(Exception):
+    """The call is refused. ``about_token`` says whether the token itself is at fault; ``claims`` only when verified."""
+
+    def __init__(
+        self,
+        rule: str,
+        sentence: str,
+        *,
+        about_token: bool,
+        claims: TokenClaims | None = None,
+        policies: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(sentence)
+        self.rule = rule
+        self.sentence = sentence
+        self.about_token = about_token
+        self.claims = claims
+        self.policies = policies
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+class Admission:
+    """Holds no state of its own; every call reads the access files anew (one ``stat`` each)."""
+
+    def __init__(
+        self,
+        access: AccessFiles,
+        public_key: Ed25519PublicKey,
+        policy: PolicyDecisionPoint,
+        today: Callable[[], date] = _today,
+    ) -> None:
+        self._access = access
+        self._key = public_key
+        self._policy = policy
+        self._files = ProjectFilesReader(access)
+        self._today = today
+
+    def admit(self, door: Door, authorization: str | None, action: PolicyAction) -> Caller:
+        """Raises CallRefusedError with the first condition that is not met."""
+        token = _bearer(authorization)
+        try:
+            claims = verify(self._key, token)
+        except TokenError as error:
+            raise CallRefusedError("token-invalid", str(error), about_token=True) from error
+        person = self._check_person(claims)
+        _check_door(door, claims)
+        record = self._record(claims)
+        decision = self._policy.decide(person, action, record, self._today())
+        if not isinstance(decision, Allow):
+            raise CallRefusedError(
+                "policy", " ".join(decision.reasons), about_token=False, claims=claims, policies=decision.policies
+            )
+        try:
+            files = self._files.read(record)
+        except RefusedError as error:
+            raise CallRefusedError("project-files", str(error), about_token=False, claims=claims) from error
+        return Caller(claims, person, record, files, decision.policies, token)
+
+    def _check_person(self, claims: TokenClaims) -> Person:
+        try:
+            person = self._access.find_person(claims.person)
+        except (ValueError, KeyError, OSError) as error:
+            sentence = "The list of people cannot be read, so nobody gets in. Tell the administrator."
+            raise CallRefusedError("people-unreadable", sentence, about_token=False, claims=claims) from error
+        if person is None:
+            sentence = "The person of this token is not known here. Ask the administrator for an account."
+            raise CallRefusedError("person-unknown", sentence, about_token=True, claims=claims)
+        if not person.active:
+            sentence = "Your access has been revoked by an administrator. Ask the enclave's administrator why."
+            raise CallRefusedError("person-revoked", sentence, about_token=True, claims=claims)
+        if claims.issued_at < person.tokens_valid_from:
+            sentence = "This token was issued before your access was last changed. Restart the workspace for a new one."
+            raise CallRefusedError("token-withdrawn", sentence, about_token=True, claims=claims)
+        return person
+
+    def _record(self, claims: TokenClaims) -> ProjectRecord:
+        try:
+            record = self._access.project(claims.project)
+        except (ValueError, KeyError, OSError) as error:
+            sentence = "The record of this project cannot be read, so nobody gets in. Tell the administrator."
+            raise CallRefusedError("project-unreadable", sentence, about_token=False, claims=claims) from error
+        if record is None:
+            sentence = f"Project {claims.project} is not known here. Look at its page in the portal."
+            raise CallRefusedError("project-unknown", sentence, about_token=False, claims=claims)
+        return record
+
+
+def _bearer(authorization: str | None) -> str:
+    if authorization is None or not authorization.lower().startswith(_BEARER):
+        raise CallRefusedError(
+            "token-missing",
+            "Expected the header 'authorization: Bearer …' with this workspace's token, found none. "
+            "Read the token from the file that ENCLAVE_TOKEN_FILE names.",
+            about_token=True,
+        )
+    return authorization[len(_BEARER) :].strip()
+
+
+def _check_door(door: Door, claims: TokenClaims) -> None:
+    if claims.project != door.project:
+        sentence = (
+            f"This token is for another project; expected one for {door.project}. Use this workspace's own token."
+        )
+        raise CallRefusedError("token-of-another-project", sentence, about_token=True, claims=claims)
+    if door.workspace is not None and claims.workspace != door.workspace:
+        sentence = "This token belongs to another workspace. Use the token of the workspace you are in."
+        raise CallRefusedError("token-of-another-workspace", sentence, about_token=True, claims=claims)
+    if door.person is not None and claims.person != door.person:
+        sentence = "This token belongs to another person. Use the token of the workspace you are in."
+        raise CallRefusedError("token-of-another-person", sentence, about_token=True, claims=claims)

@@ -1,0 +1,164 @@
+"""The front's Flight sockets: one per running workspace, one per active project for tools on the machine.
+
+``run/ws/<workspace>/in/gateway.sock`` may be connected to by the workspace's own uid (0666; only that workspace has
+the folder mounted). ``run/<project>/gateway.sock`` is for the enclave's own account (0600 in a 0700 folder). What is
+kept on disk is ``run/ws/<workspace>/workspace.json``, so that a restarted front opens the same sockets again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from enclave.access import AccessFiles
+from enclave.domain.ids import PROJECT_ID, PersonId, ProjectId, WorkspaceId
+from enclave.domain.projects import ProjectState
+from enclave.files import write_atomically
+from enclave.gateway.admission import Door
+from enclave.gateway.flight_server import GatewayFlightServer
+from enclave.gateway.service import GatewayService
+from enclave.settings import Settings
+
+_log = structlog.get_logger()
+WORKSPACE_ID = re.compile(r"w-[0-9a-f]{12}")
+PERSON_ID = re.compile(r"u-[0-9a-f]{12}")
+SOCKET_NAME = "gateway.sock"
+_CLOSE_SECONDS = 5.0
+_LONGEST_PATH = 107
+
+
+class DoorError(Exception):
+    """A socket cannot be opened; the sentence says what was expected."""
+
+
+@dataclass
+class _OpenDoor:
+    door: Door
+    server: GatewayFlightServer
+
+
+class Doors:
+    """Opens and closes sockets. Thread-safe; opening what is open already changes nothing."""
+
+    def __init__(self, settings: Settings, access: AccessFiles, service: GatewayService) -> None:
+        self._run_dir = settings.run_dir
+        self._access = access
+        self._service = service
+        self._lock = threading.Lock()
+        self._open: dict[Path, _OpenDoor] = {}
+
+    def open_workspace(self, workspace: WorkspaceId, project: ProjectId, person: PersonId) -> Path:
+        """Listen for one workspace; returns the socket's path. Raises DoorError."""
+        door = self._workspace_door(workspace, project, person)
+        folder = self._run_dir / "ws" / workspace
+        if not (folder / "in").is_dir():
+            raise DoorError(f"Expected the folder in/ of workspace {workspace}, found none. Make it first.")
+        with self._lock:
+            found = self._open.get(door.socket_path)
+            if found is None or found.door != door:
+                content = json.dumps({"project": project, "person": person}).encode()
+                write_atomically(folder / "workspace.json", content, mode=0o600)
+                self._listen(door, 0o666)
+        return door.socket_path
+
+    def close_workspace(self, workspace: WorkspaceId) -> None:
+        """Stop listening; harmless when nothing listens."""
+        if not WORKSPACE_ID.fullmatch(workspace):
+            return
+        folder = self._run_dir / "ws" / workspace
+        (folder / "workspace.json").unlink(missing_ok=True)
+        with self._lock:
+            self._close(folder / "in" / SOCKET_NAME)
+
+    def reopen_workspaces(self) -> None:
+        """After a restart: listen again for every workspace that was registered."""
+        for file in sorted((self._run_dir / "ws").glob("*/workspace.json")):
+            try:
+                content = json.loads(file.read_bytes())
+                person, project = PersonId(content["person"]), ProjectId(content["project"])
+                self.open_workspace(WorkspaceId(file.parent.name), project, person)
+            except (OSError, ValueError, KeyError, TypeError, DoorError) as error:
+                _log.warning("workspace-not-reopened", workspace=file.parent.name, kind=type(error).__name__)
+
+    def follow_projects(self) -> None:
+        """Listen for every active project and no other; call about once a second."""
+        wanted = set(self._active_projects())
+        with self._lock:
+            projects = {found.door.project: path for path, found in self._open.items() if found.door.workspace is None}
+            for project in projects.keys() - wanted:
+                self._close(projects[project])
+                shutil.rmtree(self._run_dir / project, ignore_errors=True)
+            for project in sorted(wanted - projects.keys()):
+                folder = self._run_dir / project
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                try:
+                    self._listen(Door(project, folder / SOCKET_NAME), 0o600)
+                except DoorError as error:
+                    _log.error("project-socket-not-opened", project=project, reason=str(error))
+
+    def close(self) -> None:
+        """Stop listening everywhere and remove the sockets."""
+        with self._lock:
+            servers = [found.server for found in self._open.values()]
+            threads = [_shut_down(server) for server in servers]
+            for thread in threads:
+                thread.join(_CLOSE_SECONDS)
+            for path in self._open:
+                path.unlink(missing_ok=True)
+            self._open.clear()
+
+    def count(self) -> int:
+        """Sockets that listen now."""
+        return len(self._open)
+
+    def _active_projects(self) -> list[ProjectId]:
+        found = []
+        for project in self._access.projects():
+            try:
+                record = self._access.project(project)
+            except (OSError, ValueError, KeyError) as error:
+                _log.error("project-record-unreadable", project=project, kind=type(error).__name__)
+                continue
+            if record is not None and record.state is ProjectState.ACTIVE:
+                found.append(project)
+        return found
+
+    def _workspace_door(self, workspace: WorkspaceId, project: ProjectId, person: PersonId) -> Door:
+        for shape, value in ((WORKSPACE_ID, workspace), (PROJECT_ID, project), (PERSON_ID, person)):
+            if not shape.fullmatch(value):
+                raise DoorError(f"Expected an identifier like {shape.pattern}, found another shape.")
+        return Door(project, self._run_dir / "ws" / workspace / "in" / SOCKET_NAME, workspace, person)
+
+    def _listen(self, door: Door, mode: int) -> None:
+        self._close(door.socket_path)
+        if len(str(door.socket_path).encode()) > _LONGEST_PATH:
+            raise DoorError(f"Expected a socket path of at most {_LONGEST_PATH} bytes. Use a shorter ENCLAVE_HOME.")
+        door.socket_path.unlink(missing_ok=True)
+        try:
+            server = GatewayFlightServer(door, self._service)
+        except Exception as error:  # pyarrow raises several kinds for a socket it cannot bind
+            raise DoorError(f"Expected to listen on {door.socket_path.name}, found {type(error).__name__}.") from error
+        door.socket_path.chmod(mode)
+        self._open[door.socket_path] = _OpenDoor(door, server)
+        _log.info("socket-opened", project=door.project, workspace=door.workspace)
+
+    def _close(self, path: Path) -> None:
+        found = self._open.pop(path, None)
+        if found is None:
+            return
+        path.unlink(missing_ok=True)
+        _shut_down(found.server).join(_CLOSE_SECONDS)
+        _log.info("socket-closed", project=found.door.project, workspace=found.door.workspace)
+
+
+def _shut_down(server: GatewayFlightServer) -> threading.Thread:
+    """``shutdown`` waits for running calls, so it happens on a thread of its own."""
+    thread = threading.Thread(target=server.shutdown, daemon=True)
+    thread.start()
+    return thread

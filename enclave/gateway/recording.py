@@ -1,0 +1,168 @@
+"""What the gateway writes to the audit log. Literals, parameters and refusal sentences go only into the payload.
+
+Invariants 1 and 8 of DESIGN.md: ``intent`` and ``outcome`` return only when the record is durable, and raise
+RecordingFailedError otherwise, so that no row is released without them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from audit.client import AuditClient, AuditUnavailable
+from audit.event import AuditEvent, EventError
+from enclave.domain.events import EventType
+from enclave.domain.ids import ProjectId
+from enclave.gateway.admission import Caller, CallRefusedError, Door
+from enclave.gateway.gate import ExaminedStatement
+from enclave.tokens import TokenClaims
+
+_log = structlog.get_logger()
+UNKNOWN_ACTOR = "unknown"
+_AWAY = (
+    "The audit log does not answer, so no query is answered either. "
+    "Try again soon; if it stays, tell the administrator."
+)
+
+
+class RecordingFailedError(Exception):
+    """Nothing may be released: the record is not durable. The sentence is for the reader."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a query ended. ``digest``: SHA-256 over the Arrow IPC frames relayed, in order."""
+
+    status: str
+    rows: int
+    bytes: int
+    duration_ms: int
+    digest: str
+    columns: tuple[str, ...]
+
+
+class Recorder:
+    """One per front; thread-safe as the client is."""
+
+    def __init__(self, client: AuditClient) -> None:
+        self._client = client
+
+    def call_refused(self, door: Door, error: CallRefusedError, kind: EventType) -> None:
+        """token:refused when the token is at fault, else ``kind``. Never raises: the call is refused either way."""
+        event_type = EventType.TOKEN_REFUSED if error.about_token else kind
+        self._try(
+            AuditEvent(
+                type=event_type,
+                **_who(door, error.claims),
+                decision="deny",
+                policies=error.policies,
+                data={"rule": error.rule},
+                payload={"reason": error.sentence},
+            )
+        )
+
+    def statement_refused(self, door: Door, caller: Caller, rule: str, sentence: str, sql: str) -> None:
+        """query:refused by the gate, or before the worker ran. Never raises."""
+        self._try(
+            AuditEvent(
+                type=EventType.QUERY_REFUSED,
+                **_who(door, caller.claims),
+                decision="deny",
+                policies=caller.policies,
+                data={"rule": rule},
+                payload={"reason": sentence, **_statement_payload(sql, None)},
+            )
+        )
+
+    def intent(
+        self,
+        door: Door,
+        caller: Caller,
+        request_id: str,
+        sql: str,
+        examined: ExaminedStatement,
+        parameters: list[str] | None,
+        purpose: str,
+    ) -> None:
+        """query:intent, durable before the worker sees the statement. Raises RecordingFailedError."""
+        self._must(
+            AuditEvent(
+                type=EventType.QUERY_INTENT,
+                **_who(door, caller.claims),
+                subject=caller.record.extract_version,
+                decision="allow",
+                policies=caller.policies,
+                request_id=request_id,
+                counts={"characters": len(sql), "parameters": len(parameters or [])},
+                data={
+                    "template_sha256": examined.template_sha256,
+                    "tables": list(examined.tables),
+                    "token": caller.claims.token_id,
+                    "purpose": purpose,
+                },
+                payload=_statement_payload(sql, parameters),
+            )
+        )
+
+    def outcome(self, door: Door, caller: Caller, request_id: str, outcome: Outcome) -> None:
+        """query:outcome, durable before the end of the stream. Raises RecordingFailedError."""
+        self._must(
+            AuditEvent(
+                type=EventType.QUERY_OUTCOME,
+                **_who(door, caller.claims),
+                subject=caller.record.extract_version,
+                request_id=request_id,
+                counts={
+                    "rows": outcome.rows,
+                    "bytes": outcome.bytes,
+                    "duration_ms": outcome.duration_ms,
+                    "columns": len(outcome.columns),
+                },
+                data={"status": outcome.status, "digest": outcome.digest},
+                payload={"columns": list(outcome.columns)},  # a column without a name is called like its expression
+            )
+        )
+
+    def worker_restarted(self, project: ProjectId) -> None:
+        """process:restarted. Never raises."""
+        self._try(
+            AuditEvent(
+                type=EventType.PROCESS_RESTARTED,
+                actor="system:gateway",
+                project=project,
+                subject="gateway-worker",
+            )
+        )
+
+    def _must(self, event: AuditEvent) -> None:
+        try:
+            self._client.record(event)
+        except (AuditUnavailable, EventError) as error:
+            _log.error("record-failed", event_type=str(event.type))
+            raise RecordingFailedError(_AWAY) from error
+
+    def _try(self, event: AuditEvent) -> None:
+        try:
+            self._client.record(event)
+        except (AuditUnavailable, EventError):
+            _log.error("refusal-not-recorded", event_type=str(event.type))
+
+
+def _who(door: Door, claims: TokenClaims | None) -> dict[str, Any]:
+    """The token's person; the project and workspace of the socket it was used on."""
+    workspace = door.workspace or (claims.workspace if claims else None)
+    return {"actor": claims.person if claims else UNKNOWN_ACTOR, "project": door.project, "workspace": workspace}
+
+
+def _statement_payload(sql: str, parameters: list[str] | None) -> dict[str, Any]:
+    """The statement as sent; one that exceeds what the log takes is kept as a hash and its beginning."""
+    limit = 200_000
+    payload: dict[str, Any] = {"sql": sql if len(sql) <= limit else sql[:limit]}
+    if len(sql) > limit:
+        payload["sql_sha256"] = hashlib.sha256(sql.encode("utf-8", "replace")).hexdigest()
+    if parameters is not None:
+        payload["parameters"] = parameters
+    return payload

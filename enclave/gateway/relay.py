@@ -1,0 +1,170 @@
+"""One query through the front: intent on record, worker runs, batches counted on their way, outcome on record, end.
+
+Contract: ``begin`` returns after the intent is durable and the worker has answered with a schema. Iterating releases
+batches while the permit's caps hold. The outcome is recorded exactly once – before the end of the stream, or when the
+client, a cap or an error ends it – and a stream whose outcome cannot be recorded ends with an error instead of its end.
+Invariant 1 of DESIGN.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pyarrow as pa
+import structlog
+
+from enclave.domain.permits import QueryCaps
+from enclave.gateway.admission import Caller, Door
+from enclave.gateway.gate import ExaminedStatement
+from enclave.gateway.recording import Outcome, Recorder, RecordingFailedError
+from enclave.gateway.statements import Prepared
+from enclave.gateway.worker_pool import ProjectWorker
+from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest, WorkerStream
+
+_log = structlog.get_logger()
+_SHOWN_PARAMETER = 1000
+
+
+class Relay:
+    """Iterator over the batches of one query; ``close`` ends it early."""
+
+    def __init__(
+        self, door: Door, caller: Caller, recorder: Recorder, worker: ProjectWorker, is_cancelled: Callable[[], bool]
+    ) -> None:
+        self._door, self._caller, self._recorder, self._worker = door, caller, recorder, worker
+        self._client_is_gone = is_cancelled
+        self._cancel = threading.Event()
+        self._request_id = f"q-{secrets.token_hex(8)}"
+        self._started_at = time.monotonic()
+        self._digest = hashlib.sha256()
+        self._rows = self._bytes = 0
+        self._columns: tuple[str, ...] = ()
+        self._stream: WorkerStream | None = None
+        self._batches: Iterator[tuple[pa.RecordBatch, bytearray]] | None = None
+        self._is_open = self._has_begun = False
+
+    def begin(self, statement: Prepared, examined: ExaminedStatement, *, schema_only: bool = False) -> pa.Schema:
+        """Record the intent, start the query, wait for its schema. Raises QueryFailedError, RecordingFailedError."""
+        self._worker.enter()
+        try:
+            purpose = "schema" if schema_only else "rows"
+            shown = _shown_parameters(statement.parameters)
+            self._recorder.intent(self._door, self._caller, self._request_id, statement.sql, examined, shown, purpose)
+        except BaseException:
+            self._worker.leave()
+            raise
+        self._is_open = self._has_begun = True
+        request = WorkerRequest(
+            statement.sql, self._caps.seconds, _encoded_parameters(statement.parameters), schema_only
+        )
+        try:
+            self._stream = self._worker.open_stream(self._caller.files.folder, request, self._is_cancelled)
+            schema = self._stream.read_schema()
+        except BaseException as error:
+            self._end("error", error)
+            raise
+        self._columns = tuple(schema.names)
+        self._batches = self._stream.batches()
+        return schema
+
+    def __iter__(self) -> Relay:
+        return self
+
+    def __next__(self) -> pa.RecordBatch:
+        if self._batches is None or not self._is_open:
+            raise StopIteration
+        try:
+            batch, content = next(self._batches)
+            self._count(batch, content)
+        except StopIteration:
+            self._end("ok")
+            raise
+        except BaseException as error:
+            self._end("error", error)
+            raise
+        return batch
+
+    def cancel(self) -> None:
+        """Ask the running query to stop; seen within about 100 ms."""
+        self._cancel.set()
+
+    def close(self) -> None:
+        """The client has gone: stop the worker, record the outcome. Harmless after the end."""
+        if self._is_open:
+            self._end("cancelled", QueryFailedError("cancelled", "The client gave up, so the query was stopped."))
+
+    def __del__(self) -> None:
+        self.close()  # Flight drops the stream when the client goes away; this is how we learn of it
+
+    @property
+    def has_begun(self) -> bool:
+        """True once the intent is on record."""
+        return self._has_begun
+
+    @property
+    def _caps(self) -> QueryCaps:
+        return self._caller.files.permit.caps
+
+    def _is_cancelled(self) -> bool:
+        return self._cancel.is_set() or self._client_is_gone()
+
+    def _count(self, batch: pa.RecordBatch, content: bytearray) -> None:
+        caps = self._caps
+        if self._rows + batch.num_rows > caps.rows:
+            raise QueryFailedError("cap", _cap_sentence(caps.rows, "rows", "Aggregate, filter, or add LIMIT."))
+        if self._bytes + batch.nbytes > caps.bytes:
+            raise QueryFailedError("cap", _cap_sentence(caps.bytes, "bytes", "Select fewer columns, or aggregate."))
+        if time.monotonic() - self._started_at > caps.seconds:
+            raise QueryFailedError("cap", _cap_sentence(caps.seconds, "seconds", "Read faster, or ask for less."))
+        if self._is_cancelled():
+            raise QueryFailedError("cancelled", "The query was cancelled.")
+        self._rows += batch.num_rows
+        self._bytes += batch.nbytes
+        self._digest.update(content)
+
+    def _end(self, status: str, error: BaseException | None = None) -> None:
+        """Stop the worker's side and record the outcome, once; a failing record wins over a normal end."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        if self._stream is not None:
+            self._stream.abandon()
+        self._worker.leave()
+        found = error.status if isinstance(error, QueryFailedError) else status
+        outcome = Outcome(
+            status=found,
+            rows=self._rows,
+            bytes=self._bytes,
+            duration_ms=int((time.monotonic() - self._started_at) * 1000),
+            digest=self._digest.hexdigest(),
+            columns=self._columns,
+        )
+        try:
+            self._recorder.outcome(self._door, self._caller, self._request_id, outcome)
+        except RecordingFailedError:
+            _log.error("outcome-not-recorded", request_id=self._request_id, status=found)
+            if error is None:
+                raise
+
+
+def _cap_sentence(limit: int, unit: str, advice: str) -> str:
+    return f"The data permit allows {limit} {unit} for one query; this one has more and was stopped. {advice}"
+
+
+def _shown_parameters(batch: pa.RecordBatch | None) -> list[str] | None:
+    if batch is None:
+        return None
+    return [str(column[0].as_py())[:_SHOWN_PARAMETER] for column in batch.columns]
+
+
+def _encoded_parameters(batch: pa.RecordBatch | None) -> bytes | None:
+    if batch is None:
+        return None
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue().to_pybytes())

@@ -1,0 +1,97 @@
+"""The admin: provisions a project, revokes a person; the running workspace stops within 10 s and the token dies."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import adbc_driver_flightsql.dbapi as flightsql
+import pytest
+from playwright.sync_api import expect
+
+PERMIT = Path(__file__).resolve().parents[2] / "examples" / "permits" / "gibleed.yaml"
+SECOND = "second-project"
+
+
+def test_admin_provisions_a_project(visit: Any) -> None:
+    text = re.sub(r"^project: .*$", f"project: {SECOND}", PERMIT.read_text(), flags=re.M)
+    applicant = visit("karim")
+    applicant.log_in()
+    applicant.portal("/apply/")
+    applicant.page.fill("textarea[name=permit_text]", text.replace("permit: 1", "permit: 7"))
+    applicant.page.get_by_role("button", name="Hand in the application").click()
+    expect(applicant.page.get_by_text("Line").first).to_be_visible()
+    applicant.shoot("researcher-apply-errors")
+    applicant.page.fill("textarea[name=permit_text]", text)
+    applicant.page.get_by_role("button", name="Hand in the application").click()
+    applicant.page.wait_for_url(f"**/projects/{SECOND}/")
+    for username in ("stephane", "diane"):
+        approver = visit(username)
+        approver.log_in()
+        approver.portal(f"/projects/{SECOND}/")
+        approver.shoot(f"approve-{username}")
+        approver.page.get_by_role("button", name=re.compile("^Approve")).first.click()
+
+    admin = visit("adele")
+    admin.log_in()
+    admin.shoot("admin-home")
+    admin.portal(f"/projects/{SECOND}/")
+    admin.page.get_by_role("button", name=re.compile("Provision")).click()
+    for _ in range(120):
+        if admin.page.locator('.lead [data-state="active"]').count():
+            break
+        admin.page.wait_for_timeout(500)
+        admin.page.reload()
+    expect(admin.page.locator('.lead [data-state="active"]')).to_be_visible()
+    admin.shoot("admin-project")
+    admin.portal("/people/")
+    admin.shoot("admin-people")
+
+
+def test_revoking_a_person_stops_the_workspace_and_the_token(visit: Any) -> None:
+    project = "second-project"
+    researcher = visit("karim")
+    researcher.log_in()
+    researcher.page.goto(f"{researcher.enclave.info['hub']}/hub/spawn/karim/{project}")
+    researcher.page.wait_for_url(re.compile(rf"/user/karim/{project}/lab"), timeout=60_000)
+    issued = researcher.enclave.command("token", "issue", "--user", "karim", "--project", project, "--ttl", "15m")
+    assert issued.returncode == 0, issued.stderr
+    token, socket = issued.stdout.strip(), _socket(researcher, project)
+    assert _query(socket, token) == 1
+
+    admin = visit("adele")
+    admin.log_in()
+    admin.portal("/people/")
+    admin.page.get_by_role("link", name="Karim Haddad").click()
+    admin.shoot("admin-person")
+    admin.page.get_by_role("button", name="Revoke access").click()
+    revoked_at = time.monotonic()
+    with pytest.raises(flightsql.Error):
+        _query(socket, token)
+    running = Path(researcher.enclave.info["home"]) / "run" / "ws"
+    while any(_belongs_to(folder, "karim", researcher) for folder in running.iterdir()):
+        assert time.monotonic() - revoked_at < 10, "the workspace outlived the revocation by 10 s"
+        time.sleep(0.1)
+    admin.page.reload()
+    admin.shoot("admin-revoked")
+    again = researcher.enclave.command("token", "issue", "--user", "karim", "--project", project)
+    assert again.returncode == 1
+
+
+def _socket(visitor: Any, project: str) -> str:
+    return str(Path(visitor.enclave.info["home"]) / "run" / project / "gateway.sock")
+
+
+def _query(socket: str, token: str) -> int:
+    options = {"adbc.flight.sql.authorization_header": f"Bearer {token}"}
+    uri = f"grpc+unix://{socket}"
+    with flightsql.connect(uri, db_kwargs=options, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        return int(cursor.fetchone()[0])
+
+
+def _belongs_to(folder: Path, username: str, visitor: Any) -> bool:
+    """Is there a running process whose environment is that workspace's? The folder goes when the workspace is gone."""
+    return (folder / "in").exists() and f'"{SECOND}"' in (folder / "workspace.json").read_text()

@@ -1,0 +1,136 @@
+"""Logging in at the real HTTP interface: password, second factor, refusals on record."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from portal_house import PASSWORD, page_words, totp_code
+
+from enclave.domain.events import EventType
+from enclave.domain.people import Role
+from enclave.portal.models import User
+from enclave.portal.provision_people import create_person
+
+
+def test_password_and_second_factor_lead_home_and_are_recorded(house: Any) -> None:
+    browser = house.logged_in("amelie")
+
+    assert "Welcome, Amelie" in browser.words("/")
+    person = User.objects.get(username="amelie").person_id
+    assert any(leaf["actor"] == person for leaf in house.events(EventType.LOGIN_SUCCEEDED))
+
+
+def test_the_password_alone_opens_nothing(house: Any) -> None:
+    browser = house.browser()
+    browser.password("karim")
+
+    answer = browser.get("/")
+    assert answer.status_code == 302
+    assert answer.headers["location"].startswith("/accounts/login/")
+
+
+def test_wrong_passwords_and_codes_are_refused_and_recorded(house: Any) -> None:
+    browser = house.browser()
+    assert browser.password("tomas", "not the password").status_code == 200
+    browser.password("tomas")
+    page = "/accounts/2fa/authenticate/"
+    assert "Incorrect code" in page_words(browser.post(page, {"code": "000000"}, form=page))
+
+    person = User.objects.get(username="tomas").person_id
+    steps = [leaf["data"]["step"] for leaf in house.events(EventType.LOGIN_REFUSED) if leaf["actor"] == person]
+    assert steps == ["password", "second-factor"]
+
+
+def test_a_name_nobody_has_is_recorded_without_the_typed_text(house: Any) -> None:
+    house.browser().password("my-secret-typed-in-the-wrong-field")
+
+    refused = [leaf for leaf in house.events(EventType.LOGIN_REFUSED) if not leaf["data"]["known_person"]]
+    assert refused
+    assert "my-secret" not in str(refused)
+
+
+def test_the_same_code_works_once(house: Any) -> None:
+    code = house.unused_code("diane")
+    page = "/accounts/2fa/authenticate/"
+    first, second = house.browser(), house.browser()
+    for browser in (first, second):
+        browser.password("diane")
+
+    assert first.post(page, {"code": code}, form=page).status_code == 302
+    assert second.post(page, {"code": code}, form=page).status_code == 200
+
+
+def test_many_wrong_passwords_are_slowed_down(house: Any) -> None:
+    browser = house.browser()
+    for _ in range(6):
+        last = browser.password("hugo", "wrong again and again")
+    assert "Too many failed login attempts" in page_words(last)
+    assert "Too many failed login attempts" in page_words(browser.password("hugo"))
+
+
+def test_without_a_second_factor_there_is_only_its_set_up_page(house: Any) -> None:
+    create_person("newcomer", "New Comer", [Role.RESEARCHER], PASSWORD, None)
+    browser = house.browser()
+    browser.password("newcomer")
+
+    page = "/accounts/2fa/totp/activate/"
+    for path in ("/", "/projects/", "/apply/", "/identity/o/authorize?client_id=hub"):
+        assert browser.get(path).headers["location"] == page
+    shown = browser.get(page).text
+    secret = re.search(r'<dd class="mono">([A-Z2-7]+)</dd>', shown)
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', shown)
+    assert secret
+    assert token
+    import time
+
+    code = totp_code(secret[1], int(time.time()) // 30)
+    assert browser.http.post(page, data={"code": code, "csrfmiddlewaretoken": token[1]}).status_code == 302
+    assert "Welcome, New Comer" in browser.words("/")
+
+
+def test_second_factor_secrets_are_stored_encrypted(house: Any) -> None:
+    from allauth.mfa.models import Authenticator
+    from portal_house import totp_secret
+
+    stored = Authenticator.objects.get(user__username="amelie", type=Authenticator.Type.TOTP).data["secret"]
+    assert totp_secret("amelie") not in stored
+
+
+def test_there_is_no_sign_up_and_no_reset_by_mail(house: Any) -> None:
+    browser = house.browser()
+    for path in ("/accounts/signup/", "/accounts/password/reset/", "/accounts/email/", "/identity/o/device"):
+        assert browser.get(path).status_code == 404
+    assert "Forgot your password" not in browser.words("/accounts/login/")
+
+
+def test_headers_and_cookies_keep_the_portal_to_its_own_origin(house: Any) -> None:
+    answer = house.browser().get("/accounts/login/")
+
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'self';")
+    assert "unsafe" not in policy
+    assert "<script" not in answer.text
+    assert " style=" not in answer.text
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["cache-control"] == "private, no-store" or "no-store" in answer.headers["cache-control"]
+    for cookie in answer.headers.get_list("set-cookie"):
+        assert "HttpOnly" in cookie
+        assert "Domain=" not in cookie
+
+
+def test_the_language_switch_turns_the_page_into_french_and_back(house: Any) -> None:
+    browser = house.browser()
+    assert "Log in" in browser.words("/accounts/login/")
+    browser.post("/language", {"language": "fr", "next": "/accounts/login/"}, form="/accounts/login/")
+    french = browser.get("/accounts/login/")
+    assert '<html lang="fr">' in french.text
+    assert "Se connecter" in page_words(french)
+    browser.post("/language", {"language": "en", "next": "/accounts/login/"}, form="/accounts/login/")
+    assert "Log in" in browser.words("/accounts/login/")
+
+
+def test_logging_out_ends_the_session(house: Any) -> None:
+    browser = house.logged_in("both")
+    browser.post("/accounts/logout/")
+    assert browser.get("/").status_code == 302

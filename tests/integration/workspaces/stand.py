@@ -1,0 +1,389 @@
+"""A test stand: real edge, real JupyterHub, real bubblewrap workspaces; portal and gateway are stand-ins.
+
+``UnsafeTestPortal`` logs in whoever the cookie ``unsafe-test-user`` names and grants every workspace unless told
+otherwise: it exists only in the test process. The real portal and gateway are used by the end-to-end journeys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import aiohttp
+import httpx
+from aiohttp import web
+
+from enclave import keys
+from enclave.settings import Settings
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+    """The first true value of ``condition``; fails with ``what`` after ``seconds``."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        found = condition()
+        if found:
+            return found
+        threading.Event().wait(0.1)
+    raise AssertionError(f"waited {seconds} s for {what}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class UnsafeTestPortal:
+    """OpenID provider and internal API that believe everybody. Requests it saw are in ``seen``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.seen: list[tuple[str, str, dict[str, str]]] = []
+        self.codes: dict[str, str] = {}
+        self.refusals: dict[str, list[str]] = {}
+        self.revoked: set[str] = set()
+        self.started: dict[str, str] = {}
+        self.stopped: list[str] = []
+        self.token_seconds = 600
+        self.roles: dict[str, list[str]] = {}
+
+    def application(self) -> web.Application:
+        app = web.Application(client_max_size=1 << 30)
+        app.router.add_get("/identity/o/authorize", self.authorize)
+        app.router.add_post("/identity/o/api/token", self.token)
+        app.router.add_get("/identity/o/api/userinfo", self.userinfo)
+        app.router.add_post("/internal/workspaces/start", self.start)
+        app.router.add_post("/internal/workspaces/token", self.renew)
+        app.router.add_post("/internal/workspaces/stopped", self.stop)
+        app.router.add_route("*", "/{path:.*}", self.echo)
+        return app
+
+    async def echo(self, request: web.Request) -> web.StreamResponse:
+        self.seen.append((request.method, request.rel_url.raw_path_qs, dict(request.headers)))
+        if request.path == "/socket":
+            ws = web.WebSocketResponse()
+            await ws.prepare(request)
+            async for message in ws:
+                await ws.send_str(f"echo:{message.data}")
+            return ws
+        body = await request.read()
+        return web.json_response({"path": request.rel_url.raw_path_qs, "length": len(body), "h": dict(request.headers)})
+
+    async def authorize(self, request: web.Request) -> web.Response:
+        user = request.cookies["unsafe-test-user"]
+        assert request.query["code_challenge_method"] == "S256"
+        code = uuid.uuid4().hex
+        self.codes[code] = user
+        back = urlencode({"code": code, "state": request.query["state"]})
+        return web.Response(status=302, headers={"Location": f"{request.query['redirect_uri']}?{back}"})
+
+    async def token(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        assert form["code_verifier"]
+        assert request.host.startswith(self.settings.portal_name)
+        return web.json_response({"access_token": self.codes[str(form["code"])], "token_type": "bearer"})
+
+    async def userinfo(self, request: web.Request) -> web.Response:
+        user = request.headers["Authorization"].split()[1]
+        roles = self.roles.get(user, ["researcher"])
+        return web.json_response({"sub": user, "preferred_username": user, "roles": roles, "projects": []})
+
+    def _check(self, request: web.Request) -> None:
+        if request.headers.get("X-Enclave-Service") != keys.service_secret(self.settings):
+            raise web.HTTPForbidden
+
+    async def start(self, request: web.Request) -> web.Response:
+        self._check(request)
+        body = await request.json()
+        if body["project"] in self.refusals:
+            return web.json_response({"reasons": self.refusals[body["project"]]}, status=403)
+        workspace = f"w-{uuid.uuid4().hex[:12]}"
+        self.started[workspace] = f"{body['username']}/{body['project']}"
+        return web.json_response(
+            {
+                "person": "u-0123456789ab",
+                "workspace": workspace,
+                "token": f"test-token-{workspace}-1",
+                "token_seconds": self.token_seconds,
+                "project_title": "Test",
+                "memory_mb": 4096,
+                "processes": 256,
+                "idle_minutes": 120,
+            }
+        )
+
+    async def renew(self, request: web.Request) -> web.Response:
+        self._check(request)
+        workspace = (await request.json())["workspace"]
+        if workspace in self.revoked:
+            return web.json_response({"reasons": ["Your access has ended."]}, status=403)
+        return web.json_response(
+            {"token": f"test-token-{workspace}-{uuid.uuid4().hex}", "token_seconds": self.token_seconds}
+        )
+
+    async def stop(self, request: web.Request) -> web.Response:
+        self._check(request)
+        self.stopped.append((await request.json())["workspace"])
+        return web.Response(status=204)
+
+
+class UnsafeTestGateway:
+    """Control API only: opens a unix socket per workspace that answers one line."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.open: dict[str, dict[str, str]] = {}
+        self._servers: dict[str, asyncio.Server] = {}
+
+    def application(self) -> web.Application:
+        app = web.Application()
+        app.router.add_put("/workspaces/{wid}", self.put)
+        app.router.add_delete("/workspaces/{wid}", self.delete)
+        return app
+
+    async def put(self, request: web.Request) -> web.Response:
+        wid = request.match_info["wid"]
+        self.open[wid] = await request.json()
+
+        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"gateway here\n")
+            writer.close()
+
+        path = self.settings.run_dir / "ws" / wid / "in" / "gateway.sock"
+        self._servers[wid] = await asyncio.start_unix_server(answer, path)
+        return web.Response(status=204)
+
+    async def delete(self, request: web.Request) -> web.Response:
+        wid = request.match_info["wid"]
+        self.open.pop(wid, None)
+        server = self._servers.pop(wid, None)
+        if server is not None:
+            server.close()
+        return web.Response(status=204)
+
+
+class LoopbackTransport(httpx.HTTPTransport):
+    """Connects to 127.0.0.1 whatever the name is, as a browser does with ``.localhost``."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        inner = httpx.Request(
+            request.method,
+            request.url.copy_with(host="127.0.0.1"),
+            headers=request.headers,
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+        return super().handle_request(inner)
+
+
+class Stand:
+    """The whole stand; use as a context manager."""
+
+    def __init__(self, *, with_hub: bool = True) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="en", dir="/tmp"))
+        self.settings = Settings(home=self.root, port=free_port())
+        keys.ensure_keys(self.settings)
+        self.settings.run_dir.mkdir(exist_ok=True)
+        self.portal = UnsafeTestPortal(self.settings)
+        self.gateway = UnsafeTestGateway(self.settings)
+        self._with_hub = with_hub
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._runners: list[web.AppRunner] = []
+        self._browsers: list[Browser] = []
+
+    def __enter__(self) -> Stand:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._serve(), self._loop).result(20)
+        self.edge = self.start("enclave.edge.serve")
+        wait_for(self.settings.edge_api_socket.exists, "the edge's route API")
+        wait_for(lambda: self.answers(self.settings.portal_url), "the edge's listener")
+        if self._with_hub:
+            self.hub = self.start("enclave.workspaces.serve")
+            wait_for(lambda: self.answers(self.hub_url("/hub/api")), self._log("hub"))
+        return self
+
+    def _log(self, name: str) -> str:
+        return f"{name}; see its log in {self.root}"
+
+    async def _serve(self) -> None:
+        for app, path in (
+            (self.portal.application(), self.settings.portal_socket),
+            (self.gateway.application(), self.settings.gateway_control_socket),
+        ):
+            runner = web.AppRunner(app)
+            await runner.setup()
+            await web.UnixSite(runner, str(path)).start()
+            self._runners.append(runner)
+
+    def start(self, module: str) -> subprocess.Popen[bytes]:
+        env = {
+            "PATH": os.environ["PATH"],
+            "ENCLAVE_HOME": str(self.root),
+            "ENCLAVE_PORT": str(self.settings.port),
+            "HOME": str(self.root),
+            "PYTHONPATH": str(REPOSITORY),
+            "LANG": "C.UTF-8",
+        }
+        with (self.root / f"{module}.log").open("ab") as log:
+            process = subprocess.Popen([sys.executable, "-m", module], env=env, stdout=log, stderr=log, cwd=REPOSITORY)
+        self._processes.append(process)
+        return process
+
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+
+    def __exit__(self, *_: object) -> None:
+        for browser in self._browsers:
+            browser.client.close()
+        for process in reversed(self._processes):
+            if process.poll() is None:
+                self.stop(process)
+
+        async def close() -> None:
+            for runner in self._runners:
+                await runner.cleanup()
+
+        asyncio.run_coroutine_threadsafe(close(), self._loop).result(20)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def hub_url(self, path: str) -> str:
+        return f"{self.settings.hub_url}{path}"
+
+    def anonymous(self) -> httpx.Client:
+        return httpx.Client(transport=LoopbackTransport(), timeout=30, follow_redirects=False)
+
+    def answers(self, url: str) -> bool:
+        """Is there a 200 at this address?"""
+        try:
+            with self.anonymous() as client:
+                return client.get(url).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def browser(self, user: str) -> Browser:
+        """A browser of somebody who is logged in at the portal."""
+        self._browsers.append(Browser(self, user))
+        return self._browsers[-1]
+
+    def hub_api(self, method: str, path: str, token: str) -> httpx.Response:
+        """The hub's REST API on its socket, as the runner calls it."""
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.settings.hub_socket)), timeout=30) as client:
+            return client.request(method, f"http://hub/hub/api{path}", headers={"Authorization": f"token {token}"})
+
+
+class Browser:
+    """Follows redirects with cookies over two origins, asks for HTML like a browser."""
+
+    def __init__(self, stand: Stand, user: str) -> None:
+        self.stand = stand
+        self.user = user
+        self.client = httpx.Client(
+            transport=LoopbackTransport(), timeout=60, follow_redirects=True, headers={"Accept": "text/html,*/*"}
+        )
+        self.client.cookies.set("unsafe-test-user", user, domain=stand.settings.portal_name)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.client.get(self.stand.hub_url(path), **options)
+
+    def start_workspace(self, project: str, seconds: float = 90) -> str:
+        """Open a workspace and wait until JupyterLab's page is there; returns its path."""
+        here = f"/user/{self.user}/{project}"
+        self.get(f"/hub/spawn/{self.user}/{project}")
+
+        def ready() -> bool:
+            answer = self.get(f"{here}/lab")
+            return answer.status_code == 200 and "jupyter-config-data" in answer.text
+
+        wait_for(ready, f"workspace {here}", seconds)
+        return here
+
+    def cookie_header(self, path: str) -> str:
+        request = self.client.build_request("GET", self.stand.hub_url(path))
+        return request.headers.get("Cookie", "")
+
+    def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """A request as JupyterLab's own scripts make it: same origin, XSRF header."""
+        xsrf = next((c.value for c in self.client.cookies.jar if c.name == "_xsrf" and c.path.startswith("/user")), "")
+        headers = {"Origin": self.stand.settings.hub_url, "X-XSRFToken": xsrf or "", "Accept": "application/json"}
+        return self.client.request(method, self.stand.hub_url(path), headers=headers, follow_redirects=False, **options)
+
+    def run_cell(self, here: str, code: str, seconds: float = 60) -> str:
+        """Start a kernel, run ``code`` through the edge's WebSocket, return what it printed (or the error)."""
+        kernel = self.call("POST", f"{here}/api/kernels", json={"name": "python3"}).json()["id"]
+        try:
+            return asyncio.run(asyncio.wait_for(self._execute(here, kernel, code), seconds))
+        finally:
+            self.call("DELETE", f"{here}/api/kernels/{kernel}")
+
+    async def _execute(self, here: str, kernel: str, code: str) -> str:
+        url = f"http://127.0.0.1:{self.stand.settings.port}{here}/api/kernels/{kernel}/channels?session_id=t"
+        headers = {
+            "Host": urlsplit(self.stand.settings.hub_url).netloc,
+            "Origin": self.stand.settings.hub_url,
+            "Cookie": self.cookie_header(f"{here}/api/kernels"),
+        }
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": False,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": True,
+        }
+        header = {"msg_id": "m1", "msg_type": "execute_request", "username": "", "session": "t", "version": "5.3"}
+        message = {
+            "channel": "shell",
+            "header": header,
+            "parent_header": {},
+            "metadata": {},
+            "content": content,
+            "buffers": [],
+        }
+        printed: list[str] = []
+        async with aiohttp.ClientSession() as session, session.ws_connect(url, headers=headers, max_msg_size=0) as ws:
+            await ws.send_str(json.dumps(message))
+            async for frame in ws:
+                got = json.loads(frame.data)
+                if got["parent_header"].get("msg_id") != "m1":
+                    continue
+                kind, content = got["msg_type"], got["content"]
+                if kind == "stream":
+                    printed.append(content["text"])
+                elif kind == "execute_result":
+                    printed.append(content["data"].get("text/plain", ""))
+                elif kind == "error":
+                    printed.append(f"{content['ename']}: {content['evalue']}")
+                elif kind == "status" and content["execution_state"] == "idle":
+                    break
+        return "".join(printed)
+
+
+def query_of(url: str) -> dict[str, list[str]]:
+    """The query of an address as a dictionary."""
+    return parse_qs(urlsplit(url).query)

@@ -1,0 +1,173 @@
+"""A real hub starts real sandboxes; everything goes through the real edge (portal and gateway are stand-ins)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from enclave_test_stand import wait_for  # type: ignore[import-not-found]
+
+from enclave import keys
+
+
+@pytest.fixture(scope="module")
+def alice(stand: Any) -> Any:
+    browser = stand.browser("alice")
+    browser.here = browser.start_workspace("gibleed-nsaids")
+    return browser
+
+
+@pytest.fixture
+def bob(stand: Any) -> Iterator[Any]:
+    yield stand.browser("bob")
+
+
+def workspace_of(stand: Any, name: str) -> str:
+    return str(next(wid for wid, who in reversed(stand.portal.started.items()) if who == name))
+
+
+def test_a_cell_runs_through_the_edge(alice: Any) -> None:
+    assert alice.run_cell(alice.here, "print(6 * 7)") == "42\n"
+
+
+def test_the_workspace_finds_what_the_contract_promises(stand: Any, alice: Any) -> None:
+    code = (
+        "import os, socket, pathlib\n"
+        "print(os.environ['ENCLAVE_TOKEN_FILE'], os.environ['ENCLAVE_GATEWAY'])\n"
+        "print(pathlib.Path('/run/enclave/token').read_text())\n"
+        "s = socket.socket(socket.AF_UNIX); s.connect('/run/enclave/gateway.sock'); print(s.recv(99).decode().strip())\n"
+        "print(sorted(os.listdir('/run/enclave')), os.path.isdir('/home/researcher/outbox'), os.getcwd())\n"
+        "import pandas, polars, pyarrow, dask, distributed, matplotlib, adbc_driver_flightsql, enclave_client\n"
+        "print(get_ipython().find_cell_magic('sql') is not None)\n"
+    )
+    wid = workspace_of(stand, "alice/gibleed-nsaids")
+    printed = alice.run_cell(alice.here, code, 120).splitlines()
+    assert printed == [
+        "/run/enclave/token grpc+unix:///run/enclave/gateway.sock",
+        f"test-token-{wid}-1",
+        "gateway here",
+        "['gateway.sock', 'token'] True /home/researcher",
+        "True",
+    ]
+
+
+def test_the_client_speaks_plainly_when_the_gateway_is_no_gateway(alice: Any) -> None:
+    code = "import enclave_client\ntry:\n    enclave_client.sql('SELECT 1')\nexcept enclave_client.EnclaveError as e:\n    print(e)"
+    assert "gateway" in alice.run_cell(alice.here, code, 120).lower()
+
+
+def test_the_home_belongs_to_an_account_of_its_own(stand: Any, alice: Any) -> None:
+    status = (stand.settings.workspaces_dir / "gibleed-nsaids" / "alice").stat()
+    assert status.st_mode & 0o777 == 0o700
+    assert status.st_uid >= 200000 or os.geteuid() != 0
+
+
+def test_saving_and_opening_notebooks_works_and_downloading_does_not(alice: Any) -> None:
+    contents = f"{alice.here}/api/contents"
+    made = alice.call("POST", contents, json={"type": "notebook"})
+    assert made.status_code == 201
+    name = made.json()["name"]
+    notebook = alice.call("GET", f"{contents}/{name}", params={"content": "1"}).json()
+    assert alice.call("PUT", f"{contents}/{name}", json=notebook).status_code == 200
+    table = {"type": "file", "format": "text", "content": "a,b\n1,2\n"}
+    assert alice.call("PUT", f"{contents}/table.csv", json=table).status_code == 201
+    for path in ("/files/table.csv", "/api/contents/table.csv", f"/nbconvert/html/{name}", "/view/table.csv", "/metrics"):
+        answer = alice.call("GET", f"{alice.here}{path}")
+        assert answer.status_code == 403, path
+        assert "release" in answer.json()["message"] or "not part" in answer.json()["message"]
+    listed = alice.call("GET", contents).json()["content"]
+    assert {"table.csv", name} <= {entry["name"] for entry in listed}
+
+
+def test_the_page_carries_the_strict_policy(alice: Any) -> None:
+    policy = alice.get(f"{alice.here}/lab").headers["Content-Security-Policy"]
+    assert "script-src 'self' 'unsafe-eval'" in policy
+    assert "sandbox allow-scripts" in policy
+
+
+def test_another_person_sees_a_sentence_instead_of_the_workspace(alice: Any, bob: Any) -> None:
+    answer = bob.get(f"{alice.here}/lab")
+    assert answer.status_code == 403
+    assert "person it was started for" in answer.text
+    bob.get("/hub/home")
+    assert bob.call("POST", f"{alice.here}/api/kernels", json={"name": "python3"}).status_code == 403
+
+
+def test_a_stolen_pass_page_does_not_give_a_foreign_pass(bob: Any, alice: Any) -> None:
+    answer = bob.client.get(
+        bob.stand.hub_url(f"/hub/workspace-pass?next={alice.here}/lab"), headers={"Accept": "text/html"}
+    )
+    assert answer.status_code == 403
+
+
+def test_refusals_are_shown_in_the_portals_words(stand: Any, bob: Any) -> None:
+    stand.portal.refusals["closed-one"] = ["The project closed-one is closed. Ask your admin."]
+    answer = bob.get("/hub/spawn/bob/closed-one")
+    assert answer.status_code == 403
+    assert "The project closed-one is closed. Ask your admin." in answer.text
+    assert not (stand.settings.workspaces_dir / "closed-one").exists()
+
+
+def test_a_workspace_without_a_project_is_refused(bob: Any) -> None:
+    answer = bob.get("/hub/spawn/bob")
+    assert answer.status_code == 400
+    assert "belongs to a project" in answer.text
+
+
+def test_an_auditor_is_not_let_in(stand: Any) -> None:
+    stand.portal.roles["olga"] = ["auditor"]
+    answer = stand.browser("olga").get("/hub/home")
+    assert answer.status_code == 403
+    assert "for researchers" in answer.text
+
+
+def test_the_runner_stops_a_workspace_and_all_is_cleared_away(stand: Any, bob: Any) -> None:
+    here = bob.start_workspace("second-project")
+    wid = workspace_of(stand, "bob/second-project")
+    folder: Path = stand.settings.run_dir / "ws" / wid
+    assert folder.is_dir() and wid in stand.gateway.open
+    token = keys.hub_api_token(stand.settings)
+    users = stand.hub_api("GET", "/users", token).json()
+    assert "second-project" in next(u for u in users if u["name"] == "bob")["servers"]
+    assert stand.hub_api("DELETE", "/users/bob/servers/second-project", token).status_code in (202, 204)
+    wait_for(lambda: wid in stand.portal.stopped and not folder.exists(), "the workspace's end")
+    assert wid not in stand.gateway.open
+    wait_for(lambda: "jupyter-config-data" not in bob.get(f"{here}/lab").text, "the route to go")
+
+
+def test_a_token_that_is_not_renewed_ends_the_workspace(stand: Any) -> None:
+    stand.portal.token_seconds = 4
+    try:
+        carol = stand.browser("carol")
+        here = carol.start_workspace("short-tokens")
+        wid = workspace_of(stand, "carol/short-tokens")
+        token = stand.settings.run_dir / "ws" / wid / "in" / "token"
+        first = f"test-token-{wid}-1"
+        wait_for(lambda: token.read_text() != first, "a fresh token")
+        assert carol.run_cell(here, "print(open('/run/enclave/token').read())").startswith(f"test-token-{wid}-")
+        stand.portal.revoked.add(wid)
+        wait_for(lambda: wid in stand.portal.stopped, "the end of the revoked workspace", 30)
+    finally:
+        stand.portal.token_seconds = 600
+
+
+def test_a_crashed_edge_does_not_lose_the_workspace(stand: Any, alice: Any) -> None:
+    stand.edge.kill()
+    stand.edge.wait(10)
+    stand.edge = stand.start("enclave.edge.serve")
+    wait_for(lambda: stand.answers(stand.settings.portal_url), "the restarted edge", 30)
+    assert alice.get(f"{alice.here}/lab").status_code == 200
+    assert alice.run_cell(alice.here, "print('still here')") == "still here\n"
+
+
+def test_a_killed_hub_takes_its_workspaces_along_and_says_so_when_it_is_back(stand: Any, alice: Any) -> None:
+    wid = workspace_of(stand, "alice/gibleed-nsaids")
+    stand.hub.kill()
+    stand.hub.wait(10)
+    stand.hub = stand.start("enclave.workspaces.serve")
+    wait_for(lambda: wid in stand.portal.stopped, "the new hub to report the lost workspace", 60)
+    assert alice.start_workspace("gibleed-nsaids") == alice.here
+    assert "table.csv" in alice.run_cell(alice.here, "import os; print(os.listdir('/home/researcher'))")
