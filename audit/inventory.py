@@ -37,7 +37,7 @@ class Inventory:
 def take_inventory(log_dir: Path) -> Inventory:
     """List every file; raise OSError when the directory cannot be read."""
     found = Inventory()
-    for folder, folders, names in os.walk(log_dir, onerror=_raise):
+    for folder, folders, names in os.walk(log_dir, onerror=_raise_unless_gone):
         for name in names + [entry for entry in folders if (Path(folder) / entry).is_symlink()]:
             path = Path(folder) / name
             relative = path.relative_to(log_dir).as_posix()
@@ -77,5 +77,7 @@ def _covers(raw: bytes, inventory: Inventory) -> bool:
         return True
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _raise_unless_gone(error: OSError) -> None:
+    """A folder of partials may disappear between its parent's listing and its own: the full file took its place."""
+    if not (isinstance(error, FileNotFoundError) and str(error.filename).endswith(".p")):
+        raise error

@@ -111,7 +111,9 @@ def _common(row: OutputRequest) -> dict[str, Any]:
     return {
         "row": row,
         "reviews": list(row.reviews.select_related("reviewer")),
-        "severities": [(severity.value, number) for severity, number in count_by_severity(findings).items() if number],
+        "severities": [
+            (severity.value, number) for severity, number in reversed(count_by_severity(findings).items()) if number
+        ],
         "closing_reasons": [read_sentence(stored) for stored in row.closing_reasons],
     }
 

@@ -50,11 +50,11 @@ class ShownTable:
 
 @dataclass(frozen=True)
 class ShownOutput:
-    """One part of an output: its text, tables read from HTML, or ``picture`` = its MIME type."""
+    """One part of an output: lines of text, tables read from HTML, or ``picture`` = its MIME type."""
 
     number: int
     mime: str
-    text: str
+    lines: tuple[ShownRow, ...]
     tables: tuple[ShownTable, ...] = ()
     picture: str = ""
 
@@ -97,14 +97,22 @@ def show_file(position: int, file: SnapshotFile, content: bytes, findings: Itera
         return ShownFile(position, file, "picture", mine)
     if reading.text is None:
         return ShownFile(position, file, "other", mine)
-    rows = reading.text.splitlines()
-    marks = _marks(mine)
+    lines, left_out = show_lines(reading.text, mine)
+    return ShownFile(position, file, "text", mine, lines=lines, left_out=left_out)
+
+
+def show_lines(text: str, findings: tuple[Finding, ...]) -> tuple[tuple[ShownRow, ...], int]:
+    """The first lines and every line with a finding; and how many are left out."""
+    marks: dict[int | None, str] = {}
+    for (line, _column), mark in _marks(findings).items():
+        marks[line] = "high" if "high" in (mark, marks.get(line)) else mark
+    rows = text.splitlines()
     lines = tuple(
-        ShownRow(number, (ShownCell(_cut(line), marks.get((number, None), "")),))
+        ShownRow(number, (ShownCell(_cut(line), marks.get(number, "")),))
         for number, line in enumerate(rows, start=1)
-        if number <= SHOWN_LINES or (number, None) in marks
+        if number <= SHOWN_LINES or number in marks
     )
-    return ShownFile(position, file, "text", mine, lines=lines, left_out=len(rows) - len(lines))
+    return lines, len(rows) - len(lines)
 
 
 def show_table(table: Table, findings: tuple[Finding, ...]) -> ShownTable:
@@ -154,8 +162,8 @@ def _notebook_cell(cell: Cell, findings: tuple[Finding, ...]) -> ShownNotebookCe
 
 def _output(number: int, mime: str, text: str, findings: tuple[Finding, ...]) -> ShownOutput:
     if mime in _PICTURES:
-        return ShownOutput(number, mime, "", picture=mime)
-    shown = "\n".join(text.splitlines()[:SHOWN_LINES])[: SHOWN_LINES * SHOWN_CHARACTERS]
+        return ShownOutput(number, mime, (), picture=mime)
+    shown, _left_out = show_lines(text, () if mime == "text/html" else findings)
     if mime != "text/html":
         return ShownOutput(number, mime, shown)
     try:

@@ -175,14 +175,21 @@ def _built(order: BuildOrder, manifest: Manifest) -> AuditEvent:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """SIGTERM and SIGINT become an error, so that the temporary folder goes and the refusal is recorded."""
+    """SIGTERM and SIGINT become a StoppedError, so that the temporary folder goes and the refusal is recorded."""
+    asked: list[StoppedError] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise StoppedError(f"Expected the build to run to its end, found {signal.Signals(number).name}. Build again.")
+        name = signal.Signals(number).name
+        asked.append(StoppedError(f"Expected the build to run to its end, found {name}. Build again."))
+        raise asked[0]
 
     earlier = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
     try:
         yield
+    except Exception:
+        if asked:  # DuckDB may put an error of its own in the place of the one that interrupted its query
+            raise asked[0] from None
+        raise
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)

@@ -16,8 +16,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-LARGEST_FILE = 1_000_000
+LARGEST_FILE = 200_000
 """Characters; a data permit is a few pages."""
+DEEPEST_BRACKETS = 20
+"""Open brackets at once; more would only keep the YAML parser busy."""
 _KINDS = {MappingNode: "a mapping (key: value)", SequenceNode: "a list", ScalarNode: "a single value"}
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 
@@ -45,11 +47,7 @@ def compose(text: str) -> Node:
         raise PermitError(
             [Problem(1, 1, f"expected at most {LARGEST_FILE} characters, found {len(text)}; shorten it.")]
         )
-    for number, line in enumerate(text.splitlines(), start=1):
-        indent = line[: len(line) - len(line.lstrip())]
-        if "\t" in indent:
-            message = "expected spaces at the start of the line, found a tab; replace each tab by two spaces."
-            raise PermitError([Problem(number, indent.index("\t") + 1, message)])
+    _check_layout(text)
     try:
         root: Node | None = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
@@ -65,6 +63,20 @@ def compose(text: str) -> Node:
     if root is None:
         raise PermitError([Problem(1, 1, "expected a data permit, found an empty file; start from examples/permits/.")])
     return root
+
+
+def _check_layout(text: str) -> None:
+    depth = 0
+    for number, line in enumerate(text.splitlines(), start=1):
+        indent = line[: len(line) - len(line.lstrip())]
+        if "\t" in indent:
+            message = "expected spaces at the start of the line, found a tab; replace each tab by two spaces."
+            raise PermitError([Problem(number, indent.index("\t") + 1, message)])
+        for column, sign in enumerate(line, start=1):
+            depth = max(0, depth + (sign in "{[") - (sign in "}]"))
+            if depth > DEEPEST_BRACKETS:
+                message = f"expected at most {DEEPEST_BRACKETS} open brackets, found more; close them."
+                raise PermitError([Problem(number, column, message)])
 
 
 def suggest(word: str, known: Collection[str]) -> str:

@@ -37,19 +37,19 @@ def translate(error: Exception) -> Any:
     """The Flight error a client sees for ``error``."""
     match error:
         case CallRefusedError(about_token=True):
-            return flight.FlightUnauthenticatedError(error.sentence)
+            return flight.FlightUnauthenticatedError(_ended(error.sentence))
         case CallRefusedError():
-            return flight.FlightUnauthorizedError(error.sentence)
+            return flight.FlightUnauthorizedError(_ended(error.sentence))
         case StatementRefusedError():
             return flight.FlightServerError(_ended(error.sentence))
         case WireError():
             return flight.FlightServerError(f"This is not a Flight SQL request: {error}")
         case QueryFailedError(status="cancelled"):
-            return flight.FlightCancelledError(error.sentence)
+            return flight.FlightCancelledError(_ended(error.sentence))
         case QueryFailedError():
             return flight.FlightServerError(_ended(error.sentence))
         case RecordingFailedError():
-            return flight.FlightUnavailableError(str(error))
+            return flight.FlightUnavailableError(_ended(str(error)))
         case ReleaseRefusedError():
             return flight.FlightServerError(_ended(str(error)))
         case flight.FlightError():
@@ -60,5 +60,5 @@ def translate(error: Exception) -> Any:
 
 
 def _ended(sentence: str) -> str:
-    """Flight goes on after the message with ". Detail: Failed"."""
+    """Flight goes on after the message with ". Detail: …"."""
     return sentence.removesuffix(".")

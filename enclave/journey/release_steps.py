@@ -85,7 +85,7 @@ async def download(context: Context) -> str:
     if status != 200:
         raise JourneyError(f"Expected the released files, found HTTP {status}.")
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
-        contents = {name: archive.read(name) for name in archive.namelist()}
+        contents = {name.removeprefix("files/"): archive.read(name) for name in archive.namelist()}
     receipt = jwt.decode(
         contents.pop("receipt.jws").decode(),
         receipt_public_key(context.settings),

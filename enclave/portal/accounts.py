@@ -6,6 +6,7 @@ import base64
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from cryptography.fernet import Fernet
@@ -37,6 +38,14 @@ class ClosedAccounts(DefaultAccountAdapter):  # type: ignore[misc]
         if not request.headers.get("X-Forwarded-For") and not request.META.get("REMOTE_ADDR"):
             return "127.0.0.1"
         return str(super().get_client_ip(request))
+
+
+    def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
+        """Setting up the first second factor follows the password at once, so it is not asked for again."""
+        user = context.request.user
+        if app == "allauth.mfa" and not Authenticator.objects.filter(user_id=user.pk).exists():
+            return False
+        return bool(super().is_reauthentication_required(app=app, **kwargs))
 
 
 class EncryptedSecondFactors(DefaultMFAAdapter):  # type: ignore[misc]

@@ -100,7 +100,7 @@ class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
         ends = time.monotonic() + _START_SECONDS
         while time.monotonic() < ends:
             if not self._is_running():
-                self.log.error("workspace server ended; its log: %s", launch.log_tail(places))
+                self.log.error("workspace server ended; its log: %r", launch.log_tail(places))
                 raise SpawnException(ENDED_AT_ONCE, reason="ended", status_code=503)
             if await answers(places.listening_socket, f"{self.server.base_url}api"):
                 return

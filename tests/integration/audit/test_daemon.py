@@ -319,3 +319,19 @@ def test_answers_are_json_a_stranger_can_read(running_log):
     (answer,) = exchange(running_log.socket, encode_message(message()))
     assert json.loads(json.dumps(answer)) == answer
     assert set(answer) == {"ok", "index", "leaf_hash", "checkpoint"}
+
+
+def test_a_folder_of_partials_that_goes_while_the_log_is_listed(running_log, monkeypatch):
+    client = running_log.client()
+    client.wait_published(client.record(event()).index, running_log.log_dir)
+    gone = running_log.log_dir / "tile" / "entries" / "000.p"
+    real_scandir = os.scandir
+
+    def scandir(path):
+        if str(path) == str(gone):
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return real_scandir(path)
+
+    with monkeypatch.context() as race:
+        race.setattr(os, "scandir", scandir)
+        assert verify_log(running_log.log_dir, running_log.vkey).ok

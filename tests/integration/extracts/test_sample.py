@@ -128,8 +128,9 @@ def test_a_view_in_the_source_cannot_read_other_files(house, tmp_path, place: st
     with duckdb.connect(str(file)) as connection:
         connection.execute("CREATE TABLE person AS SELECT 5 AS person_id, 1950 AS birth_year, 'Dijon' AS town")
         connection.execute(
-            "CREATE TABLE stay AS SELECT 1 AS stay_id, 5 AS person_id, 5 AS mother_id, DATE '2015-01-01' AS start_date, "
-            "DATE '2015-01-01' AS end_date, DATE '2015-01-01' AS started_at, DATE '2015-01-01' AS month, 1 AS cost, "
+            "CREATE TABLE stay AS SELECT 1 AS stay_id, 5 AS person_id, 5 AS mother_id, "
+            "DATE '2015-01-01' AS start_date, DATE '2015-01-01' AS end_date, DATE '2015-01-01' AS started_at, "
+            "DATE '2015-01-01' AS month, 1 AS cost, "
             "'north' AS ward"
         )
         connection.execute(f"CREATE VIEW concept AS FROM read_csv('{target}')")

@@ -21,8 +21,8 @@ import duckdb
 import httpx
 from adbc_driver_flightsql import DatabaseOptions
 from adbc_driver_flightsql import dbapi as flightsql
-from audit.reader import read_entries
 
+from audit.reader import read_entries
 from enclave.access import AccessFiles
 from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, Username, WorkspaceId
 from enclave.domain.people import Person, Role
@@ -124,7 +124,9 @@ def build_extract(folder: Path, project: str, statements: tuple[str, ...], permi
 
 
 class Stack:
-    """Start with ``with stack() as s``; everything ends with it."""
+    """Start with ``with running_stack() as stack``; everything ends with it."""
+
+    wait_for = staticmethod(wait_for)
 
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="en", dir="/tmp"))

@@ -91,7 +91,7 @@ def test_helper_statements_work(gateway: Any, sql: str, first: tuple[Any, ...]) 
 
 def test_summarize_and_explain_work(gateway: Any) -> None:
     assert [row[0] for row in gateway.fetch("SUMMARIZE visit")] == ["visit_id", "person_id", "sex"]
-    assert "SEQ_SCAN" in str(gateway.fetch("EXPLAIN SELECT label FROM person")).upper()
+    assert "SEQ SCAN" in str(gateway.fetch("EXPLAIN SELECT label FROM person")).upper()
 
 
 @pytest.mark.parametrize(

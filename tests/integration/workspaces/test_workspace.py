@@ -169,5 +169,6 @@ def test_a_killed_hub_takes_its_workspaces_along_and_says_so_when_it_is_back(sta
     stand.hub.wait(10)
     stand.hub = stand.start("enclave.workspaces.serve")
     wait_for(lambda: wid in stand.portal.stopped, "the new hub to report the lost workspace", 60)
+    wait_for(lambda: stand.answers(stand.hub_url("/hub/api")), "the new hub")
     assert alice.start_workspace("gibleed-nsaids") == alice.here
     assert "table.csv" in alice.run_cell(alice.here, "import os; print(os.listdir('/home/researcher'))")

@@ -164,7 +164,7 @@ def test_a_permit_in_other_bytes_names_the_line(tmp_path: Path) -> None:
         read_permit(tmp_path / "none.yaml")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.integers(0, len(PERMIT) - 1), st.text(max_size=8), st.integers(0, 20))
 def test_no_edit_makes_the_reader_fail_otherwise(place: int, inserted: str, removed: int) -> None:
     """Whatever is typed into a permit, it is a permit or a PermitError with lines."""

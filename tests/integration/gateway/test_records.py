@@ -1,0 +1,129 @@
+"""Invariant 1: intent before any row, outcome before the end of the stream; refusals are recorded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from adbc_driver_manager import Error
+from pyarrow import flight
+
+from audit.client import AuditClient
+from enclave.gateway import flightsql as fs
+from enclave.gateway.protobuf_wire import field_bytes
+
+
+def test_intent_and_outcome_frame_a_query(gateway: Any) -> None:
+    with gateway.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT label FROM person WHERE person_id = ?", (17,))
+        cursor.fetchall()
+
+    def ours() -> Any:
+        found = [e for e in gateway.events("query:outcome") if e["counts"]["rows"] == 1 and e["counts"]["columns"] == 1]
+        return found and found[-1]
+
+    outcome = gateway.wait_for(ours)
+    (intent,) = [e for e in gateway.events("query:intent") if e["request_id"] == outcome["request_id"]]
+    assert intent["data"]["tables"] == ["person"]
+    assert intent["policies"] == ["researcher-works-in-own-project"]
+    assert intent["subject"] == "v1"
+    assert outcome["data"]["status"] == "ok"
+    assert len(outcome["data"]["digest"]) == 64
+    whole = json.dumps([intent, outcome])
+    assert "SELECT" not in whole and "17" not in json.dumps(intent["data"]) and "label" not in whole
+
+
+def test_the_statement_and_its_parameters_are_in_the_encrypted_payload(gateway: Any) -> None:
+    sql = "SELECT count(*) AS payload_test FROM visit WHERE person_id = ?"
+    with gateway.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(sql, (23,))
+        cursor.fetchall()
+    with_parameters = gateway.wait_for(
+        lambda: [
+            index
+            for index, leaf in enumerate(gateway.events())
+            if leaf["type"] == "query:intent" and leaf["data"]["tables"] == ["visit"] and leaf["counts"]["parameters"]
+        ]
+    )
+    client = AuditClient(gateway.settings.audit_socket, "test")
+    found = client.payload(with_parameters[-1], reader="u-00000000000f")
+    client.close()
+    assert found == {"sql": sql, "parameters": ["23"]}
+    for file in gateway.settings.audit_dir.rglob("*"):
+        assert not file.is_file() or b"payload_test" not in file.read_bytes()
+
+
+def test_the_intent_is_in_the_log_before_the_first_row_is_released(gateway: Any) -> None:
+    """The client has read nothing and the stream is far from its end, and the intent is already published."""
+    options = flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {gateway.token()}".encode())])
+    with flight.connect(f"grpc+unix://{gateway.socket()}") as client:
+        before = len(gateway.events("query:intent"))
+        command = fs.pack_any(
+            "CommandStatementQuery", field_bytes(1, "SELECT i, repeat('x', 60) AS text FROM range(2_000_000) r(i)")
+        )
+        info = client.get_flight_info(flight.FlightDescriptor.for_command(command), options)
+        reader = client.do_get(info.endpoints[0].ticket, options)
+        intents = gateway.wait_for(lambda: len(found := gateway.events("query:intent")) > before and found)
+        outcomes = {e["request_id"] for e in gateway.events("query:outcome")}
+        assert intents[-1]["request_id"] not in outcomes
+        assert reader.read_all().num_rows == 2_000_000
+    outcome = gateway.wait_for(
+        lambda: [e for e in gateway.events("query:outcome") if e["request_id"] == intents[-1]["request_id"]]
+    )
+    assert outcome[0]["counts"]["rows"] == 2_000_000
+
+
+def test_a_refused_statement_is_recorded_by_rule(gateway: Any) -> None:
+    with pytest.raises(Error):
+        gateway.fetch("SELECT * FROM 'secret-name.csv'")
+    leaf = gateway.wait_event("query:refused", rule="table")
+    assert "secret-name" not in json.dumps(leaf)
+
+
+def test_a_failing_query_has_an_outcome(gateway: Any) -> None:
+    with pytest.raises(Error):
+        gateway.fetch("SELECT label::INTEGER FROM person")
+    assert gateway.wait_event("query:outcome", status="error")["counts"]["rows"] == 0
+
+
+def test_the_schema_of_a_statement_is_bound_after_an_intent(gateway: Any) -> None:
+    options = flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {gateway.token()}".encode())])
+    command = fs.pack_any("CommandStatementQuery", field_bytes(1, "SELECT person_id AS a, label AS b FROM person"))
+    with flight.connect(f"grpc+unix://{gateway.socket()}") as client:
+        schema = client.get_schema(flight.FlightDescriptor.for_command(command), options).schema
+    assert schema == pa.schema([("a", pa.int64()), ("b", pa.string())])
+    assert gateway.wait_event("query:intent", purpose="schema")["data"]["tables"] == ["person"]
+
+
+def test_a_ticket_says_nothing_and_opens_for_nobody_else(gateway: Any) -> None:
+    mine = flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {gateway.token()}".encode())])
+    command = fs.pack_any("CommandStatementQuery", field_bytes(1, "SELECT label FROM person"))
+    with flight.connect(f"grpc+unix://{gateway.socket()}") as client:
+        ticket = client.get_flight_info(flight.FlightDescriptor.for_command(command), mine).endpoints[0].ticket
+        assert b"label" not in ticket.ticket
+        guessed = flight.Ticket(fs.statement_ticket(hashlib.sha256(b"guess").digest()[:16]))
+        with pytest.raises(flight.FlightServerError, match="Prepare it again"):
+            client.do_get(guessed, mine)
+        with pytest.raises(flight.FlightUnauthenticatedError):
+            client.do_get(ticket)
+
+
+def test_actions_answer_with_json(gateway: Any) -> None:
+    options = flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {gateway.token()}".encode())])
+    with flight.connect(f"grpc+unix://{gateway.socket()}") as client:
+
+        def act(name: str, body: bytes = b"") -> Any:
+            return json.loads(next(iter(client.do_action((name, body), options))).body.to_pybytes())
+
+        assert act("enclave.whoami")["username"] == "alice"
+        tables = {table["name"]: table for table in act("enclave.tables")}
+        assert tables["person"]["rows"] == 1000
+        assert tables["person"]["columns"][0] == {"name": "person_id", "type": "BIGINT", "treatment": "keep"}
+        with pytest.raises(flight.FlightServerError, match="other fields"):
+            act("enclave.request_release", b'{"files": ["a.csv"]}')
+        body = json.dumps({"files": ["a.csv"], "title": "t", "context": "c"}).encode()
+        with pytest.raises(flight.FlightServerError, match="portal does not answer"):
+            act("enclave.request_release", body)
