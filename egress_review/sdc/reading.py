@@ -12,8 +12,9 @@ from typing import Any
 
 from egress_review.domain.findings import Finding, Location
 from egress_review.domain.sentences import Sentence
+from egress_review.sdc.html_tables import read_html
 from egress_review.sdc.notebooks import Notebook, parse_json, read_notebook
-from egress_review.sdc.tables import LABELLED, Row, Table, UnreadableError, read_csv, read_html, read_text_tables
+from egress_review.sdc.tables import LABELLED, Row, Table, UnreadableError, read_csv, read_text_tables
 from enclave.domain.manifest import Manifest
 from enclave.domain.permits import OutputRules
 

@@ -106,11 +106,10 @@ def _is_key_column(table: Table, column: int) -> bool:
 
 
 def _small_cells(file: str, table: Table, column: int, rules: OutputRules, severity: Severity) -> Iterator[Finding]:
+    message = Sentence(MESSAGES[severity], limit=rules.minimum_count)
     for row in table.rows:
         number = find_integer(row.cells[column]) if column < len(row.cells) else None
         if number is not None and 1 <= number < rules.minimum_count:
-            template = MESSAGES[severity]
-            message = Sentence(template, limit=rules.minimum_count)
             yield Finding("small-count", severity, file, message, table.at(row, column))
 
 

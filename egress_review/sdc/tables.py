@@ -1,6 +1,6 @@
-"""Tables as the checks see them, and three readers: CSV, HTML and aligned or Markdown text.
+"""Tables as the checks see them, and two readers: CSV and aligned or Markdown text.
 
-All readers are total within their limits and raise ``UnreadableError`` beyond them (fail closed). Numbers are read as
+Both are total within their limits and raise ``UnreadableError`` beyond them (fail closed). Numbers are read as
 a person would read them: ``5``, ``5.0`` and ``1 234`` are integers.
 """
 
@@ -10,8 +10,8 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
+from dataclasses import dataclass
+from functools import lru_cache
 
 from egress_review.domain.findings import Location
 from egress_review.domain.sentences import Sentence
@@ -20,8 +20,6 @@ CELL_LIMIT = 2_000_000
 NOWHERE = Location()
 LABELLED = ("key", "value")
 """Header of a table made of a JSON object: one row for each of its plain values."""
-HTML_CHARACTERS = 1_000_000
-_DECLARATIONS = 200  # html.parser looks at the rest of the text again for each unfinished "<!"
 _DELIMITERS = ",;\t|"
 _GROUPED = re.compile("\\d{1,3}(?:[, \\u00a0\\u202f]\\d{3})+")
 _INTEGER = re.compile(r"\d{1,15}(?:\.0{1,6})?")
@@ -67,6 +65,7 @@ class Table:
         return Location(row.line, column + 1, self.place.cell, self.place.output)
 
 
+@lru_cache(maxsize=1 << 16)
 def find_integer(text: str) -> int | None:
     """A non-negative integer as people write them, or None."""
     text = text.strip()
@@ -91,10 +90,11 @@ def read_csv(text: str) -> Table:
                 rows.append(Row(reader.line_num, tuple(record)))
     except csv.Error as error:
         raise UnreadableError(Sentence("The file cannot be read as a CSV table.")) from error
-    return _with_header(rows, Location())
+    return with_header(rows, Location())
 
 
-def _with_header(rows: list[Row], place: Location) -> Table:
+def with_header(rows: list[Row], place: Location) -> Table:
+    """The first row is the header unless it holds a number."""
     if rows and not any(is_number(cell) for cell in rows[0].cells):
         return Table(rows[0].cells, tuple(rows[1:]), place)
     return Table((), tuple(rows), place)
@@ -107,116 +107,6 @@ def is_number(text: str) -> bool:
     except ValueError:
         return find_integer(text) is not None
     return True
-
-
-@dataclass
-class _OpenTable:
-    header: tuple[str, ...] = ()
-    rows: list[Row] = field(default_factory=list)
-    cells: list[str] = field(default_factory=list)
-    text: list[str] | None = None
-    is_head: bool = False
-
-
-class _TableParser(HTMLParser):
-    """Collects the text of table cells; a ``colspan`` makes that many columns."""
-
-    def __init__(self, place: Location) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tables: list[Table] = []
-        self._open: list[_OpenTable] = []
-        self._place = place
-        self._span = 1
-        self._cells = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "table" and len(self._open) < 20:
-            self._open.append(_OpenTable())
-        if not self._open:
-            return
-        table = self._open[-1]
-        if tag == "tr":
-            self._end_row(table)
-        elif tag in ("td", "th"):
-            self._end_cell(table)
-            table.text, self._span = [], _span(attrs)
-        elif tag in ("thead", "tbody"):
-            self._end_row(table)
-            table.is_head = tag == "thead"
-
-    def handle_data(self, data: str) -> None:
-        if self._open and self._open[-1].text is not None:
-            self._open[-1].text.append(data)
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self._open:
-            return
-        table = self._open[-1]
-        if tag in ("td", "th"):
-            self._end_cell(table)
-        elif tag in ("tr", "thead", "tbody", "table"):
-            self._end_row(table)
-        if tag == "thead":
-            table.is_head = False
-        elif tag == "table":
-            self._end_table()
-
-    def finish(self) -> list[Table]:
-        self.close()
-        while self._open:
-            self._end_row(self._open[-1])
-            self._end_table()
-        return self.tables
-
-    def _end_cell(self, table: _OpenTable) -> None:
-        if table.text is None:
-            return
-        self._cells += self._span
-        if self._cells > CELL_LIMIT:
-            raise UnreadableError(Sentence("The table has more than %(limit)s cells; too many.", limit=CELL_LIMIT))
-        table.cells.extend(["".join(table.text).strip()] * self._span)
-        table.text = None
-
-    def _end_row(self, table: _OpenTable) -> None:
-        self._end_cell(table)
-        if table.cells:
-            row = Row(len(table.rows) + 1, tuple(table.cells))
-            if table.is_head:
-                table.header = _merged_header(table.header, row.cells)
-            else:
-                table.rows.append(row)
-        table.cells = []
-
-    def _end_table(self) -> None:
-        table = self._open.pop()
-        if table.header:
-            self.tables.append(Table(table.header, tuple(table.rows), self._place))
-        elif table.rows:
-            self.tables.append(_with_header(table.rows, self._place))
-
-
-def _span(attrs: list[tuple[str, str | None]]) -> int:
-    written = dict(attrs).get("colspan") or "1"
-    return min(int(written), 1000) or 1 if written.isascii() and written.isdigit() and len(written) < 6 else 1
-
-
-def _merged_header(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
-    """pandas writes the names of the index in a second header row."""
-    width = max(len(first), len(second))
-    pairs = zip(first + ("",) * (width - len(first)), second + ("",) * (width - len(second)), strict=True)
-    return tuple(f"{a} {b}".strip() for a, b in pairs)
-
-
-def read_html(text: str, place: Location) -> list[Table]:
-    """All tables of an HTML text. Raises UnreadableError when it is too large or built to keep a parser busy."""
-    if len(text) > HTML_CHARACTERS or text.count("<!") + text.count("<?") > _DECLARATIONS:
-        raise UnreadableError(Sentence("The HTML output is too large or too tangled to be checked."))
-    parser = _TableParser(place)
-    try:
-        parser.feed(text)
-        return parser.finish()
-    except (AssertionError, ValueError) as error:  # html.parser's own complaints about broken declarations
-        raise UnreadableError(Sentence("The HTML output cannot be read.")) from error
 
 
 def read_text_tables(text: str, place: Location) -> list[Table]:
@@ -254,7 +144,7 @@ def _text_table(block: list[tuple[int, str]], place: Location) -> Table:
     if footer and rows:
         first = rows[0].cells if len(rows[0].cells) == 1 else ("",)
         return Table((first[0], name), tuple(row for row in rows if len(row.cells) > 1), place)
-    table = _with_header(rows, place)
+    table = with_header(rows, place)
     if table.header and table.rows and max(len(r.cells) for r in table.rows) == len(table.header) + 1:
         # A printed data frame: the index has no heading.
         return Table(("", *table.header), table.rows, place)

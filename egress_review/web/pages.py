@@ -107,13 +107,11 @@ def detail(request: SignedInRequest, request_id: str) -> HttpResponse:
 
 
 def _common(row: OutputRequest) -> dict[str, Any]:
-    findings = row.all_findings()
+    counts = count_by_severity(row.all_findings())
     return {
         "row": row,
         "reviews": list(row.reviews.select_related("reviewer")),
-        "severities": [
-            (severity.value, number) for severity, number in reversed(count_by_severity(findings).items()) if number
-        ],
+        "severities": [(severity.value, number) for severity, number in reversed(counts.items()) if number],
         "closing_reasons": [read_sentence(stored) for stored in row.closing_reasons],
     }
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from egress_review.domain.findings import Finding, Severity
 from egress_review.domain.snapshots import SnapshotFile
+from egress_review.sdc.html_tables import read_html
 from egress_review.sdc.images import decode_image
 from egress_review.sdc.notebooks import Cell, Notebook
 from egress_review.sdc.reading import read
-from egress_review.sdc.tables import NOWHERE, Table, UnreadableError, read_html
+from egress_review.sdc.tables import NOWHERE, Table, UnreadableError
 
 SHOWN_ROWS = 200
 SHOWN_LINES = 400

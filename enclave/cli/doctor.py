@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from enclave.sandbox import SandboxError, SandboxProfile, popen
 from enclave.settings import Settings, get_settings
 
 
@@ -48,12 +49,10 @@ def _image(settings: Settings) -> Finding:
 
 def _sandbox(settings: Settings) -> Finding:
     """Really start one: some kernels forbid user namespaces."""
-    command = ["bwrap", "--ro-bind", "/usr", "/usr", "--symlink", "usr/lib64", "/lib64", "--unshare-all", "true"]
     try:
-        result = subprocess.run(command, capture_output=True, timeout=10, check=False)
-        problem = "" if result.returncode == 0 else "bubblewrap cannot make a sandbox here"
-    except (OSError, subprocess.TimeoutExpired):
-        problem = "bubblewrap did not run"
+        problem = "" if popen(SandboxProfile(binds=()), ["true"]).wait(10) == 0 else "it did not run to its end"
+    except (SandboxError, OSError, subprocess.TimeoutExpired) as error:
+        problem = f"no sandbox can be made here ({error})"
     return Finding("sandbox", problem, "sysctl kernel.unprivileged_userns_clone=1   (or run as root)")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -24,4 +25,4 @@ def explain(
     resource: Annotated[str, typer.Option(help="Project id.")],
 ) -> None:
     """Print the decision and the policies it rests on."""
-    print(explain_decision(get_settings(), user, action, resource))
+    print(explain_decision(get_settings(), user, action, resource, datetime.now(UTC).date()))

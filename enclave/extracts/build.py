@@ -12,7 +12,7 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -76,15 +76,18 @@ def build_extract(settings: Settings, order: BuildOrder, audit: AuditClient, now
     with building(extracts_folder(settings, order.project), order.version) as folder:
         manifest = _fill(settings, order, permit, dataset, folder, now)
         write_manifest(folder, manifest)
-        for number in _STOP_SIGNALS:  # a stop between record and rename would set the two apart
-            signal.signal(number, signal.SIG_IGN)
-        audit.record(_built(order, manifest))
-        try:
-            put_in_place(folder, order.version)
-        except OSError as error:
-            audit.record(_event(EventType.ACTION_FAILED, order, reasons=sentences(error)))
-            raise
+        with _handling(signal.SIG_IGN):  # a stop between record and rename would set the two apart
+            _commit(order, manifest, folder, audit)
     return manifest
+
+
+def _commit(order: BuildOrder, manifest: Manifest, folder: Path, audit: AuditClient) -> None:
+    audit.record(_built(order, manifest))
+    try:
+        put_in_place(folder, order.version)
+    except OSError as error:
+        audit.record(_event(EventType.ACTION_FAILED, order, reasons=sentences(error)))
+        raise
 
 
 def check_permit(permit: Permit, order: BuildOrder, now: datetime) -> None:
@@ -174,6 +177,17 @@ def _built(order: BuildOrder, manifest: Manifest) -> AuditEvent:
 
 
 @contextmanager
+def _handling(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
+    """What happens on SIGTERM and SIGINT meanwhile; main thread only."""
+    earlier = {number: signal.signal(number, handler) for number in _STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, before in earlier.items():
+            signal.signal(number, before)
+
+
+@contextmanager
 def _stoppable() -> Iterator[None]:
     """SIGTERM and SIGINT become a StoppedError, so that the temporary folder goes and the refusal is recorded."""
     asked: list[StoppedError] = []
@@ -183,16 +197,13 @@ def _stoppable() -> Iterator[None]:
         asked.append(StoppedError(f"Expected the build to run to its end, found {name}. Build again."))
         raise asked[0]
 
-    earlier = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
-    try:
-        yield
-    except Exception:
-        if asked:  # DuckDB may put an error of its own in the place of the one that interrupted its query
-            raise asked[0] from None
-        raise
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
+    with _handling(stop):
+        try:
+            yield
+        except Exception:
+            if asked:  # DuckDB may put an error of its own in the place of the one that interrupted its query
+                raise asked[0] from None
+            raise
 
 
 def run(settings: Settings, order: BuildOrder) -> tuple[str, ...]:

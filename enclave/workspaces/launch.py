@@ -60,10 +60,6 @@ class Places:
         return self.inside / "token"
 
     @property
-    def gateway_socket(self) -> Path:
-        return self.inside / "gateway.sock"
-
-    @property
     def server_log(self) -> Path:
         return self.host / "server.log"
 

@@ -108,8 +108,11 @@ async def _call(
             session.request(method, url, json=body, headers=headers, allow_redirects=False) as answer,
         ):
             content = await answer.json(content_type=None) if answer.content_length != 0 else {}
-            if answer.status == 403 and isinstance(content, dict):
-                raise RefusedError(*(str(reason) for reason in content.get("reasons", [])))
+            reasons = content.get("reasons") if isinstance(content, dict) and 400 <= answer.status < 500 else None
+            if isinstance(reasons, list) and reasons:
+                raise RefusedError(*map(str, reasons))
+            if answer.status == 403:
+                raise RefusedError(f"The {partner} refused without giving a reason. Ask your admin.")
             if answer.status >= 300:
                 raise PartnerAwayError(f"The {partner} answered with status {answer.status}. Tell your admin.")
             return content if isinstance(content, dict) else {}

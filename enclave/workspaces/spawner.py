@@ -83,8 +83,6 @@ class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
         places.create()
         places.write_token(grant.token)
         await self._partners.open_gateway(grant.workspace, project, grant.person)
-        if places.gateway_socket.is_socket():
-            launch.give_to(places.gateway_socket, uid)
         if is_new:
             await asyncio.to_thread(write_first_notebook, settings, project, home, uid)
         self._idle_minutes = grant.idle_minutes

@@ -299,8 +299,8 @@ def test_verification_of_a_log_that_is_being_written(running_log):
     writer.start()
     try:
         sizes = []
-        for _ in range(6):
-            wait_until(lambda: json_size(running_log) > (sizes[-1] if sizes else 0))
+        while len(sizes) < 4 or sizes[-1] < 600:  # past two full bundles, whose partials go while we read
+            wait_until(lambda: published_size(running_log) > (sizes[-1] if sizes else 0))
             report = verify_log(running_log.log_dir, running_log.vkey)
             assert report.ok, report.lines()
             sizes.append(report.size)
@@ -308,10 +308,9 @@ def test_verification_of_a_log_that_is_being_written(running_log):
         going = False
         writer.join(20)
     assert sizes == sorted(sizes)
-    assert sizes[-1] > 300
 
 
-def json_size(log):
+def published_size(log):
     return int((log.log_dir / "checkpoint").read_text().split("\n")[1])
 
 

@@ -24,6 +24,7 @@ import django
 
 django.setup()
 
+# ruff: noqa: E402  (Django has to be set up before its models are imported)
 from django.core.management import call_command
 from django.db import connections
 from django.test import Client

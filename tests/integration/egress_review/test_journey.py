@@ -28,7 +28,9 @@ def _ask(house: Any, username: str, *names: str) -> OutputRequest:
     return OutputRequest.objects.get(pk=answer["Location"].rstrip("/").rpartition("/")[2])
 
 
-def _decide(house: Any, username: str, row: OutputRequest, verb: str, comment: str = "", seen: str | None = None) -> Any:
+def _decide(
+    house: Any, username: str, row: OutputRequest, verb: str, comment: str = "", seen: str | None = None
+) -> Any:
     fields = {"comment": comment, "snapshot_sha256": row.snapshot_sha256 if seen is None else seen}
     return house.client(username).post(f"/outputs/{row.pk}/{verb}", fields)
 

@@ -17,6 +17,8 @@ import adbc_driver_postgresql.dbapi as adbc
 import duckdb
 import pytest
 
+from audit.client import AuditClient
+from audit.event import AuditEvent
 from audit.reader import read_entries
 from enclave.domain.ids import ExtractVersion, ProjectId
 from enclave.extracts.build import BuildOrder, run
@@ -115,9 +117,6 @@ class House:
         return sum(1 for _ in read_entries(self.settings.log_dir))
 
     def _acknowledged(self) -> int:
-        from audit.client import AuditClient
-        from audit.event import AuditEvent
-
         client = AuditClient(self.settings.audit_socket, writer="test")
         return client.record(AuditEvent(type="test:asked", actor="system:test")).index
 

@@ -167,6 +167,7 @@ class UnsafeTestGateway:
 
         path = self.settings.run_dir / "ws" / wid / "in" / "gateway.sock"
         self._servers[wid] = await asyncio.start_unix_server(answer, path)
+        path.chmod(0o666)
         return web.Response(status=204)
 
     async def delete(self, request: web.Request) -> web.Response:

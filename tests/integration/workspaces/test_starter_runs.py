@@ -40,8 +40,7 @@ class _Result:
 
 
 def sql(query, params=None):
-    found = _connection.execute(query, params or []).arrow()
-    return _Result(found if hasattr(found, "to_pandas") else found.read_all())
+    return _Result(_connection.execute(query, params or []).to_arrow_table())
 
 
 def tables():
@@ -106,7 +105,7 @@ def test_it_runs_top_to_bottom(case: str, language: str, tmp_path: Path) -> None
     (home / "outbox").mkdir(parents=True)
     settings = Settings(home=tmp_path)
     site = Path(duckdb.__file__).parent.parent
-    natives = [Bind(found, Path("/opt/test") / found.name) for found in site.glob("*duckdb*") if found.suffix != ".dist-info"]
+    natives = [Bind(found, Path("/opt/test") / found.name) for found in site.glob("*duckdb*")]
     profile = SandboxProfile(
         binds=(
             Bind(settings.image, Path("/opt/image")),

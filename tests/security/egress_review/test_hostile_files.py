@@ -59,8 +59,12 @@ def test_any_text_gives_findings_and_a_page(text: str, suffix: str) -> None:
     show_file(1, SnapshotFile(name, sha256(content), len(content)), content, findings)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-                    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    )
+)
 def test_any_json_gives_findings(value: object) -> None:
     run_checks({"a.json": json.dumps(value).encode()}, RULES, None)
     run_checks({"a.ipynb": json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": value}).encode()},

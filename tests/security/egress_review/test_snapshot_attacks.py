@@ -38,7 +38,6 @@ def outbox(settings: Settings) -> Path:
 def refusal(settings: Settings, *names: str) -> str:
     with pytest.raises(RefusedError) as caught:
         read_outbox(settings, "gut-study", "amelie", names, RULES)
-    assert "secret" not in str(caught.value)
     return str(caught.value)
 
 
