@@ -6,12 +6,14 @@ longer holds the request becomes void (recorded) and the job fails with the sent
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
+from audit.client import AuditRefused, AuditUnavailable
 from egress_review.actions.recorded import REFUSED, check_state, held_snapshot_sha256, locked
 from egress_review.actions.void import void
 from egress_review.domain.rules import REVIEWER_ROLES, ReleaseConditions, Verdict, decide_release, valid_approvers
@@ -26,6 +28,8 @@ from enclave.portal.record import AuditedChange, audited_change
 from enclave.settings import Settings
 
 ACTOR = "system:runner"
+AUDIT_ATTEMPTS = 10
+"""Each attempt waits some seconds for its record by itself; then the job fails and the request stays approved."""
 
 
 def release(request_id: str) -> OutputRequest:
@@ -99,5 +103,14 @@ def _receipt(row: OutputRequest, approvers: frozenset[PersonId], log_index: int)
 
 
 def run_job(enclave: Settings, job: dict[str, Any]) -> None:
-    """The runner's handler of ``release`` jobs: ``{"request": id}``."""
+    """The runner's handler of ``release`` jobs: ``{"request": id}``. Waits for an audit log that is being restarted."""
+    for _attempt in range(AUDIT_ATTEMPTS - 1):
+        try:
+            release(str(job["request"]))
+        except AuditRefused:
+            raise
+        except AuditUnavailable:
+            time.sleep(1)
+        else:
+            return
     release(str(job["request"]))

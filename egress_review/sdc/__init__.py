@@ -50,6 +50,8 @@ def _check_file(name: str, content: bytes, rules: OutputRules, manifest: Manifes
     found: list[Finding] = []
     for check in CHECKS:
         found.extend(_limited(_run(check, reading, rules, manifest)))
+    # A data frame is there twice, as HTML and as text: the same remark about the same place is one finding.
+    found = list(dict.fromkeys(found))
     return sorted(found, key=lambda finding: _SEVERITY_ORDER.index(finding.severity))
 
 

@@ -15,8 +15,10 @@ LONG_CELL = 1000
 LONG_WORD = 2000
 METADATA_BYTES = 2000
 _INVISIBLE = re.compile(
-    "[\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "[\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0d"
     "\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff\ue000-\uf8ff\U000f0000-\U0010fffd]"
+    # One selector after a sign chooses how an emoji looks; a chain of them carries bytes.
+    "|[\ufe0e\ufe0f]{2}|^[\ufe0e\ufe0f]"
 )
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
 _LONG_WORD = re.compile(rf"\S{{{LONG_WORD}}}")

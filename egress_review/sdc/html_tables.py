@@ -98,7 +98,8 @@ class _Reader:
         if table.cells and table.is_head:
             table.header = _merged_header(table.header, table.cells)
         elif table.cells:
-            table.rows.append(Row(len(table.rows) + 1, tuple(table.cells)))
+            # The header counts as line 1, as in the printed form of the same data frame.
+            table.rows.append(Row(len(table.rows) + 1 + bool(table.header), tuple(table.cells)))
         table.cells = []
 
     def _end_table(self) -> None:

@@ -18,7 +18,7 @@ from egress_review.sdc.tables import LABELLED, Row, Table, UnreadableError, read
 from enclave.domain.manifest import Manifest
 from enclave.domain.permits import OutputRules
 
-CHECKED_BYTES = 20_000_000
+CHECKED_BYTES = 10_000_000
 TEXT_TYPES = frozenset({".csv", ".tsv", ".ipynb", ".md", ".txt", ".svg", ".json"})
 IMAGE_TYPES = frozenset({".png", ".svg", ".jpg", ".jpeg"})
 READABLE_TYPES = TEXT_TYPES | {".png"}

@@ -2,6 +2,8 @@
 
 Contract: works with unmodified Flight SQL clients (``adbc_driver_flightsql``): statements, prepared statements with one
 row of parameters, catalogue commands, cancel. Refused with a sentence: updates, ingest, transactions, Substrait.
+A prepared statement carries no dataset schema: binding happens in the worker after an intent, and would double the
+records and cost of every query. Who wants a schema without rows asks with GetSchema, which is recorded.
 Tickets are random handles, never SQL, and open only at this socket for the same person.
 """
 

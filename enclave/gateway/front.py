@@ -95,6 +95,7 @@ async def _serve(front: Front) -> None:
 def main() -> int:
     """Exit code 0 after a clean stop, 2 when it cannot start."""
     configure("gateway")
+    sys.tracebacklimit = 0  # pyarrow sends Python's traceback to the client for some calls (GetSchema): no frames in it
     settings = get_settings()
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     try:

@@ -72,7 +72,7 @@ class StatementParser:
             binds=python_binds(),
             uid=self._uid,
             memory_mb=_MEMORY_MB,
-            processes=64,
+            processes=512,  # counted per uid, which the worker shares
             files_mb=0,
             tmp_mb=1,
             pass_fds=(theirs.fileno(),),

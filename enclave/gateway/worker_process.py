@@ -24,8 +24,8 @@ FIRST_UID = 300_000
 """Workers run as 300000 + n, one uid per project, when the front is root."""
 MEMORY_MB = 2048
 """DuckDB's memory limit."""
-ADDRESS_SPACE_MB = 8192
-"""RLIMIT_AS: what ends statements that ignore DuckDB's own limit. Threads and libraries reserve about 3 GB of it."""
+ADDRESS_SPACE_MB = 5120
+"""RLIMIT_AS: what ends statements that ignore DuckDB's own limit. An idle worker maps 1.1 GB."""
 READY_SECONDS = 120.0
 """Time to hash and open the extract."""
 EXTRACT_TARGET = Path("/extract")

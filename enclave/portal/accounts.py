@@ -39,7 +39,6 @@ class ClosedAccounts(DefaultAccountAdapter):  # type: ignore[misc]
             return "127.0.0.1"
         return str(super().get_client_ip(request))
 
-
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
         """Setting up the first second factor follows the password at once, so it is not asked for again."""
         user = context.request.user

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, include, path, register_converter
 from django.views.i18n import set_language
 
+from enclave.portal.converters import PersonIdConverter, ProjectIdConverter
 from enclave.portal.views import audit, datasets, errors, home, internal, people, projects
 
+register_converter(ProjectIdConverter, "project")
+register_converter(PersonIdConverter, "person")
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", home.home, name="home"),
     path("health", home.health, name="health"),
     path("language", set_language, name="set_language"),
     path("projects/", projects.project_list, name="project-list"),
     path("apply/", projects.apply, name="apply"),
-    path("projects/<str:project>/", projects.project_detail, name="project-detail"),
-    path("projects/<str:project>/permit.yaml", projects.permit_file, name="project-permit"),
-    path("projects/<str:project>/approve", projects.approve, name="project-approve"),
-    path("projects/<str:project>/reject", projects.reject, name="project-reject"),
-    path("projects/<str:project>/provision", projects.provision, name="project-provision"),
-    path("projects/<str:project>/close", projects.close, name="project-close"),
+    path("projects/<project:project>/", projects.project_detail, name="project-detail"),
+    path("projects/<project:project>/permit.yaml", projects.permit_file, name="project-permit"),
+    path("projects/<project:project>/approve", projects.approve, name="project-approve"),
+    path("projects/<project:project>/reject", projects.reject, name="project-reject"),
+    path("projects/<project:project>/provision", projects.provision, name="project-provision"),
+    path("projects/<project:project>/close", projects.close, name="project-close"),
     path("datasets/", datasets.dataset_list, name="dataset-list"),
     path("people/", people.people_list, name="people-list"),
     path("people/new/", people.person_new, name="person-new"),
-    path("people/<str:person>/", people.person_detail, name="person-detail"),
-    path("people/<str:person>/revoke", people.revoke, name="person-revoke"),
-    path("people/<str:person>/restore", people.restore, name="person-restore"),
+    path("people/<person:person>/", people.person_detail, name="person-detail"),
+    path("people/<person:person>/revoke", people.revoke, name="person-revoke"),
+    path("people/<person:person>/restore", people.restore, name="person-restore"),
     path("audit/", audit.event_list, name="audit-list"),
     path("audit/verify", audit.verify, name="audit-verify"),
     path("audit/<int:index>/", audit.event_detail, name="audit-event"),

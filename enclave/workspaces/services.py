@@ -6,6 +6,7 @@ Contract: a refusal comes back as ``RefusedError`` with the other side's sentenc
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from enclave.domain.ids import PersonId, ProjectId, Username, WorkspaceId
 from enclave.settings import Settings
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
+_STATUS_TIMEOUT = aiohttp.ClientTimeout(total=3)
+_STATUS_BYTES = 100_000
 
 
 class PartnerAwayError(Exception):
@@ -118,6 +121,21 @@ async def _call(
             return content if isinstance(content, dict) else {}
     except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
         raise PartnerAwayError(away) from error
+
+
+async def is_computing(socket: Path, base_url: str) -> bool:
+    """Does a kernel of this workspace say that it is busy? (Its own word: it can only keep itself from being idle.)"""
+    try:
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket)), timeout=_STATUS_TIMEOUT) as session,
+            session.get(f"http://workspace{base_url}api/kernels", headers={"Referer": "http://workspace/"}) as answer,
+        ):
+            kernels = json.loads(await answer.content.read(_STATUS_BYTES)) if answer.status == 200 else []
+    except (aiohttp.ClientError, OSError, ValueError, TimeoutError):
+        return False
+    return isinstance(kernels, list) and any(
+        isinstance(k, dict) and k.get("execution_state") == "busy" for k in kernels
+    )
 
 
 async def answers(socket: Path, path: str, *, seconds: float = 1.0) -> bool:

@@ -21,7 +21,7 @@ from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import launch
 from enclave.workspaces.opening import write_first_notebook
-from enclave.workspaces.services import PartnerAwayError, Partners, WorkspaceGrant, answers
+from enclave.workspaces.services import PartnerAwayError, Partners, WorkspaceGrant, answers, is_computing
 
 _RETRY_SECONDS = 5.0
 _STOP_SECONDS = 10.0
@@ -135,12 +135,18 @@ class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
         seconds = (datetime.now(UTC) - last.replace(tzinfo=UTC)).total_seconds()
         return bool(seconds > self._idle_minutes * 60)
 
+    async def _is_computing(self) -> bool:
+        if self._workspace is None or self.server is None:
+            return False
+        places = launch.Places(self._settings.root, self._workspace)
+        return await is_computing(places.listening_socket, self.server.base_url)
+
     async def poll(self) -> int | None:
         """None while it runs. An ended workspace is reported to portal and gateway, once; an idle one is ended."""
         if self._process is None and self._start_pending:
             return None
         if self._is_running():
-            if not self._is_idle():
+            if not self._is_idle() or await self._is_computing():
                 return None
             self.log.info("workspace %s: nobody has used it for %d minutes", self._workspace, self._idle_minutes)
             self._kill()

@@ -21,7 +21,9 @@ def api(edge: Any, method: str, path: str, *, token: str | None = None, **option
     value = keys.proxy_auth_token(edge.settings) if token is None else token
     transport = httpx.HTTPTransport(uds=str(edge.settings.edge_api_socket))
     with httpx.Client(transport=transport, timeout=10) as client:
-        return client.request(method, f"http://edge/api/routes{path}", headers={"Authorization": f"token {value}"}, **options)
+        return client.request(
+            method, f"http://edge/api/routes{path}", headers={"Authorization": f"token {value}"}, **options
+        )
 
 
 def raw_request(edge: Any, text: str) -> str:
@@ -154,7 +156,9 @@ def test_a_link_in_the_place_of_a_socket_leads_nowhere(edge: Any) -> None:
     targets = {"/link": "run%2Ftrap%2Fj.sock", "/way": "run%2Ftrap2%2Fportal.sock", "/file": "run%2Ftrap%2Fplain"}
     with edge.anonymous() as client:
         assert api(edge, "POST", "/good", json={"target": "http+unix://run%2Fportal.sock"}).status_code == 201
-        assert client.get(f"{edge.settings.hub_url}/good").status_code == 200  # the same socket answers when named itself
+        assert (
+            client.get(f"{edge.settings.hub_url}/good").status_code == 200
+        )  # the same socket answers when named itself
         for prefix, target in targets.items():
             assert api(edge, "POST", prefix, json={"target": f"http+unix://{target}"}).status_code == 201
             assert client.get(f"{edge.settings.hub_url}{prefix}").status_code == 503, prefix

@@ -39,9 +39,12 @@ def test_an_expired_token_is_refused(gateway: Any) -> None:
 def test_a_connection_without_a_token_is_refused(gateway: Any) -> None:
     assert "altered or from elsewhere" in refusal(gateway, " ")
     uri = f"grpc+unix://{gateway.socket()}"
-    with flightsql.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
-        with pytest.raises(Error, match="authorization: Bearer"):
-            cursor.execute(SQL)
+    with (
+        flightsql.connect(uri, autocommit=True) as connection,
+        connection.cursor() as cursor,
+        pytest.raises(Error, match="authorization: Bearer"),
+    ):
+        cursor.execute(SQL)
     gateway.wait_event("token:refused", rule="token-missing")
 
 

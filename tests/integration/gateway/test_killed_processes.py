@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 from adbc_driver_manager import Error
+from pyarrow import flight
 
 from enclave.domain.ids import WorkspaceId
+from enclave.gateway import flightsql as fs
+from enclave.gateway.protobuf_wire import field_bytes
 
 SQL = "SELECT count(*) FROM person"
 LONG_SQL = "SELECT count(*) FROM range(200_000_000) a(i), range(1_000) b(j) WHERE (i * j) % 7 = 3"
@@ -116,12 +119,17 @@ def test_a_stopped_front_leaves_no_socket_and_no_process(fresh_gateway: Any) -> 
     assert gateway.fetch(SQL) == [(1000,)]
     started = children_of(gateway.front.pid)
     assert len(started) == 2, "one worker and one parser"
-    failures: list[Error] = []
-    thread = start_long_query(gateway, failures)
-    gateway.front.terminate()
-    assert gateway.front.wait(timeout=20) == 0
-    thread.join(20)
-    assert failures
+    options = flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {gateway.token()}".encode())])
+    sql = "SELECT i, repeat('x', 100) FROM range(50_000_000) r(i)"
+    command = fs.pack_any("CommandStatementQuery", field_bytes(1, sql))
+    with flight.connect(f"grpc+unix://{project_socket}") as client:
+        info = client.get_flight_info(flight.FlightDescriptor.for_command(command), options)
+        reader = client.do_get(info.endpoints[0].ticket, options)
+        reader.read_chunk()
+        gateway.front.terminate()
+        with pytest.raises((flight.FlightError, OSError)):
+            reader.read_all()
+        assert gateway.front.wait(timeout=20) == 0
     assert not socket.exists() and not project_socket.exists()
     assert not gateway.settings.gateway_control_socket.exists()
     gateway.wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), what="the end of all processes")

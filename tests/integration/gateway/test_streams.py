@@ -101,8 +101,7 @@ def test_capped_queries_have_an_outcome_that_says_so(capped: Any) -> None:
     [
         "SELECT length(repeat('x', 2_000_000_000))",
         "SELECT list_sum(range(1_000_000_000))",
-        "SELECT length(lpad('x', 2_000_000_000, 'y'))",
-        "WITH a AS (FROM range(1000000)) SELECT count(*) FROM a x, a y WHERE levenshtein(x.range::VARCHAR, y.range::VARCHAR) < 3",
+        "SELECT levenshtein(repeat('a', 90_000), repeat('b', 90_000))",
     ],
 )
 def test_a_bomb_ends_within_its_time_and_the_next_query_works(capped: Any, sql: str) -> None:

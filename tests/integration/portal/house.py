@@ -25,11 +25,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "enclave.portal.django_settings")
-import django
-
-django.setup()
-
 import httpx
 from django.core.management import call_command
 from django.db import connections
@@ -111,7 +106,9 @@ class Browser:
         return self.http.get(path, **kw)
 
     def csrf(self, path: str = "/accounts/login/") -> str:
-        found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', self.http.get(path, follow_redirects=True).text)
+        found = re.search(
+            r'name="csrfmiddlewaretoken" value="([^"]+)"', self.http.get(path, follow_redirects=True).text
+        )
         assert found, f"no form token on {path}"
         return found[1]
 
@@ -123,7 +120,11 @@ class Browser:
         return self.post(form, {"login": username, "password": password}, form=form)
 
     def code(self, username: str) -> httpx.Response:
-        return self.post("/accounts/2fa/authenticate/", {"code": self.house.unused_code(username)}, form="/accounts/2fa/authenticate/")
+        return self.post(
+            "/accounts/2fa/authenticate/",
+            {"code": self.house.unused_code(username)},
+            form="/accounts/2fa/authenticate/",
+        )
 
     def words(self, path: str) -> str:
         """The page's text as a reader sees it."""
@@ -144,6 +145,7 @@ class House:
     portal: subprocess.Popen[bytes] | None = None
     used_codes: set[tuple[str, int]] = field(default_factory=set)
     clients: list[httpx.Client] = field(default_factory=list)
+    browsers: dict[str, Browser] = field(default_factory=dict)
 
     def _client(self, base_url: str, headers: dict[str, str] | None = None) -> httpx.Client:
         transport = httpx.HTTPTransport(uds=str(self.settings.portal_socket))
@@ -167,6 +169,13 @@ class House:
         return Browser(self._client(self.settings.portal_url), self)
 
     def logged_in(self, username: str) -> Browser:
+        """This person's browser; the log-in is done once, because a code of the second factor works once."""
+        if username not in self.browsers:
+            self.browsers[username] = self.log_in(username)
+        return self.browsers[username]
+
+    def log_in(self, username: str) -> Browser:
+        """A new session of this person."""
         browser = self.browser()
         asked = browser.password(username)
         assert asked.headers["location"] == "/accounts/2fa/authenticate/", asked.text

@@ -32,7 +32,9 @@ def person(username: str) -> User:
 def rows(browser: Any, **filters: str) -> list[tuple[int, str]]:
     """(index, event type) of the list's first page."""
     body = browser.get(f"/audit/?{urlencode(filters)}").text
-    found = re.findall(r'<td class="number"><a href="/audit/(\d+)/">[\s\S]*?<span class="mono small muted">([^<]+)', body)
+    found = re.findall(
+        r'<td class="number"><a href="/audit/(\d+)/">[\s\S]*?<span class="mono small muted">([^<]+)', body
+    )
     return [(int(index), kind) for index, kind in found]
 
 

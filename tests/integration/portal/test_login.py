@@ -130,6 +130,6 @@ def test_the_language_switch_turns_the_page_into_french_and_back(house: Any) -> 
 
 
 def test_logging_out_ends_the_session(house: Any) -> None:
-    browser = house.logged_in("both")
+    browser = house.log_in("both")
     browser.post("/accounts/logout/")
     assert browser.get("/").status_code == 302

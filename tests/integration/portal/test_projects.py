@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.db import connections
@@ -156,7 +156,7 @@ def test_both_roles_at_the_same_moment_approve(house: Any) -> None:
 
 
 def at_the_same_moment(*actions: Any) -> list[Any]:
-    barrier, results = threading.Barrier(len(actions)), [None] * len(actions)
+    barrier, results = threading.Barrier(len(actions)), cast(list[Any], [None] * len(actions))
 
     def run(place: int, action: Any) -> None:
         try:
@@ -224,8 +224,9 @@ def test_researchers_see_only_their_own_projects(house: Any) -> None:
 
 def test_revoking_ends_session_tokens_and_workspaces_at_once(house: Any) -> None:
     gone = people.add_person(person("ines"), "leaver", "Lea Ver", frozenset({Role.RESEARCHER}), PASSWORD, None)
-    from enclave.portal.accounts import set_second_factor
     from portal_house import totp_secret
+
+    from enclave.portal.accounts import set_second_factor
 
     set_second_factor(gone, totp_secret("leaver"))
     session = house.logged_in("leaver")

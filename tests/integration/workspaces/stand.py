@@ -61,6 +61,7 @@ class UnsafeTestPortal:
         self.started: dict[str, str] = {}
         self.stopped: list[str] = []
         self.token_seconds = 600
+        self.idle_minutes: float = 120
         self.roles: dict[str, list[str]] = {}
 
     def application(self) -> web.Application:
@@ -124,7 +125,7 @@ class UnsafeTestPortal:
                 "project_title": "Test",
                 "memory_mb": 4096,
                 "processes": 256,
-                "idle_minutes": 120,
+                "idle_minutes": self.idle_minutes,
             }
         )
 
@@ -213,6 +214,7 @@ class Stand:
     def __enter__(self) -> Stand:
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._serve(), self._loop).result(20)
+        self.prepare()
         self.edge = self.start("enclave.edge.serve")
         wait_for(self.settings.edge_api_socket.exists, "the edge's route API")
         wait_for(lambda: self.answers(self.settings.portal_url), "the edge's listener")
@@ -221,21 +223,31 @@ class Stand:
             wait_for(lambda: self.answers(self.hub_url("/hub/api")), self._log("hub"))
         return self
 
+    def prepare(self) -> None:
+        """What else must run before the edge; nothing in this stand."""
+
+    def control(self) -> web.Application | None:
+        """The gateway's control API, or None when the real gateway serves it."""
+        return self.gateway.application()
+
     def _log(self, name: str) -> str:
         return f"{name}; see its log in {self.root}"
 
     async def _serve(self) -> None:
         for app, path in (
             (self.portal.application(), self.settings.portal_socket),
-            (self.gateway.application(), self.settings.gateway_control_socket),
+            (self.control(), self.settings.gateway_control_socket),
         ):
+            if app is None:
+                continue
             runner = web.AppRunner(app)
             await runner.setup()
             await web.UnixSite(runner, str(path)).start()
             self._runners.append(runner)
 
-    def start(self, module: str) -> subprocess.Popen[bytes]:
-        env = {
+    def environment(self) -> dict[str, str]:
+        """Environment of our processes."""
+        return {
             "PATH": os.environ["PATH"],
             "ENCLAVE_HOME": str(self.root),
             "ENCLAVE_PORT": str(self.settings.port),
@@ -243,8 +255,12 @@ class Stand:
             "PYTHONPATH": str(REPOSITORY),
             "LANG": "C.UTF-8",
         }
+
+    def start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start ``python -m module``; its log is ``<module>.log`` in the root."""
+        command = [sys.executable, "-m", module, *arguments]
         with (self.root / f"{module}.log").open("ab") as log:
-            process = subprocess.Popen([sys.executable, "-m", module], env=env, stdout=log, stderr=log, cwd=REPOSITORY)
+            process = subprocess.Popen(command, env=self.environment(), stdout=log, stderr=log, cwd=REPOSITORY)
         self._processes.append(process)
         return process
 
@@ -321,7 +337,18 @@ class Browser:
             answer = self.get(f"{here}/lab")
             return answer.status_code == 200 and "jupyter-config-data" in answer.text
 
-        wait_for(ready, f"workspace {here}", seconds)
+        try:
+            wait_for(ready, f"workspace {here}", seconds)
+        except AssertionError:
+            lines = (self.stand.root / "enclave.workspaces.serve.log").read_text().splitlines()
+            print(
+                "\n".join(
+                    line
+                    for line in lines
+                    if " GET " not in line and "Previous spawn" not in line and "is pending" not in line
+                )[-8000:]
+            )
+            raise
         return here
 
     def cookie_header(self, path: str) -> str:

@@ -22,7 +22,7 @@ from enclave.settings import Settings
 from enclave.workspaces import launch
 from enclave.workspaces.starter import build_starter
 
-CLIENT = '''
+CLIENT = """
 import duckdb
 
 _connection = duckdb.connect()
@@ -58,10 +58,11 @@ def request_release(files, *, title, context):
     assert all((Path.home() / "outbox" / name).stat().st_size for name in files)
     asked.append(files)
     return len(files)
-'''
+"""
 FULL = [
-    "CREATE TABLE person AS SELECT 'p' || i AS person_id, CASE i % 3 WHEN 0 THEN 'F' ELSE 'M' END AS gender FROM range(100) t(i)",
-    "CREATE TABLE \"odd \"\"name\"\"'s\\\" AS SELECT 'v' || (i % 3) AS \"odd \"\"column\"\"\" FROM range(50) t(i)",
+    "CREATE TABLE person AS SELECT 'p' || i AS person_id, "
+    "CASE i % 3 WHEN 0 THEN 'F' ELSE 'M' END AS gender FROM range(100) t(i)",
+    'CREATE TABLE "odd ""name""\'s\\" AS SELECT \'v\' || (i % 3) AS "odd ""column""" FROM range(50) t(i)',
     "CREATE TABLE empty (person_id VARCHAR, x VARCHAR)",
 ]
 
@@ -77,7 +78,11 @@ def _unit() -> Any:
 
 UNIT = _unit()
 SMALL_PERSON = UNIT.table(
-    "person", 100, "person_id", ("person_id", "VARCHAR", Treatment.PERSON_PSEUDONYM), ("gender", "VARCHAR", Treatment.KEEP)
+    "person",
+    100,
+    "person_id",
+    ("person_id", "VARCHAR", Treatment.PERSON_PSEUDONYM),
+    ("gender", "VARCHAR", Treatment.KEEP),
 )
 CASES = {
     "people": ((SMALL_PERSON,), ["first-distribution.csv", "first-distribution.png"], "value,n\nM,66\nF,34\n"),
@@ -122,6 +127,6 @@ def test_it_runs_top_to_bottom(case: str, language: str, tmp_path: Path) -> None
     out, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors.decode()[-2000:]
     assert out.decode().splitlines()[-1] == str(len(files))
-    assert sorted(os.listdir(home / "outbox")) == files
+    assert sorted(path.name for path in (home / "outbox").iterdir()) == files
     if csv is not None:
         assert (home / "outbox" / "first-distribution.csv").read_text() == csv

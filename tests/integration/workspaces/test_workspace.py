@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ import pytest
 from enclave_test_stand import wait_for  # type: ignore[import-not-found]
 
 from enclave import keys
+from enclave.domain.ids import WorkspaceId
+from enclave.workspaces import launch
+from enclave.workspaces.services import is_computing
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +43,8 @@ def test_the_workspace_finds_what_the_contract_promises(stand: Any, alice: Any) 
         "import os, socket, pathlib\n"
         "print(os.environ['ENCLAVE_TOKEN_FILE'], os.environ['ENCLAVE_GATEWAY'])\n"
         "print(pathlib.Path('/run/enclave/token').read_text())\n"
-        "s = socket.socket(socket.AF_UNIX); s.connect('/run/enclave/gateway.sock'); print(s.recv(99).decode().strip())\n"
+        "s = socket.socket(socket.AF_UNIX); s.connect('/run/enclave/gateway.sock')\n"
+        "print(s.recv(99).decode().strip())\n"
         "print(sorted(os.listdir('/run/enclave')), os.path.isdir('/home/researcher/outbox'), os.getcwd())\n"
         "import pandas, polars, pyarrow, dask, distributed, matplotlib, adbc_driver_flightsql, enclave_client\n"
         "print(get_ipython().find_cell_magic('sql') is not None)\n"
@@ -55,7 +61,10 @@ def test_the_workspace_finds_what_the_contract_promises(stand: Any, alice: Any) 
 
 
 def test_the_client_speaks_plainly_when_the_gateway_is_no_gateway(alice: Any) -> None:
-    code = "import enclave_client\ntry:\n    enclave_client.sql('SELECT 1')\nexcept enclave_client.EnclaveError as e:\n    print(e)"
+    code = (
+        "import enclave_client\n"
+        "try:\n    enclave_client.sql('SELECT 1')\nexcept enclave_client.EnclaveError as e:\n    print(e)"
+    )
     assert "gateway" in alice.run_cell(alice.here, code, 120).lower()
 
 
@@ -74,7 +83,13 @@ def test_saving_and_opening_notebooks_works_and_downloading_does_not(alice: Any)
     assert alice.call("PUT", f"{contents}/{name}", json=notebook).status_code == 200
     table = {"type": "file", "format": "text", "content": "a,b\n1,2\n"}
     assert alice.call("PUT", f"{contents}/table.csv", json=table).status_code == 201
-    for path in ("/files/table.csv", "/api/contents/table.csv", f"/nbconvert/html/{name}", "/view/table.csv", "/metrics"):
+    for path in (
+        "/files/table.csv",
+        "/api/contents/table.csv",
+        f"/nbconvert/html/{name}",
+        "/view/table.csv",
+        "/metrics",
+    ):
         answer = alice.call("GET", f"{alice.here}{path}")
         assert answer.status_code == 403, path
         assert "release" in answer.json()["message"] or "not part" in answer.json()["message"]
@@ -165,10 +180,25 @@ def test_a_crashed_edge_does_not_lose_the_workspace(stand: Any, alice: Any) -> N
 
 def test_a_killed_hub_takes_its_workspaces_along_and_says_so_when_it_is_back(stand: Any, alice: Any) -> None:
     wid = workspace_of(stand, "alice/gibleed-nsaids")
+    alice.run_cell(alice.here, "open('/home/researcher/kept.txt', 'w').close()")
     stand.hub.kill()
     stand.hub.wait(10)
     stand.hub = stand.start("enclave.workspaces.serve")
     wait_for(lambda: wid in stand.portal.stopped, "the new hub to report the lost workspace", 60)
     wait_for(lambda: stand.answers(stand.hub_url("/hub/api")), "the new hub")
     assert alice.start_workspace("gibleed-nsaids") == alice.here
-    assert "table.csv" in alice.run_cell(alice.here, "import os; print(os.listdir('/home/researcher'))")
+    assert "kept.txt" in alice.run_cell(alice.here, "import os; print(os.listdir('/home/researcher'))")
+
+
+def test_a_busy_kernel_is_seen_from_outside(stand: Any, alice: Any) -> None:
+    """What keeps a long computation from being ended as idle when the browser is closed."""
+    wid = workspace_of(stand, "alice/gibleed-nsaids")
+    socket = launch.Places(stand.root, WorkspaceId(wid)).listening_socket
+    assert not asyncio.run(is_computing(socket, f"{alice.here}/"))
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(
+            alice.run_cell, alice.here, "import os, time\nwhile not os.path.exists('/tmp/go'): time.sleep(0.1)"
+        )
+        wait_for(lambda: asyncio.run(is_computing(socket, f"{alice.here}/")), "the kernel to be busy", 30)
+        alice.run_cell(alice.here, "open('/tmp/go', 'w').close()")
+        running.result(30)

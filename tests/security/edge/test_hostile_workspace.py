@@ -1,4 +1,4 @@
-"""A workspace whose server the researcher has replaced: whatever it answers, the edge lets through only what is safe."""
+"""A workspace whose server the researcher has replaced: the edge lets only what is safe through."""
 
 from __future__ import annotations
 

@@ -118,6 +118,11 @@ def test_what_must_block(name: str, content: bytes, check: str) -> None:
     assert check in blocking(name, content)
 
 
+def test_emoji_are_allowed_but_no_chain_of_selectors() -> None:
+    assert blocking("a.md", "Done \u26a0\ufe0f well".encode()) == set()
+    assert blocking("a.md", "Done \u26a0\ufe0f\ufe0e\ufe0f well".encode()) == {"hidden-text"}
+
+
 def test_too_large_for_the_permit() -> None:
     assert "file-size" in blocking("a.txt", b"x" * 11, OutputRules(maximum_bytes=10))
 

@@ -97,7 +97,16 @@ def test_paths_no_honest_browser_writes_are_refused(raw: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/internal", "/internal/", "/internal/workspaces/start", "//internal/x", "/INTERNAL/x", "/internal;a/x", "/ internal/x"]
+    "path",
+    [
+        "/internal",
+        "/internal/",
+        "/internal/workspaces/start",
+        "//internal/x",
+        "/INTERNAL/x",
+        "/internal;a/x",
+        "/ internal/x",
+    ],
 )
 def test_the_internal_api_is_recognised_however_it_is_written(path: str) -> None:
     assert headers.is_internal(path)
@@ -210,7 +219,10 @@ def test_a_route_leads_only_to_our_own_sockets(target: str, tmp_path: Path) -> N
 
 def test_the_port_that_jupyterhub_adds_is_ignored(tmp_path: Path) -> None:
     assert find_socket("http+unix://run%2fws%2fw-1%2fhost%2fj.sock:80", tmp_path) == tmp_path / "run/ws/w-1/host/j.sock"
-    assert find_socket(f"http+unix://{str(tmp_path).replace('/', '%2F')}%2Frun%2Fa.sock", tmp_path) == tmp_path / "run/a.sock"
+    assert (
+        find_socket(f"http+unix://{str(tmp_path).replace('/', '%2F')}%2Frun%2Fa.sock", tmp_path)
+        == tmp_path / "run/a.sock"
+    )
 
 
 def test_the_longest_prefix_wins_and_the_table_survives(tmp_path: Path) -> None:

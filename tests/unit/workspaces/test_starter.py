@@ -77,7 +77,9 @@ PERSON = table(
     ("weight", "DOUBLE", Treatment.BAND),
 )
 ODD = table('odd "name"\'s\\', 3, None, ('odd "column"', "VARCHAR", Treatment.KEEP))
-EMPTY = table("empty", 0, "person_id", ("person_id", "VARCHAR", Treatment.PERSON_PSEUDONYM), ("x", "VARCHAR", Treatment.KEEP))
+EMPTY = table(
+    "empty", 0, "person_id", ("person_id", "VARCHAR", Treatment.PERSON_PSEUDONYM), ("x", "VARCHAR", Treatment.KEEP)
+)
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])

@@ -38,6 +38,9 @@ class InheritedSocketServer(ServerApp):
     server_name = os.environ.get("ENCLAVE_BASE_URL", "/").rstrip("/").rpartition("/")[2]
     """JupyterLab reads it for the address of its "restart" button."""
 
+    def migrate_config(self) -> None:
+        """Nothing to take over from old Jupyter versions; it would write into the read-only configuration."""
+
     def _find_http_port(self) -> None:
         """No TCP port is wanted, so none is looked for."""
 

@@ -1,0 +1,84 @@
+"""Workers of the front: replaced when the extract changes, stopped when idle, limited in number of streams."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enclave.domain.ids import ProjectId
+from enclave.gateway.worker_pool import IDLE_SECONDS, MAXIMUM_STREAMS, ProjectWorker, WorkerPool
+from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest
+
+PROJECT = ProjectId("heart-study")
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="en", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def pool(home: Path) -> Iterator[WorkerPool]:
+    found = WorkerPool(home, lambda project: None)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def extracts(home: Path, request: pytest.FixtureRequest) -> tuple[Path, Path]:
+    """Two versions of one extract."""
+    import sys
+
+    build: Any = sys.modules["gateway_stack"].build_extract
+    for version in ("v1", "v2"):
+        build(home / version, PROJECT, (f"CREATE TABLE t AS SELECT '{version}' AS v",), "0" * 64)
+    return home / "v1", home / "v2"
+
+
+def answer(worker: ProjectWorker, folder: Path) -> str:
+    stream = worker.open_stream(folder, WorkerRequest("SELECT v FROM t", 30), lambda: False)
+    stream.read_schema()
+    ((batch, _),) = list(stream.batches())
+    return str(batch.to_pylist()[0]["v"])
+
+
+def test_a_new_extract_version_gets_a_new_worker(pool: WorkerPool, extracts: tuple[Path, Path]) -> None:
+    worker = pool.project(PROJECT)
+    assert [answer(worker, extracts[0]), answer(worker, extracts[1])] == ["v1", "v2"]
+
+
+def test_an_idle_worker_is_stopped_and_comes_back(pool: WorkerPool, extracts: tuple[Path, Path]) -> None:
+    import time
+
+    worker = pool.project(PROJECT)
+    assert answer(worker, extracts[0]) == "v1"
+    socket = worker._socket_path
+    worker.stop_if_idle(time.monotonic())
+    assert socket.exists()
+    worker.stop_if_idle(time.monotonic() + IDLE_SECONDS + 1)
+    assert not socket.exists()
+    assert answer(worker, extracts[0]) == "v1"
+
+
+def test_a_project_runs_a_limited_number_of_queries(pool: WorkerPool) -> None:
+    worker = pool.project(PROJECT)
+    for _ in range(MAXIMUM_STREAMS):
+        worker.enter()
+    with pytest.raises(QueryFailedError, match=f"already runs {MAXIMUM_STREAMS} queries"):
+        worker.enter()
+    worker.leave()
+    worker.enter()
+
+
+def test_a_missing_manifest_is_a_sentence(pool: WorkerPool, home: Path) -> None:
+    (home / "empty").mkdir()
+    with pytest.raises(QueryFailedError, match=r"manifest\.json"):
+        answer(pool.project(PROJECT), home / "empty")

@@ -1,0 +1,214 @@
+"""The client package and the starter notebook in a real workspace, against the real gateway, audit daemon and extract.
+
+Only the portal is a stand-in; it signs real tokens and takes output requests.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from aiohttp import web
+from enclave_test_stand import Stand, UnsafeTestPortal, wait_for  # type: ignore[import-not-found]
+
+from enclave import keys, tokens
+from enclave.access import AccessFiles
+from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, Username, WorkspaceId
+from enclave.domain.people import Person, Role
+from enclave.domain.projects import ProjectRecord, ProjectState
+from enclave.extracts.permit_file import parse_permit
+from enclave.extracts.sample import register_for_permit
+
+PERMIT = """
+permit: 1
+project: ward-study
+title: Ward study
+purpose: Count people per ward.
+legal_basis: Regulation (EU) 2025/327, article 53(1)(e)
+dataset: {name: wards, version: "1"}
+people:
+  researchers: [alice]
+expires_on: 2099-12-31
+pseudonyms: {domain: ward-study}
+dates: {shift_days: 30}
+tables:
+  stay:
+    person: person_id
+    columns:
+      person_id: person-pseudonym
+      ward: keep
+      day: shift-date
+"""
+PERSON = PersonId("u-0123456789ab")
+PROJECT = ProjectId("ward-study")
+
+
+class UnsafeTokenPortal(UnsafeTestPortal):  # type: ignore[misc]
+    """Signs real tokens for whoever asks; keeps output requests."""
+
+    def application(self) -> web.Application:
+        self.requests: list[dict[str, Any]] = []
+        app = web.Application()
+        app.router.add_post("/internal/output-requests", self.take)
+        app.router.add_route("*", "/{path:.*}", self.rest)
+        self._inner = super().application()
+        return app
+
+    async def rest(self, request: web.Request) -> web.StreamResponse:
+        match = await self._inner.router.resolve(request)
+        answer: web.StreamResponse = await match.handler(request)
+        if request.path == "/internal/workspaces/start" and isinstance(answer, web.Response) and answer.status == 200:
+            content = json.loads(answer.text or "")
+            content["token"] = tokens.issue(
+                keys.token_private_key(self.settings),
+                person=PERSON,
+                username=Username("alice"),
+                project=PROJECT,
+                workspace=WorkspaceId(content["workspace"]),
+                ttl=timedelta(minutes=10),
+            )
+            return web.json_response(content)
+        return answer
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.requests.append(await request.json())
+        body = {"id": "o-1", "url": f"{self.settings.portal_url}/outputs/o-1/", "state": "submitted", "findings": 1}
+        return web.json_response(body, status=201)
+
+
+class GatewayStand(Stand):  # type: ignore[misc]
+    """The stand with real audit daemon, extract and gateway."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.portal = UnsafeTokenPortal(self.settings)
+
+    def control(self) -> None:
+        """The gateway is the real one."""
+
+    def prepare(self) -> None:
+        settings = self.settings
+        audit = ["--socket", str(settings.audit_socket), "--log", str(settings.log_dir)]
+        self.start("audit.daemon", *audit, "--state", str(settings.audit_dir), "--origin", settings.log_origin)
+        wait_for(settings.audit_socket.exists, "the audit daemon")
+        source = settings.root / "source.duckdb"
+        with duckdb.connect(str(source)) as connection:
+            connection.execute(
+                "CREATE TABLE stay AS SELECT i AS person_id, CASE i % 3 WHEN 0 THEN 'north' ELSE 'south' END AS ward, "
+                "DATE '2020-01-01' + CAST(i % 90 AS INTEGER) AS day FROM range(300) t(i)"
+            )
+        permit = parse_permit(PERMIT)
+        register_for_permit(settings, permit, str(source))
+        folder = settings.projects_dir / PROJECT
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "permit.yaml").write_text(PERMIT)
+        self._build()
+        access = AccessFiles(settings)
+        access.write_people([Person(PERSON, Username("alice"), frozenset({Role.RESEARCHER}))])
+        version = ExtractVersion("v1")
+        access.write_project(
+            ProjectRecord(
+                PROJECT,
+                permit.title,
+                ProjectState.ACTIVE,
+                version,
+                permit.sha256,
+                permit.expires_on,
+                frozenset({PERSON}),
+            )
+        )
+        self.start("enclave.gateway.front")
+        wait_for(settings.gateway_control_socket.exists, "the gateway")
+
+    def _build(self) -> None:
+        from enclave.extracts.producer import ensure_pseudonym_key
+
+        ensure_pseudonym_key(self.settings, "ward-study")
+        command = [sys.executable, "-m", "enclave.extracts.build", "--project", PROJECT, "--version", "v1"]
+        built = subprocess.run(command, env=self.environment(), capture_output=True, text=True, timeout=120)
+        assert built.returncode == 0, built.stdout + built.stderr
+
+
+@pytest.fixture(scope="module")
+def workspace() -> Iterator[tuple[Any, str, Any]]:
+    with GatewayStand() as stand:
+        alice = stand.browser("alice")
+        yield alice, alice.start_workspace(PROJECT), stand
+
+
+def test_the_starter_notebook_runs_in_the_workspace(workspace: tuple[Any, str, Any]) -> None:
+    alice, here, stand = workspace
+    opened = alice.call("GET", f"{here}/api/contents/start-here.ipynb", params={"content": "1"}).json()["content"]
+    cells = [cell["source"] for cell in opened["cells"] if cell["cell_type"] == "code"]
+    printed = alice.run_cell(here, "\n".join(cells) + "\nprint(distribution.to_csv(index=False))", 150)
+    assert "Error" not in printed, printed
+    assert "value,n" in printed and "south," in printed
+    assert "Output request o-1: submitted" in printed
+    taken = stand.portal.requests[-1]
+    assert taken["files"] == ["first-distribution.csv", "first-distribution.png"]
+    outbox: Path = stand.settings.workspaces_dir / PROJECT / "alice" / "outbox"
+    assert (outbox / "first-distribution.csv").read_text().startswith("value,n\nsouth,")
+
+
+def test_sql_cells_and_frames(workspace: tuple[Any, str, Any]) -> None:
+    alice, here, _ = workspace
+    code = (
+        "import enclave_client as e\n"
+        "get_ipython().run_cell_magic('sql', 'wards', 'SELECT ward, count(*) AS n FROM stay GROUP BY 1 ORDER BY 1')\n"
+        "print(list(wards.columns), list(wards['ward']))\n"
+        "r = e.sql('SELECT count(*) AS n FROM stay WHERE ward = ?', ['north'])\n"
+        "print(len(r), r.pl().shape, r.arrow().num_rows, 'rows' in repr(r), '<table' in r._repr_html_())\n"
+        "with e.connect() as c, c.cursor() as k:\n    k.execute('SELECT 7'); print(k.fetchone())\n"
+        "print(e.project())\n"
+        "print(sorted(e.tables().columns), len(e.tables()))\n"
+    )
+    printed = alice.run_cell(here, code, 120)
+    assert "wards: 2 rows × 2 columns" in printed
+    assert "['ward', 'n'] ['north', 'south']" in printed
+    assert "1 (1, 1) 1 True True" in printed
+    assert "(7,)" in printed
+    assert "Ward study (ward-study), as alice, until 2099-12-31" in printed
+    assert "['rows', 'treatment', 'type'] 3" in printed
+
+
+@pytest.mark.parametrize(
+    ("statement", "word"),
+    [
+        ("e.sql('SELECT * FROM nowhere')", "nowhere"),
+        ("e.sql('SELECT * FROM read_csv(\\'/etc/passwd\\')')", "read_csv"),
+        ("e.sql('DROP TABLE stay')", "SELECT"),
+        ("e.request_release([], title='x', context='y')", "at least one file"),
+        ("e.request_release(['/etc/passwd'], title='x', context='y')", "home"),
+        ("e.request_release(['missing.csv'], title='x', context='y')", "missing.csv"),
+    ],
+)
+def test_refusals_are_sentences(workspace: tuple[Any, str, Any], statement: str, word: str) -> None:
+    alice, here, _ = workspace
+    printed = alice.run_cell(here, f"import enclave_client as e\n{statement}", 60)
+    assert printed.startswith("EnclaveError: "), printed
+    assert word in printed
+    assert "gRPC" not in printed and "FlightSQL" not in printed and "context" not in printed.lower(), printed
+
+
+def test_another_workspaces_token_is_worth_nothing_on_this_socket(workspace: tuple[Any, str, Any]) -> None:
+    alice, here, stand = workspace
+    foreign = tokens.issue(
+        keys.token_private_key(stand.settings),
+        person=PERSON,
+        username=Username("alice"),
+        project=ProjectId("other-study"),
+        workspace=WorkspaceId("w-000000000000"),
+        ttl=timedelta(minutes=5),
+    )
+    code = (
+        f"import os; open('/tmp/t', 'w').write({foreign!r}); os.environ['ENCLAVE_TOKEN_FILE'] = '/tmp/t'\n"
+        "import enclave_client as e\ne.sql('SELECT 1')"
+    )
+    assert alice.run_cell(here, code, 60).startswith("EnclaveError: ")
