@@ -5,6 +5,7 @@ Each function may be repeated after a crash. Releases are the egress review's (`
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import httpx
@@ -33,6 +34,7 @@ def build_extract(settings: Settings, payload: dict[str, Any]) -> None:
     if Project.objects.get(pk=project).project_state is not ProjectState.PROVISIONING:
         log.info("build-not-needed", project=project)  # a repeated job whose first run got to the end
         return
+    _check_permit(settings, project)
     version = _version_to_build(settings, project)
     if find_manifest(settings, project, version) is None:
         result = run_builder(settings, project, version)
@@ -40,6 +42,15 @@ def build_extract(settings: Settings, payload: dict[str, Any]) -> None:
             fail_project(project, list(result.reasons))
             raise JobError(" ".join(result.reasons))
     activate_project(project, version)
+
+
+def _check_permit(settings: Settings, project: ProjectId) -> None:
+    """The file that the builder reads must be the bytes that two people approved."""
+    found = hashlib.sha256(AccessFiles(settings).permit_file(project).read_bytes()).hexdigest()
+    if found != Project.objects.get(pk=project).permit_sha256:
+        reason = "Expected the data permit that was approved, found other bytes in its file. Nothing was built."
+        fail_project(project, [reason])
+        raise JobError(reason)
 
 
 def _version_to_build(settings: Settings, project: ProjectId) -> ExtractVersion:

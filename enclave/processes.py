@@ -31,8 +31,8 @@ class ServiceSpec:
 def service_specs(settings: Settings) -> tuple[ServiceSpec, ...]:
     """All services of one enclave on one machine."""
     python = (sys.executable, "-m")
-    audit = ("audit.daemon", "--socket", str(settings.audit_socket), "--log", str(settings.log_dir))
-    audit += ("--state", str(settings.audit_dir), "--origin", settings.log_origin)
+    audit = ["audit.daemon", "--socket", str(settings.audit_socket), "--log", str(settings.log_dir)]
+    audit += ["--state", str(settings.audit_dir), "--origin", settings.log_origin]
     return (
         ServiceSpec("audit", (*python, *audit), settings.audit_socket),
         ServiceSpec("portal", (*python, "enclave.portal.serve"), settings.portal_socket, stage=1),

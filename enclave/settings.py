@@ -69,7 +69,8 @@ class Settings(BaseSettings):
 
     @property
     def audit_socket(self) -> Path:
-        return self.run_dir / "audit.sock"
+        """In a folder of its own, so that a sandbox can mount the folder and see the socket of a restarted daemon."""
+        return self.run_dir / "audit" / "audit.sock"
 
     @property
     def portal_socket(self) -> Path:

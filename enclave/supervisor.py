@@ -168,7 +168,7 @@ class Supervisor:
     def _prepare_folders(self) -> None:
         settings = self._settings
         public = (settings.root, settings.run_dir, settings.log_dir, settings.projects_dir, settings.workspaces_dir)
-        for folder in (*public, settings.access_dir):
+        for folder in (*public, settings.access_dir, settings.audit_socket.parent):
             folder.mkdir(parents=True, exist_ok=True, mode=0o755)
         for folder in (
             self._logs,

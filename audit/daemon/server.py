@@ -71,6 +71,7 @@ class Server:
 
     def _listen(self) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.unlink(missing_ok=True)
         listener.bind(str(self._path))
         self._path.chmod(0o666)

@@ -30,13 +30,12 @@ def install_people(settings: Settings, people: tuple[DemoPerson, ...], permit: P
     import django
 
     django.setup()
-    from enclave.portal.models import Dataset, User
+    from enclave.portal.actions.datasets import put_in_catalogue
+    from enclave.portal.models import User
     from enclave.portal.provision_people import create_person
 
     for person in people:
         if not User.objects.filter(username=person.username).exists():
             create_person(person.username, person.display_name, list(person.roles), person.password, person.totp_secret)
     kind = "sample hospital" if not source else "other source"
-    Dataset.objects.get_or_create(
-        name=permit.dataset, version=permit.dataset_version, defaults={"description": permit.title, "source_kind": kind}
-    )
+    put_in_catalogue(permit.dataset, permit.dataset_version, permit.title, kind)

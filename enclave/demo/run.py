@@ -16,6 +16,7 @@ from pathlib import Path
 from enclave.demo.install import install_people, prepare_home
 from enclave.demo.options import DemoOptions
 from enclave.demo.people import DemoPerson, people_file
+from enclave.domain.decisions import RefusedError
 from enclave.domain.people import Role
 from enclave.domain.permits import Permit
 from enclave.extracts.permit_file import PermitError, read_permit
@@ -44,7 +45,7 @@ def run_demo(options: DemoOptions) -> None:
     kept = False
     stop = StopSignal()
     try:
-        people = prepare_home(settings, permit, options.source)
+        people = _prepare(settings, permit, options.source)
         guardian = _start_guardian(settings)
         _await_services(settings, guardian, stop)
         install_people(settings, people, permit, options.source)
@@ -62,6 +63,13 @@ def run_demo(options: DemoOptions) -> None:
     finally:
         if guardian is not None and not kept:
             _end(guardian)
+
+
+def _prepare(settings: Settings, permit: Permit, source: str) -> tuple[DemoPerson, ...]:
+    try:
+        return prepare_home(settings, permit, source)
+    except RefusedError as error:
+        raise DemoError(" ".join(error.reasons)) from error
 
 
 def _read(path: Path) -> Permit:

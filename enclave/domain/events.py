@@ -20,6 +20,8 @@ class EventType(StrEnum):
     PERSON_CREATED = "person:created"
     PERSON_REVOKED = "person:revoked"
     PERSON_RESTORED = "person:restored"
+    PERSON_CREDENTIALS_CHANGED = "person:credentials-changed"
+    DATASET_REGISTERED = "dataset:registered"
     TOKEN_ISSUED = "token:issued"  # noqa: S105
     TOKEN_REFUSED = "token:refused"  # noqa: S105
     APPLICATION_SUBMITTED = "application:submitted"

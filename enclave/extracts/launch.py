@@ -99,7 +99,7 @@ def _build_binds(settings: Settings, permit: Permit, dataset: Dataset) -> tuple[
         dataset_file(settings, permit.dataset),
         key_file(settings, permit.pseudonym_domain),
         project / "permit.yaml",
-        settings.audit_socket,
+        settings.audit_socket.parent,
     ]
     optional = [dataset.opt_outs, dataset.source_path, Path(f"{dataset.source}.wal")]
     visible += [path for path in optional if path is not None and path.exists()]

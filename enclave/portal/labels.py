@@ -58,6 +58,8 @@ EVENTS: dict[str, Label] = {
     EventType.PERSON_CREATED: _("Person created"),
     EventType.PERSON_REVOKED: _("Person's access revoked"),
     EventType.PERSON_RESTORED: _("Person's access restored"),
+    EventType.PERSON_CREDENTIALS_CHANGED: _("Password or second factor changed"),
+    EventType.DATASET_REGISTERED: _("Dataset registered"),
     EventType.TOKEN_ISSUED: _("Token issued"),
     EventType.TOKEN_REFUSED: _("Token refused"),
     EventType.APPLICATION_SUBMITTED: _("Application submitted"),

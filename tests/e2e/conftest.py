@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ def enclave_home() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def enclave(enclave_home: str) -> Iterator[RunningEnclave]:
-    """A fresh enclave; or, with ``ENCLAVE_E2E_INFO`` (a file with the demo's JSON line), one that is running already."""
+    """A fresh enclave, or the running one whose JSON line is in the file that ``ENCLAVE_E2E_INFO`` names."""
     if info := os.environ.get("ENCLAVE_E2E_INFO"):
         yield describe(json.loads(Path(info).read_text()), "")
         return
@@ -100,6 +101,19 @@ def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+_USED: dict[str, str] = {}
+
+
+def _unused_code(username: str, secret: str) -> str:
+    """A code works once: who logs in again within its 30 s waits for the next one, as a person does."""
+    deadline = time.monotonic() + 40
+    while (code := totp_code(secret)) == _USED.get(username):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    _USED[username] = code
+    return code
+
+
 @dataclass
 class Visitor:
     """One person in a browser of their own."""
@@ -120,7 +134,8 @@ class Visitor:
         self.page.fill("input[name=password]", person["password"])
         self.page.press("input[name=password]", "Enter")
         self.page.wait_for_url("**/accounts/2fa/authenticate/**")
-        self.page.fill("input[name=code]", totp_code(person["totp_secret"]))
+        code = _unused_code(self.username, person["totp_secret"])
+        self.page.fill("input[name=code]", code)
         self.page.press("input[name=code]", "Enter")
         expect(self.page, self.page.locator("main").inner_text()).not_to_have_url(re.compile("/accounts/"))
 

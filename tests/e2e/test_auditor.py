@@ -35,7 +35,7 @@ def test_a_researcher_sees_no_log(visit: Any) -> None:
     visitor = visit("amelie")
     visitor.log_in()
     visitor.portal("/audit/")
-    expect(visitor.page.locator("h1")).to_contain_text("may not")
+    expect(visitor.page.locator("h1")).to_contain_text("not open to you")
     visitor.shoot("refused")
 
 

@@ -27,6 +27,7 @@ def test_researcher(visit: Any) -> None:
     outputs = page.locator(".jp-OutputArea-output")
     expect(outputs.filter(has_text="first-distribution.csv").first).to_be_visible(timeout=90_000)
     expect(page.locator(".jp-OutputArea-output img").first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=30_000)
     visitor.shoot("researcher-workspace", full_page=False)
 
     visitor.portal(f"/outputs/new/{project}/")

@@ -26,7 +26,8 @@ def test_steward(visit: Any) -> None:
             "Groups are large enough and the counts are of distinct people."
         )
         visitor.page.get_by_role("button", name="Approve exactly these files").click()
-        expect(visitor.page.get_by_text("Approved").or_(visitor.page.get_by_text("approved")).first).to_be_visible()
+        decided = '.lead [data-state="in-review"], .lead [data-state="approved"], .lead [data-state="released"]'
+        expect(visitor.page.locator(decided)).to_be_visible()
 
     requester.portal("/outputs/")
     row = requester.page.locator("tr", has_text="Small table").first

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from enclave.domain.events import EventType
 from enclave.portal.models import Dataset
+from enclave.portal.record import record
 
 
 def put_in_catalogue(name: str, version: str, description: str, source_kind: str) -> Dataset:
-    """Create or update the row of a dataset version; holds no path and no credential."""
+    """Record it, then create or update the row of a dataset version; holds no path and no credential."""
+    record(EventType.DATASET_REGISTERED, None, subject=f"{name}@{version}", data={"source_kind": source_kind})
     fields = {"description": description, "source_kind": source_kind}
     row, _created = Dataset.objects.update_or_create(name=name, version=version, defaults=fields)
     return row

@@ -65,7 +65,8 @@ def test_a_killed_process_comes_back_and_the_restart_is_recorded(settings: Setti
                 return supervisor.pids().get(name, before) != before
 
             wait_until(back)
-            wait_until(lambda name=name: accepts_connections(settings.run_dir / f"{name}.sock"))  # type: ignore[misc]
+            address = settings.audit_socket if name == "audit" else settings.run_dir / f"{name}.sock"
+            wait_until(lambda address=address: accepts_connections(address))  # type: ignore[misc]
         assert json.loads((settings.run_dir / "supervisor.json").read_text())["services"] == supervisor.pids()
     finally:
         pids = supervisor.pids()
