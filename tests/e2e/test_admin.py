@@ -38,7 +38,7 @@ def test_admin_provisions_a_project(visit: Any) -> None:
     admin.log_in()
     admin.shoot("admin-home")
     admin.portal(f"/projects/{SECOND}/")
-    admin.page.get_by_role("button", name=re.compile("Provision")).click()
+    admin.page.get_by_role("button", name=re.compile("Prepare|Provision")).click()
     for _ in range(120):
         if admin.page.locator('.lead [data-state="active"]').count():
             break

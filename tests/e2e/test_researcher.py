@@ -22,12 +22,14 @@ def test_researcher(visit: Any) -> None:
     page.wait_for_url(re.compile(rf"/user/amelie/{project}/lab"), timeout=60_000)
     _open_starter(page, visitor)
 
+    idle = page.get_by_text("Python 3 (ipykernel) | Idle")
+    expect(idle).to_be_visible(timeout=60_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     outputs = page.locator(".jp-OutputArea-output")
     expect(outputs.filter(has_text="first-distribution.csv").first).to_be_visible(timeout=90_000)
     expect(page.locator(".jp-OutputArea-output img").first).to_be_visible(timeout=30_000)
-    expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=30_000)
+    expect(idle).to_be_visible(timeout=30_000)
     visitor.shoot("researcher-workspace", full_page=False)
 
     visitor.portal(f"/outputs/new/{project}/")
