@@ -55,8 +55,11 @@ class _Running:
 class Supervisor:
     """One enclave's processes. ``run`` blocks until ``should_stop`` says so, then stops everything."""
 
-    def __init__(self, settings: Settings, specs: tuple[ServiceSpec, ...] | None = None) -> None:
+    def __init__(
+        self, settings: Settings, specs: tuple[ServiceSpec, ...] | None = None, *, lock_seconds: float = 45.0
+    ) -> None:
         self._settings = settings
+        self._lock_seconds = lock_seconds
         self._specs = specs if specs is not None else service_specs(settings)
         self._running: dict[str, _Running] = {}
         self._logs = settings.root / "logs"
@@ -65,7 +68,7 @@ class Supervisor:
     def start(self) -> None:
         """Start all in order, each one ready before the next. Raises StartError and stops what it had started."""
         self._prepare_folders()
-        self._lock = _take_lock(self._settings.run_dir / "supervisor.lock")
+        self._lock = _take_lock(self._settings.run_dir / "supervisor.lock", self._lock_seconds)
         await_predecessors(self._settings.run_dir / "supervisor.json")
         self._clean_run_folder()
         try:
@@ -203,10 +206,10 @@ class Supervisor:
             client.close()
 
 
-def _take_lock(path: Path) -> IO[bytes]:
+def _take_lock(path: Path, seconds: float) -> IO[bytes]:
     """One supervisor per home. Waits a little: a predecessor that was killed may still be ending its children."""
     file = path.open("ab")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + seconds
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

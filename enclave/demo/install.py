@@ -7,21 +7,48 @@ from __future__ import annotations
 
 import os
 
+from audit.client import AuditClient
+from audit.event import AuditEvent
 from enclave.demo.people import DemoPerson, prepare_people
+from enclave.domain.decisions import RefusedError
+from enclave.domain.events import EventType
 from enclave.domain.permits import Permit
 from enclave.extracts.sample import prepare_sample_hospital, register_for_permit
 from enclave.keys import ensure_keys
 from enclave.settings import Settings
 
 
-def prepare_home(settings: Settings, permit: Permit, source: str) -> tuple[DemoPerson, ...]:
-    """Before any process runs: keys, producer's side, names and secrets of the sample people."""
+def prepare_home(settings: Settings, permit: Permit) -> tuple[DemoPerson, ...]:
+    """Before any process runs: keys, names and secrets of the sample people."""
     ensure_keys(settings)
-    if source:
-        register_for_permit(settings, permit, source)
-    else:
-        prepare_sample_hospital(settings)
     return prepare_people(settings, permit.researchers)
+
+
+def install_source(settings: Settings, permit: Permit, source: str) -> None:
+    """Register the source on the producer's side. A source that cannot be read or does not fit is refused on record.
+
+    Raises RefusedError.
+    """
+    try:
+        if source:
+            register_for_permit(settings, permit, source)
+        else:
+            prepare_sample_hospital(settings)
+    except RefusedError as error:
+        data: dict[str, str | int | bool | list[str]] = {"reasons": list(error.reasons), "step": "registration"}
+        refusal = AuditEvent(
+            type=EventType.EXTRACT_REFUSED,
+            actor="system:producer",
+            project=permit.project,
+            decision="deny",
+            data=data,
+        )
+        client = AuditClient(settings.audit_socket, "producer")
+        try:
+            client.record(refusal)
+        finally:
+            client.close()
+        raise
 
 
 def install_people(settings: Settings, people: tuple[DemoPerson, ...], permit: Permit, source: str) -> None:

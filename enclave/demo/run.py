@@ -8,12 +8,12 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from enclave.demo.install import install_people, prepare_home
+from enclave.demo.guarding import Guarded, find_guardian
+from enclave.demo.install import install_people, install_source, prepare_home
 from enclave.demo.options import DemoOptions
 from enclave.demo.people import DemoPerson, people_file
 from enclave.domain.decisions import RefusedError
@@ -41,33 +41,40 @@ def run_demo(options: DemoOptions) -> None:
     settings = _settings(options)
     started = time.monotonic()
     _claim_home(settings, fresh=options.journey)
-    guardian: subprocess.Popen[bytes] | None = None
+    guarded: Guarded | None = None
     kept = False
     stop = StopSignal()
     try:
-        people = _prepare(settings, permit, options.source)
-        guardian = _start_guardian(settings)
-        _await_services(settings, guardian, stop)
+        people = prepare_home(settings, permit)
+        guarded = Guarded(settings)
+        watch = _watch(guarded, stop)
+        _await_services(settings, guarded, watch)
+        _install_source(settings, permit, options.source)
         install_people(settings, people, permit, options.source)
         _say(f"The enclave is up ({time.monotonic() - started:.1f} s): {settings.portal_url}")
         if options.journey:
-            _go(Journey(settings, permit, options.permit, people), stop)
+            _go(Journey(settings, permit, options.permit, people), watch)
         if options.seed:
-            _go(Journey(settings, permit, options.permit, people, until="provision"), stop)
+            _go(Journey(settings, permit, options.permit, people, until="provision"), watch)
         if options.keep:
-            guardian.send_signal(signal.SIGUSR1)
+            guarded.cut_loose()
             kept = True
         _show(settings, permit, people, options)
         if not options.journey and not kept:
-            _wait(guardian, stop)
+            _wait(watch)
     finally:
-        if guardian is not None and not kept:
-            _end(guardian)
+        if guarded is not None and not kept:
+            guarded.end()
 
 
-def _prepare(settings: Settings, permit: Permit, source: str) -> tuple[DemoPerson, ...]:
+def _watch(guarded: Guarded, stop: StopSignal) -> Callable[[], bool]:
+    """True when it is time to end; looks after the guardian each time it is asked."""
+    return lambda: guarded.has_given_up() or stop()
+
+
+def _install_source(settings: Settings, permit: Permit, source: str) -> None:
     try:
-        return prepare_home(settings, permit, source)
+        install_source(settings, permit, source)
     except RefusedError as error:
         raise DemoError(" ".join(error.reasons)) from error
 
@@ -105,7 +112,7 @@ def _free_port(host: str, preferred: int) -> int:
 
 def _claim_home(settings: Settings, fresh: bool) -> None:
     root = settings.root
-    if (pid := _running_guardian(root)) is not None:
+    if (pid := find_guardian(root)) is not None:
         raise DemoError(
             f"Expected no running enclave on {root}, found process {pid}. "
             "End it with `enclave demo --stop`, or set ENCLAVE_HOME to another folder."
@@ -118,36 +125,14 @@ def _claim_home(settings: Settings, fresh: bool) -> None:
     write_atomically(root / MARKER, json.dumps({"started_by": "enclave demo"}).encode())
 
 
-def _running_guardian(root: Path) -> int | None:
-    try:
-        pid = int((root / "guardian.pid").read_text())
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, ValueError):
-        return None
-    return pid if b"enclave.guardian" in command else None
-
-
-def _start_guardian(settings: Settings) -> subprocess.Popen[bytes]:
-    """It dies with us, until ``_keep`` cuts it loose."""
-    with (settings.root / "guardian.log").open("ab") as output:
-        return subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "enclave.guardian"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-
-def _await_services(settings: Settings, guardian: subprocess.Popen[bytes], stop: StopSignal) -> None:
+def _await_services(settings: Settings, guarded: Guarded, should_end: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     waiting = [spec for spec in service_specs(settings) if spec.ready is not None]
     while waiting:
         waiting = [spec for spec in waiting if spec.ready is not None and not accepts_connections(spec.ready)]
-        if guardian.poll() is not None:
-            lines = (settings.root / "guardian.log").read_text(errors="replace").splitlines()[-8:]
-            raise DemoError("The enclave did not come up. Its last words:\n" + "\n".join(lines))
-        if stop():
+        if guarded.has_given_up():
+            raise DemoError("The enclave did not come up. Its last words:\n" + guarded.last_words())
+        if should_end():
             raise DemoError("Interrupted while starting; everything was stopped.")
         if time.monotonic() > deadline:
             raise DemoError(
@@ -156,35 +141,29 @@ def _await_services(settings: Settings, guardian: subprocess.Popen[bytes], stop:
         time.sleep(0.05)
 
 
-def _go(journey: Journey, stop: StopSignal) -> None:
+def _go(journey: Journey, should_end: Callable[[], bool]) -> None:
     try:
-        asyncio.run(journey.run(_say, stop))
+        asyncio.run(journey.run(_say, should_end))
     except (JourneyError, OSError, ValueError) as error:
         raise DemoError(f"{type(error).__name__}: {error}") from error
 
 
-def _wait(guardian: subprocess.Popen[bytes], stop: StopSignal) -> None:
+def _wait(should_end: Callable[[], bool]) -> None:
     _say("Press Ctrl-C to stop.")
-    while not stop() and guardian.poll() is None:
+    while not should_end():
         time.sleep(0.2)
-
-
-def _end(guardian: subprocess.Popen[bytes]) -> None:
-    if guardian.poll() is None:
-        guardian.terminate()
-        guardian.wait(90)
 
 
 def stop_demo() -> None:
     """``enclave demo --stop``: end a running demo and wait until all its processes are gone."""
     root = get_settings().root
-    pid = _running_guardian(root)
+    pid = find_guardian(root)
     if pid is None:
         _say(f"No demo is running on {root}.")
         return
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + 90
-    while _running_guardian(root) == pid:
+    while find_guardian(root) == pid:
         if time.monotonic() > deadline:
             raise DemoError(f"Expected process {pid} to end within 90 s, found it still there.")
         time.sleep(0.05)

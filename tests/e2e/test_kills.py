@@ -187,6 +187,9 @@ def test_a_killed_supervisor_and_its_services_come_back(enclave_command: Path, h
         old = json.loads((home / "run" / "supervisor.json").read_text())
         os.kill(old["supervisor"], signal.SIGKILL)
         wait_until(lambda: _all_new(home, old), "the supervisor and all services come back", 60)
+        old = json.loads((home / "run" / "supervisor.json").read_text())
+        os.kill(int((home / "guardian.pid").read_text()), signal.SIGKILL)
+        wait_until(lambda: _all_new(home, old), "the guardian and all below it come back", 60)
     finally:
         demo.send_signal(signal.SIGINT)
         demo.stdout.close()

@@ -101,7 +101,7 @@ def test_a_second_supervisor_on_the_same_home_is_refused(settings: Settings) -> 
     first.start()
     try:
         with pytest.raises(StartError, match="enclave demo --stop"):
-            Supervisor(settings, ()).start()
+            Supervisor(settings, (), lock_seconds=0.5).start()
     finally:
         first.stop()
 
