@@ -96,16 +96,24 @@ class Kernel:
         self._socket = socket
         self._session = uuid.uuid4().hex
 
-    async def run(self, code: str, seconds: float = 120.0) -> str:
-        """Run one cell; returns its text output. Raises JourneyError when the cell raises."""
+    async def run(self, code: str, seconds: float = 45.0) -> str:
+        """Run one cell; returns its text output.
+
+        Raises JourneyError when the cell raises, ChannelLostError when nothing answers any more.
+        """
         message_id = uuid.uuid4().hex
         header = {"msg_id": message_id, "username": "", "session": self._session, "msg_type": "execute_request"}
         content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
         message = {"header": {**header, "version": "5.3"}, "parent_header": {}, "metadata": {}, "content": content}
         await self._socket.send_json({**message, "channel": "shell", "buffers": []})
-        return await asyncio.wait_for(self._collect(message_id), seconds)
+        seen: list[str] = []
+        try:
+            return await asyncio.wait_for(self._collect(message_id, seen), seconds)
+        except TimeoutError as error:
+            first = code.strip().splitlines()[0][:60]
+            raise ChannelLostError(f"No end of the cell «{first}» within {seconds:.0f} s, only {seen}.") from error
 
-    async def _collect(self, message_id: str) -> str:
+    async def _collect(self, message_id: str, seen: list[str]) -> str:
         output: list[str] = []
         while True:
             received = await self._socket.receive()
@@ -115,6 +123,7 @@ class Kernel:
             if message.get("parent_header", {}).get("msg_id") != message_id:
                 continue
             content, kind = message["content"], message["msg_type"]
+            seen.append(kind)
             if kind == "stream":
                 output.append(content["text"])
             elif kind in ("execute_result", "display_data"):

@@ -52,7 +52,7 @@ async def run_starter(context: Context) -> str:
         cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
         for cell in cells:
             context.notes["last-cell"] = await kernel.run(cell["source"])
-        return f"{len(cells)} cells"
+        return f"{len(cells)} cells" + (f" (again, after: {why})" if (why := context.notes.get("repeated")) else "")
 
     return await _in_kernel(context, work)
 
@@ -88,6 +88,7 @@ async def _in_kernel(context: Context, work: Callable[[Kernel], Awaitable[str]])
             finally:
                 await kernel.close()
         except ChannelLostError as error:
+            context.notes["repeated"] = str(error)
             if attempt == _ATTEMPTS:
                 raise JourneyError(f"Expected the kernel to stay reachable, found: {error}") from error
             await context.open_workspace().open()

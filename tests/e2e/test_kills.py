@@ -110,7 +110,7 @@ def test_the_journey_survives_a_kill_of_each_process(
     command = [enclave_command, "demo", "--journey", "--keep", "--json"]
     command += ["--source", other_source.source, "--permit", other_source.permit]
     pending = dict(KILLS)
-    heads: list[int] = []
+    heads: list[str] = []
     journey = subprocess.Popen(
         command, env=environment_for(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -123,7 +123,8 @@ def test_the_journey_survives_a_kill_of_each_process(
                 for name in pending.pop(moment):
                     heads.append(_published(home))
                     kill_and_await_return(home, name)
-        assert journey.wait(60) == 0, "".join(output)
+        assert journey.wait(60) == 0, "".join(output) + _last_lines(home)
+        print("".join(output))
         assert not pending, f"these moments never came: {sorted(pending)}"
         _check_log(home, heads)
     finally:
@@ -136,23 +137,30 @@ def test_the_journey_survives_a_kill_of_each_process(
     wait_until(lambda: not processes_of(home), "no process is left behind")
 
 
-def _published(home: Path) -> int:
-    return int((home / "log" / "checkpoint").read_text().splitlines()[1])
+def _last_lines(home: Path) -> str:
+    """What the processes said last, for the report of a failure."""
+    parts = []
+    for file in sorted((home / "logs").glob("*.log")):
+        parts += [f"== {file.name}", *file.read_text(errors="replace").splitlines()[-25:]]
+    return "\n".join(line[:400] for line in parts)
 
 
-def _check_log(home: Path, heads: list[int]) -> None:
-    """The log only grew, verifies, names every restart, and no writer's counter has a gap."""
-    report = verify_log(home / "log", (home / "audit" / "log.vkey").read_text().strip())
-    assert report.ok, "\n".join(report.lines())
-    assert heads == sorted(heads)
+def _published(home: Path) -> str:
+    return (home / "log" / "checkpoint").read_text()
+
+
+def _check_log(home: Path, heads: list[str]) -> None:
+    """The log verifies, continues every checkpoint that was kept before a kill, and names every restart.
+
+    That records acknowledged between two checkpoints survive as well is shown by tests/integration/audit/test_crash.py.
+    """
+    key = (home / "audit" / "log.vkey").read_text().strip()
+    for head in heads:
+        report = verify_log(home / "log", key, since=head)
+        assert report.ok, "\n".join(report.lines())
     leaves = [entry.leaf for entry in read_entries(home / "log")]
     restarted = {leaf["subject"] for leaf in leaves if leaf["type"] == "process:restarted"}
     assert restarted >= {name for _, names in KILLS for name in names}
-    counters: dict[tuple[str, str], list[int]] = {}
-    for leaf in leaves:
-        counters.setdefault((leaf["writer"], leaf["boot"]), []).append(leaf["seq"])
-    for writer, numbers in counters.items():
-        assert sorted(numbers) == list(range(min(numbers), min(numbers) + len(numbers))), writer
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
