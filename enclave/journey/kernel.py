@@ -120,6 +120,8 @@ class Kernel:
             if received.type is not aiohttp.WSMsgType.TEXT:
                 raise ChannelLostError(f"The channel to the kernel ended with {received.type.name}.")
             message = json.loads(received.data)
+            if message["content"].get("execution_state") in ("restarting", "autorestarting", "dead"):
+                raise ChannelLostError("The kernel died and was restarted by Jupyter.")
             if message.get("parent_header", {}).get("msg_id") != message_id:
                 continue
             content, kind = message["content"], message["msg_type"]
