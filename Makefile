@@ -46,8 +46,8 @@ fix: setup
 	$(BIN)/ruff format .
 	$(BIN)/python scripts/generate-docs
 
-e2e: setup-tests
-	$(BIN)/pytest tests/e2e
+e2e: setup-tests  ## the browser journeys; their screenshots are those of docs/
+	ENCLAVE_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/pytest tests/e2e
 
 bench: setup
 	for benchmark in benchmarks/*_*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
