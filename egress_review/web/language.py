@@ -44,8 +44,8 @@ OTHERS: dict[str, str] = {
     Severity.BLOCKING: _("Must be justified"),
     Severity.WARNING: _("Look closely"),
     Severity.INFO: _("For information"),
-    Verb.APPROVE: _("Approves"),
-    Verb.REJECT: _("Rejects"),
+    Verb.APPROVE: _("Approval"),
+    Verb.REJECT: _("Rejection"),
 }
 CHECKS: dict[str, str] = {
     "file-type": _("File type"),

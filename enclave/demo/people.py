@@ -77,7 +77,7 @@ def _make(username: str, display_name: str, roles: tuple[Role, ...]) -> DemoPers
 
 
 _WORDS = """
-    acacia amande ambre aurore bouleau brume cascade cerise clairiere colline corail cyprès dune ecume erable etoile
+    acacia amande ambre aurore bouleau brume cascade cerise clairiere colline corail cypres dune ecume erable etoile
     fougere galet genet givre granit grotte hamac herbe horizon iris jardin jonquille lagune lavande lichen lilas
     lune marais meleze menthe mesange miel mousse muguet nuage olivier orchidee orme pinede plume pollen prairie
     riviere rosee ruisseau sable saule savane sentier source tilleul torrent vallee verger violette

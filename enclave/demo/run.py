@@ -22,7 +22,7 @@ from enclave.domain.permits import Permit
 from enclave.extracts.permit_file import PermitError, read_permit
 from enclave.files import write_atomically
 from enclave.journey.browser import JourneyError
-from enclave.journey.steps import Journey
+from enclave.journey.steps import SEED_STEPS, Journey
 from enclave.processes import accepts_connections, service_specs
 from enclave.settings import Settings, get_settings
 from enclave.supervisor import StopSignal
@@ -40,7 +40,7 @@ def run_demo(options: DemoOptions) -> None:
     permit = _read(options.permit)
     settings = _settings(options)
     started = time.monotonic()
-    _claim_home(settings, fresh=options.journey)
+    _claim_home(settings, fresh=options.journey or options.seed)
     guarded: Guarded | None = None
     kept = False
     stop = StopSignal()
@@ -55,7 +55,7 @@ def run_demo(options: DemoOptions) -> None:
         if options.journey:
             _go(Journey(settings, permit, options.permit, people), watch)
         if options.seed:
-            _go(Journey(settings, permit, options.permit, people, until="provision"), watch)
+            _go(Journey(settings, permit, options.permit, people, SEED_STEPS), watch)
         if options.keep:
             guarded.cut_loose()
             kept = True

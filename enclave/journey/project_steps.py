@@ -36,14 +36,14 @@ async def apply(context: Context) -> str:
 async def approve(context: Context) -> str:
     """Two people, each in their role."""
     for role in (Role.DATA_STEWARD, Role.DATA_PROTECTION_OFFICER):
-        await _decide(context, context.one(role), "approve", role)
+        await decide(context, context.one(role), "approve", role)
     return "two approvals"
 
 
 async def provision(context: Context) -> str:
     """Order the extract and wait until the project is active."""
     admin = context.one(Role.ADMIN)
-    await _decide(context, admin, "provision", Role.ADMIN)
+    await decide(context, admin, "provision", Role.ADMIN)
     deadline = time.monotonic() + _BUILD_SECONDS
     while time.monotonic() < deadline:
         page = await admin.get(_project_path(context))
@@ -56,10 +56,11 @@ async def provision(context: Context) -> str:
     raise JourneyError(f"Expected an active project within {_BUILD_SECONDS:.0f} s, found it {state}.")
 
 
-async def _decide(context: Context, browser: Browser, verb: str, role: Role) -> None:
+async def decide(context: Context, browser: Browser, verb: str, role: Role, comment: str = "") -> None:
+    """Send the form of a project's page as ``browser``, in ``role``. Raises JourneyError when it is refused."""
     page = await browser.get(_project_path(context))
     form = page.form(action=_project_path(context))
-    page = await browser.submit(page, form, to=f"{_project_path(context)}{verb}", as_role=role.value, comment="")
+    page = await browser.submit(page, form, to=f"{_project_path(context)}{verb}", as_role=role.value, comment=comment)
     if page.status >= 400:
         raise JourneyError(f"Expected {browser.username} to {verb}, found HTTP {page.status}: {words_of(page)}")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from enclave.demo.people import DemoPerson
 from enclave.domain.people import Role
 from enclave.domain.permits import Permit
-from enclave.journey import audit_steps, project_steps, release_steps, workspace_steps
+from enclave.journey import audit_steps, project_steps, release_steps, seed_steps, workspace_steps
 from enclave.journey.browser import Browser, JourneyError
 from enclave.journey.context import Context
 from enclave.settings import Settings
@@ -42,8 +42,15 @@ STEPS: tuple[tuple[str, str, Step], ...] = (
 )
 
 
+SEED_STEPS: tuple[tuple[str, str, Step], ...] = (
+    *STEPS[:10],
+    ("seed", "Further projects, one in each state", seed_steps.seed_states),
+)
+"""For ``make dev``: up to an output request that waits for review, then projects in every other state."""
+
+
 class Journey:
-    """The journey on one running enclave. ``until`` names the last step (for the seeded demo)."""
+    """The journey on one running enclave; ``steps`` is what is done, in order."""
 
     def __init__(
         self,
@@ -51,24 +58,22 @@ class Journey:
         permit: Permit,
         permit_file: Path,
         people: tuple[DemoPerson, ...],
-        until: str = "verify",
+        steps: tuple[tuple[str, str, Step], ...] = STEPS,
     ) -> None:
         self._settings = settings
         self._permit = permit
         self._permit_file = permit_file
         self._people = people
-        self._until = until
+        self._steps = steps
 
     async def run(self, say: Callable[[str], None], should_stop: Callable[[], bool]) -> None:
         """Go through the steps. Raises JourneyError on the first that fails, or when told to stop."""
         async with AsyncExitStack() as stack:
             context = await self._open(stack)
-            for name, sentence, step in STEPS:
+            for _, sentence, step in self._steps:
                 started = time.monotonic()
                 detail = await _unless_stopped(step(context), should_stop, sentence)
                 say(f"  ✓ {sentence:58} {time.monotonic() - started:6.1f} s  {detail}")
-                if name == self._until:
-                    break
 
     async def _open(self, stack: AsyncExitStack) -> Context:
         browsers: dict[str, Browser] = {}
