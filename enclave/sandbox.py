@@ -45,6 +45,9 @@ class SandboxProfile:
     uid: int | None = None
     """Numeric uid and gid to run as; only used when we are root."""
     memory_mb: int | None = None
+    """Address space (RLIMIT_AS): for programs whose reservations we know, such as a query worker."""
+    data_mb: int | None = None
+    """Writable private memory (RLIMIT_DATA): for programs with runtimes that reserve far more than they touch."""
     processes: int | None = None
     files_mb: int | None = None
     open_files: int = 4096
@@ -138,7 +141,12 @@ def _inner_command(profile: SandboxProfile, root: bool) -> list[str]:
         command += ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs"]
         command += ["--inh-caps=-all", "--bounding-set=-all"]
     command += ["prlimit", "--core=0", f"--nofile={profile.open_files}"]
-    limits = (("as", profile.memory_mb, 20), ("nproc", profile.processes, 0), ("fsize", profile.files_mb, 20))
+    limits = (
+        ("as", profile.memory_mb, 20),
+        ("data", profile.data_mb, 20),
+        ("nproc", profile.processes, 0),
+        ("fsize", profile.files_mb, 20),
+    )
     command += [f"--{name}={value << shift}" for name, value, shift in limits if value is not None]
     return [*command, "--"]
 

@@ -81,7 +81,7 @@ class WorkspaceRules:
     """What a workspace of this project gets."""
 
     memory_mb: int = 4096
-    processes: int = 256
+    processes: int = 512
     idle_minutes: int = 120
 
 

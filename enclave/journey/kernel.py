@@ -107,11 +107,13 @@ class Kernel:
         message = {"header": {**header, "version": "5.3"}, "parent_header": {}, "metadata": {}, "content": content}
         await self._socket.send_json({**message, "channel": "shell", "buffers": []})
         seen: list[str] = []
+        first = code.strip().splitlines()[0][:60]
         try:
             return await asyncio.wait_for(self._collect(message_id, seen), seconds)
         except TimeoutError as error:
-            first = code.strip().splitlines()[0][:60]
             raise ChannelLostError(f"No end of the cell «{first}» within {seconds:.0f} s, only {seen}.") from error
+        except ChannelLostError as error:
+            raise ChannelLostError(f"{error} That was at the cell «{first}».") from error
 
     async def _collect(self, message_id: str, seen: list[str]) -> str:
         output: list[str] = []

@@ -124,7 +124,7 @@ class UnsafeTestPortal:
                 "token_seconds": self.token_seconds,
                 "project_title": "Test",
                 "memory_mb": 4096,
-                "processes": 256,
+                "processes": 512,
                 "idle_minutes": self.idle_minutes,
             }
         )

@@ -96,6 +96,16 @@ def test_memory_limit_holds() -> None:
     assert "MemoryError" in output
 
 
+def test_limit_of_writable_memory_holds_and_leaves_reservations_alone() -> None:
+    reserve = (
+        "import mmap; m = mmap.mmap(-1, 2 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ)"
+    )
+    assert inside(reserve, data_mb=400)[0] == 0
+    status, output = inside("x = bytearray(600 << 20)", data_mb=400)
+    assert status != 0
+    assert "MemoryError" in output
+
+
 def test_file_size_limit_holds() -> None:
     status, _ = inside("open('/tmp/x', 'wb').write(bytes(8 << 20))", files_mb=4)
     assert status != 0

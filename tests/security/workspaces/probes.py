@@ -191,7 +191,13 @@ def _():
 
 @probe("unlimited memory")
 def _():
-    return True if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY else "limited"
+    if resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY:
+        return True
+    try:
+        bytearray(6 << 30)
+    except MemoryError:
+        return "limited"
+    return True
 
 
 for _path in TARGETS["write"]:
