@@ -93,5 +93,8 @@ def _query(socket: str, token: str) -> int:
 
 
 def _belongs_to(folder: Path, username: str, visitor: Any) -> bool:
-    """Is there a running process whose environment is that workspace's? The folder goes when the workspace is gone."""
-    return (folder / "in").exists() and f'"{SECOND}"' in (folder / "workspace.json").read_text()
+    """Is this the folder of a workspace of the second project? It goes, file by file, when the workspace is gone."""
+    try:
+        return (folder / "in").exists() and f'"{SECOND}"' in (folder / "workspace.json").read_text()
+    except FileNotFoundError:
+        return False
