@@ -58,7 +58,7 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise KeyMissingError(
             f"Expected the key file {path.name} under keys/, found {os.strerror(error.errno or 0)}. "
-            "Run `enclave demo` or `enclave init` as the account that owns the enclave's home."
+            "Run `enclave serve` or `enclave demo` as the account that owns the enclave's home."
         ) from error
 
 

@@ -24,7 +24,6 @@ class Context:
     workspace: Workspace | None = None
     request_path: str = ""
     """Path of the output request's page in the portal."""
-    log_started_at: float = 0.0
     notes: dict[str, str] = field(default_factory=dict)
 
     def one(self, role: Role) -> Browser:

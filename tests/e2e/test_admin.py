@@ -38,7 +38,7 @@ def test_admin_provisions_a_project(visit: Any) -> None:
     admin.log_in()
     admin.shoot("admin-home")
     admin.portal(f"/projects/{SECOND}/")
-    admin.page.get_by_role("button", name=re.compile("Prepare|Provision")).click()
+    admin.page.get_by_role("button", name="Prepare the project space").click()
     for _ in range(120):
         if admin.page.locator('.lead [data-state="active"]').count():
             break
@@ -71,7 +71,7 @@ def test_revoking_a_person_stops_the_workspace_and_the_token(visit: Any) -> None
     with pytest.raises(flightsql.Error):
         _query(socket, token)
     running = Path(researcher.enclave.info["home"]) / "run" / "ws"
-    while any(_belongs_to(folder, "karim", researcher) for folder in running.iterdir()):
+    while any(_is_of_second_project(folder) for folder in running.iterdir()):
         assert time.monotonic() - revoked_at < 10, "the workspace outlived the revocation by 10 s"
         time.sleep(0.1)
     admin.page.reload()
@@ -92,7 +92,7 @@ def _query(socket: str, token: str) -> int:
         return int(cursor.fetchone()[0])
 
 
-def _belongs_to(folder: Path, username: str, visitor: Any) -> bool:
+def _is_of_second_project(folder: Path) -> bool:
     """Is this the folder of a workspace of the second project? It goes, file by file, when the workspace is gone."""
     try:
         return (folder / "in").exists() and f'"{SECOND}"' in (folder / "workspace.json").read_text()
