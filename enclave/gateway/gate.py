@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from enclave.gateway.populations import CountColumn, count_columns, verb_of
+
 CATALOG = "extract"
 """Name of the attached database in the worker: the stem of ``extract.duckdb``."""
 
@@ -80,6 +82,8 @@ class ExaminedStatement:
     """Names as the manifest spells them, sorted."""
     template_sha256: str
     """SHA-256 of the parser's tree with literals and positions taken out: the same question has the same hash."""
+    verb: str = "select"
+    counts: tuple[CountColumn, ...] = ()
 
 
 @dataclass
@@ -217,8 +221,10 @@ def _shown(path: list[str]) -> str:
     return text if len(text) <= 80 else text[:80] + "…"
 
 
-def examine(document: str, tables: frozenset[str]) -> ExaminedStatement:
+def examine(document: str, tables: frozenset[str], people: frozenset[str] = frozenset()) -> ExaminedStatement:
     """Decide about one parsed statement. ``document`` is the parser's JSON, ``tables`` the manifest's names.
+
+    ``people``: names of person columns, for recognising counts of people.
 
     Raises StatementRefusedError with a rule name and a sentence.
     """
@@ -227,7 +233,8 @@ def examine(document: str, tables: frozenset[str]) -> ExaminedStatement:
         statement = _only_statement(tree)
         walk = _Walk({name.lower(): name for name in tables})
         walk.any(statement, frozenset())
-        return ExaminedStatement(tuple(sorted(walk.used)), _template_sha256(statement))
+        used, counts = tuple(sorted(walk.used)), count_columns(statement, people)
+        return ExaminedStatement(used, _template_sha256(statement), verb_of(statement), counts)
     except RecursionError as error:
         raise StatementRefusedError("too-deep", "This statement is nested too deeply. Split it into steps.") from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from enclave.domain.permits import Permit
 from enclave.domain.projects import ProjectRecord
 from enclave.extracts.permit_file import PermitError, parse_permit
 from enclave.gateway.engine import MANIFEST_FILE
+from enclave.gateway.populations import person_columns
 
 _T = TypeVar("_T")
 _Stamp = tuple[int, int, int]
@@ -34,6 +36,11 @@ class ProjectFiles:
     @property
     def table_names(self) -> frozenset[str]:
         return frozenset(table.name for table in self.manifest.tables)
+
+    @cached_property
+    def person_columns(self) -> frozenset[str]:
+        """Columns that carry the person's pseudonym, lower case."""
+        return person_columns(self.manifest)
 
 
 class ProjectFilesReader:

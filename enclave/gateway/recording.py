@@ -42,6 +42,10 @@ class Outcome:
     duration_ms: int
     digest: str
     columns: tuple[str, ...]
+    persons: int | None = None
+    """Distinct people behind the result, when it tells."""
+    min_cell: int | None = None
+    """Smallest count shown, when the result is one of counts."""
 
 
 class Recorder:
@@ -102,6 +106,8 @@ class Recorder:
                     "tables": list(examined.tables),
                     "token": caller.claims.token_id,
                     "purpose": purpose,
+                    "verb": examined.verb,
+                    "dataset": f"{caller.files.manifest.dataset}@{caller.files.manifest.dataset_version}",
                 },
                 payload=_statement_payload(sql, parameters),
             )
@@ -120,6 +126,7 @@ class Recorder:
                     "bytes": outcome.bytes,
                     "duration_ms": outcome.duration_ms,
                     "columns": len(outcome.columns),
+                    **_known(persons=outcome.persons, min_cell=outcome.min_cell),
                 },
                 data={"status": outcome.status, "digest": outcome.digest},
                 payload={"columns": list(outcome.columns)},  # a column without a name is called like its expression
@@ -155,6 +162,10 @@ def _who(door: Door, claims: TokenClaims | None) -> dict[str, Any]:
     """The token's person; the project and workspace of the socket it was used on."""
     workspace = door.workspace or (claims.workspace if claims else None)
     return {"actor": claims.person if claims else UNKNOWN_ACTOR, "project": door.project, "workspace": workspace}
+
+
+def _known(**counts: int | None) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if count is not None}
 
 
 def _statement_payload(sql: str, parameters: list[str] | None) -> dict[str, Any]:

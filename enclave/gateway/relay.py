@@ -20,6 +20,7 @@ import structlog
 from enclave.domain.permits import QueryCaps
 from enclave.gateway.admission import Caller, Door
 from enclave.gateway.gate import ExaminedStatement
+from enclave.gateway.populations import PopulationMeter
 from enclave.gateway.recording import Outcome, Recorder, RecordingFailedError
 from enclave.gateway.statements import Prepared
 from enclave.gateway.worker_pool import ProjectWorker
@@ -43,6 +44,7 @@ class Relay:
         self._digest = hashlib.sha256()
         self._rows = self._bytes = 0
         self._columns: tuple[str, ...] = ()
+        self._people = PopulationMeter((), frozenset())
         self._stream: WorkerStream | None = None
         self._batches: Iterator[tuple[pa.RecordBatch, bytearray]] | None = None
         self._is_open = self._has_begun = False
@@ -58,6 +60,7 @@ class Relay:
             self._worker.leave()
             raise
         self._is_open = self._has_begun = True
+        self._people = PopulationMeter(examined.counts, self._caller.files.person_columns)
         request = WorkerRequest(
             statement.sql, self._caps.seconds, _encoded_parameters(statement.parameters), schema_only
         )
@@ -125,6 +128,7 @@ class Relay:
         self._rows += batch.num_rows
         self._bytes += batch.nbytes
         self._digest.update(content)
+        self._people.add(batch)
 
     def _end(self, status: str, error: BaseException | None = None) -> None:
         """Stop the worker's side and record the outcome, once; a failing record wins over a normal end."""
@@ -142,6 +146,8 @@ class Relay:
             duration_ms=int((time.monotonic() - self._started_at) * 1000),
             digest=self._digest.hexdigest(),
             columns=self._columns,
+            persons=self._people.persons,
+            min_cell=self._people.min_cell,
         )
         try:
             self._recorder.outcome(self._door, self._caller, self._request_id, outcome)

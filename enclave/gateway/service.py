@@ -47,7 +47,7 @@ class GatewayService:
         parser = self._workers.project(caller.record.id).parser
         characters = caller.files.permit.caps.statement_characters
         try:
-            return self._gate.check(sql, caller.files.table_names, characters, parser)
+            return self._gate.check(sql, caller.files.table_names, characters, parser, caller.files.person_columns)
         except StatementRefusedError as error:
             self._recorder.statement_refused(door, caller, error.rule, error.sentence, sql)
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
+from dataclasses import replace
 
 from enclave.gateway.gate import ExaminedStatement, StatementRefusedError, examine
 from enclave.gateway.parser import StatementParser
@@ -19,12 +20,17 @@ class StatementGate:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._recent: OrderedDict[tuple[str, frozenset[str]], ExaminedStatement] = OrderedDict()
+        self._recent: OrderedDict[tuple[str, frozenset[str], frozenset[str]], ExaminedStatement] = OrderedDict()
 
     def check(
-        self, sql: str, tables: frozenset[str], maximum_characters: int, parser: StatementParser
+        self,
+        sql: str,
+        tables: frozenset[str],
+        maximum_characters: int,
+        parser: StatementParser,
+        people: frozenset[str] = frozenset(),
     ) -> ExaminedStatement:
-        """Raises StatementRefusedError."""
+        """Raises StatementRefusedError. ``people``: the columns that carry a person's pseudonym."""
         if len(sql) > maximum_characters:
             raise StatementRefusedError(
                 "statement-characters",
@@ -33,12 +39,15 @@ class StatementGate:
             )
         if "\x00" in sql:
             raise StatementRefusedError("syntax", "Expected text, found a zero character in the statement. Remove it.")
-        key = (sql, tables)
+        key = (sql, tables, people)
         with self._lock:
             if key in self._recent:
                 self._recent.move_to_end(key)
                 return self._recent[key]
-        found = examine(parser.parse(_without_explain(sql)), tables)
+        plain = _without_explain(sql)
+        found = examine(parser.parse(plain), tables, people)
+        if plain != sql:
+            found = replace(found, verb="explain", counts=())
         if len(sql) <= _REMEMBERED_CHARACTERS:
             with self._lock:
                 self._recent[key] = found
