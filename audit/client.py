@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from audit.canonical import canonical_json
 from audit.event import MAX_PAYLOAD_BYTES, AuditEvent, Envelope, EventError, Receipt, check_envelope, event_fields
+from audit.link import Link
 from audit.reader import LogUnreadable, read_checkpoint
-from audit.wire import WireError, encode_message, take_messages
+from audit.wire import WireError, encode_body, frame_body
 
 RETRY_SECONDS = 0.05
-_CHUNK = 64 * 1024
 
 
 class AuditUnavailable(RuntimeError):
@@ -46,7 +47,7 @@ class AuditClient:
         self._process = os.getpid()
         self._boot = secrets.token_hex(8)
         self._seq = 0
-        self._idle: list[_Link] = []
+        self._idle: list[Link] = []
 
     def record(self, event: AuditEvent, *, timeout: float = 5.0) -> Receipt:
         """Append one event and wait until it is durable, at most ``timeout`` seconds.
@@ -55,18 +56,34 @@ class AuditClient:
         CanonicalError for an event that cannot be recorded, :class:`AuditUnavailable` when there is no receipt.
         """
         fields = event_fields(event)
-        canonical_json(fields)
-        message: dict[str, Any] = {"op": "record", "event": fields}
+        encoded = canonical_json(fields)
+        message: dict[str, Any] = {"op": "record", "event": orjson.Fragment(encoded), **self._envelope()}
         if event.payload is not None:
             message["payload"] = encode_payload(event.payload)
-        answer = self._exchange({**message, **self._envelope()}, timeout)
-        return Receipt(answer["index"], answer["leaf_hash"], answer["checkpoint"])
+        try:
+            body = orjson.dumps(message)
+        except TypeError:
+            # a lone surrogate in the payload
+            body = encode_body({**message, "event": fields})
+        return self._receipt(self._exchange(body, timeout))
 
     def payload(self, index: int, reader: str, *, timeout: float = 5.0) -> dict[str, Any]:
         """Decrypt the payload of record ``index``; the log records ``audit:read`` by ``reader`` before it answers."""
-        answer = self._exchange({"op": "payload", "index": index, "reader": reader}, timeout)
+        answer = self._exchange(encode_body({"op": "payload", "index": index, "reader": reader}), timeout)
         found: dict[str, Any] = json.loads(answer["payload"])
         return found
+
+    def redact(self, month: str, project: str | None, *, by: str, legal_basis: str, timeout: float = 60.0) -> Receipt:
+        """Erase the payloads of one month (``2026-11``) and project for good; the receipt is that of the record of it.
+
+        Raise AuditRefused when there is nothing to erase or this account may not.
+        """
+        asked = {"op": "redact", "month": month, "project": project, "by": by, "legal_basis": legal_basis}
+        return self._order(asked, timeout)
+
+    def prune(self, before: str, *, by: str, timeout: float = 600.0) -> Receipt:
+        """Remove whole bundles of records older than ``before`` (RFC 3339 with zone); raise AuditRefused."""
+        return self._order({"op": "prune", "before": before, "by": by}, timeout)
 
     def wait_published(self, index: int, log_dir: Path, timeout: float = 5.0) -> None:
         """Wait until the published checkpoint covers record ``index``; raise AuditUnavailable after ``timeout``."""
@@ -79,26 +96,32 @@ class AuditClient:
         for link in links:
             link.close()
 
+    def _order(self, asked: dict[str, Any], timeout: float) -> Receipt:
+        """The log writes the record of it itself: no number of this writer is used up."""
+        return self._receipt(self._exchange(encode_body({**asked, "event_id": secrets.token_hex(16)}), timeout))
+
+    @staticmethod
+    def _receipt(answer: Mapping[str, Any]) -> Receipt:
+        return Receipt(answer["index"], answer["leaf_hash"], answer["checkpoint"])
+
     def _envelope(self) -> dict[str, Any]:
         with self._lock:
             if self._process != os.getpid():
                 # a forked child: same counter and connections would mix its records up with its parent's
                 self._begin()
             self._seq += 1
-            return {
-                "event_id": secrets.token_hex(16),
-                "writer": self._writer,
-                "boot": self._boot,
-                "seq": self._seq,
-            }
+            seq, boot = self._seq, self._boot
+        return {"event_id": secrets.token_hex(16), "writer": self._writer, "boot": boot, "seq": seq}
 
-    def _exchange(self, message: Mapping[str, Any], timeout: float) -> dict[str, Any]:
-        data = encode_message(dict(message))
+    def _exchange(self, body: bytes, timeout: float) -> dict[str, Any]:
+        data = frame_body(body)
         deadline = time.monotonic() + timeout
         while True:
             try:
                 answer = self._attempt(data, deadline)
                 break
+            except _StaleLinkError:
+                continue
             except (OSError, EOFError, WireError) as error:
                 if time.monotonic() + RETRY_SECONDS >= deadline:
                     raise AuditUnavailable(
@@ -111,90 +134,28 @@ class AuditClient:
         return answer
 
     def _attempt(self, data: bytes, deadline: float) -> dict[str, Any]:
-        link = self._take(deadline)
+        used = self._take()
+        link = used or Link(self._path, deadline)
         try:
             answer = link.exchange(data, deadline)
-        except BaseException:
+        except BaseException as error:
             link.close()
+            if used is not None and isinstance(error, OSError | EOFError | WireError):
+                raise _StaleLinkError from error
             raise
         with self._lock:
             self._idle.append(link)
         return answer
 
-    def _take(self, deadline: float) -> _Link:
+    def _take(self) -> Link | None:
         with self._lock:
             if self._process != os.getpid():
                 self._begin()
-            while self._idle:
-                link = self._idle.pop()
-                if link.alive():
-                    return link
-                link.close()
-        return _Link(self._path, deadline)
+            return self._idle.pop() if self._idle else None
 
 
-class _Link:
-    """One connection, one request at a time."""
-
-    def __init__(self, path: str, deadline: float) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._buffer = bytearray()
-        try:
-            self._wait(deadline)
-            self._socket.connect(path)
-        except BaseException:
-            self._socket.close()
-            raise
-
-    def alive(self) -> bool:
-        """False when the daemon has closed its end (or sent something nobody asked for)."""
-        self._socket.setblocking(False)
-        try:
-            self._socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
-
-    def exchange(self, data: bytes, deadline: float) -> dict[str, Any]:
-        """Send one message, wait for one answer; raise OSError (also on timeout), EOFError or WireError."""
-        self._wait(deadline)
-        try:
-            self._socket.sendall(data)
-        except BrokenPipeError:
-            # a refused peer finds its answer waiting although the daemon has hung up
-            if not self._buffer and not self._readable():
-                raise
-        while True:
-            messages = take_messages(self._buffer)
-            if messages:
-                return messages[0]
-            self._wait(deadline)
-            chunk = self._socket.recv(_CHUNK)
-            if not chunk:
-                raise EOFError
-            self._buffer += chunk
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def __del__(self) -> None:
-        # a client that goes out of use takes its idle connections along
-        if hasattr(self, "_socket"):
-            self._socket.close()
-
-    def _readable(self) -> bool:
-        try:
-            return bool(self._socket.recv(1, socket.MSG_PEEK))
-        except OSError:
-            return False
-
-    def _wait(self, deadline: float) -> None:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._socket.settimeout(left)
+class _StaleLinkError(Exception):
+    """A connection kept from an earlier record is dead: no reason to wait before the next attempt."""
 
 
 def encode_payload(payload: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -28,6 +29,22 @@ def make_directories(path: Path, mode: int) -> None:
     path.mkdir(mode=mode, exist_ok=True)
     path.chmod(mode)
     fsync_directory(path.parent)
+
+
+def settle_names(root: Path) -> None:
+    """Make every directory's names at, below and above ``root`` (on its file system) durable.
+
+    A process that was killed may have left names which only the kernel's cache holds; who builds on them without this
+    loses them, and what stands below them, with the next power cut.
+    """
+    device = root.stat().st_dev
+    for above in root.absolute().parents:
+        if above.stat().st_dev != device:
+            break
+        with contextlib.suppress(PermissionError):  # then it was not this account that made the name
+            fsync_directory(above)
+    for directory, _, _ in os.walk(root):
+        fsync_directory(Path(directory))
 
 
 def write_file(path: Path, data: bytes, *, mode: int, staging: Path) -> None:

@@ -14,6 +14,11 @@ from typing import Any, Literal
 
 LEAF_VERSION = 1
 MAX_PAYLOAD_BYTES = 900_000
+MAX_TEXT = 2000
+"""Characters in a field such as ``actor`` or ``subject``."""
+_OPTIONAL = ("project", "workspace", "subject", "request_id", "decision")
+_TEXTS = ("actor", "project", "workspace", "subject", "request_id")
+_KNOWN = frozenset({"type", "actor", "policies", "counts", "data", *_OPTIONAL})
 _TYPE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*:[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
 _TOKEN = re.compile(r"[A-Za-z0-9._:@/-]{1,128}", re.ASCII)
 
@@ -70,81 +75,83 @@ class Peer:
 
 def event_fields(event: AuditEvent) -> dict[str, Any]:
     """The event's own leaf fields without the payload; raise :class:`EventError` when one has the wrong form."""
-    check_event(event)
-    return checked_fields(event)
-
-
-def checked_fields(event: AuditEvent) -> dict[str, Any]:
-    """Like :func:`event_fields`, for an event that was checked before."""
-    fields: dict[str, Any] = {
-        "type": event.type,
-        "actor": event.actor,
-        "project": event.project,
-        "workspace": event.workspace,
-        "subject": event.subject,
-        "request_id": event.request_id,
-        "decision": event.decision,
-        "policies": list(event.policies),
-        "counts": dict(event.counts),
-        "data": {key: list(value) if isinstance(value, list) else value for key, value in event.data.items()},
-    }
-    return {key: value for key, value in fields.items() if value is not None}
+    try:
+        fields: dict[str, Any] = {
+            "type": event.type,
+            "actor": event.actor,
+            "policies": list(event.policies),
+            "counts": dict(event.counts),
+            "data": {key: list(value) if isinstance(value, list) else value for key, value in event.data.items()},
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise EventError("policies, counts, data: expected a list and two objects with text keys.") from error
+    for name in _OPTIONAL:
+        if (value := getattr(event, name)) is not None:
+            fields[name] = value
+    check_fields(fields)
+    return fields
 
 
 def event_from_fields(fields: Mapping[str, Any]) -> AuditEvent:
-    """The inverse of :func:`event_fields`, for what arrives over the socket; raise :class:`EventError`."""
-    known = {"type", "actor", "project", "workspace", "subject", "request_id", "decision", "policies", "counts", "data"}
-    if unknown := sorted(set(fields) - known):
-        raise EventError(f"Expected the fields of an audit event, found {len(unknown)} unknown; use audit.client.")
-    if not {"type", "actor"} <= set(fields):
-        raise EventError("An audit event needs 'type' and 'actor'.")
-    policies = fields.get("policies", [])
-    if not isinstance(policies, list):
-        raise EventError("policies: expected a list of text.")
-    event = AuditEvent(**{**fields, "policies": tuple(policies)})
-    check_event(event)
-    return event
+    """The inverse of :func:`event_fields`; raise :class:`EventError`."""
+    checked = received_fields(fields)
+    return AuditEvent(**{**checked, "policies": tuple(checked["policies"])})
+
+
+def received_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaf fields of an event that arrived over the socket (parsed JSON); raise :class:`EventError`."""
+    if not fields.keys() <= _KNOWN:
+        raise EventError(
+            f"Expected the fields of an audit event, found {len(fields.keys() - _KNOWN)} unknown; use audit.client."
+        )
+    present = {key: value for key, value in fields.items() if value is not None}
+    complete = {"policies": [], "counts": {}, "data": {}, **present}
+    check_fields(complete)
+    return complete
 
 
 def check_event(event: AuditEvent) -> None:
     """Raise :class:`EventError` on a field of the wrong form."""
-    if not isinstance(event.type, str) or not _TYPE.fullmatch(event.type):
+    event_fields(event)
+
+
+def check_fields(fields: Mapping[str, Any]) -> None:
+    """Raise :class:`EventError` on a leaf field of the wrong form."""
+    if "type" not in fields or "actor" not in fields:
+        raise EventError("An audit event needs 'type' and 'actor'.")
+    event_type = fields["type"]
+    if not isinstance(event_type, str) or not _TYPE.fullmatch(event_type):
         raise EventError("type: expected an event type such as 'query:intent' (lower case, one colon).")
-    _check_text("actor", event.actor)
-    for name in ("project", "workspace", "subject", "request_id"):
-        if getattr(event, name) is not None:
-            _check_text(name, getattr(event, name))
-    if event.decision not in (None, "allow", "deny"):
+    for name in _TEXTS:
+        if name in fields and not (isinstance(value := fields[name], str) and 0 < len(value) <= MAX_TEXT):
+            raise EventError(f"{name}: expected text of 1 to {MAX_TEXT} characters.")
+    if fields.get("decision") not in (None, "allow", "deny"):
         raise EventError("decision: expected 'allow', 'deny' or nothing.")
-    if not all(isinstance(item, str) for item in event.policies):
-        raise EventError("policies: expected text only.")
-    _check_mapping("counts", event.counts)
-    for key, count in event.counts.items():
+    if not _is_text_list(fields["policies"]):
+        raise EventError("policies: expected a list of text.")
+    counts, data = fields["counts"], fields["data"]
+    _check_mapping("counts", counts)
+    for key, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, int):
             raise EventError(f"counts.{key}: expected a whole number.")
-    _check_mapping("data", event.data)
-    for key, value in event.data.items():
-        if isinstance(value, list):
-            if not all(isinstance(item, str) for item in value):
-                raise EventError(f"data.{key}: expected a list of text.")
-        elif not isinstance(value, (str, int)):
+    _check_mapping("data", data)
+    for key, value in data.items():
+        if not isinstance(value, (str, int)) and not _is_text_list(value):
             raise EventError(f"data.{key}: expected text, a whole number, true, false or a list of text.")
 
 
+def _is_text_list(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
 def _check_mapping(name: str, value: object) -> None:
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise EventError(f"{name}: expected an object with text keys.")
-
-
-def _check_text(name: str, value: object) -> None:
-    if not isinstance(value, str) or not 0 < len(value) <= 2000:
-        raise EventError(f"{name}: expected text of 1 to 2000 characters.")
 
 
 def check_envelope(envelope: Envelope) -> None:
     """Raise :class:`EventError` unless ids are short tokens and the counter is positive."""
-    for name in ("event_id", "writer", "boot"):
-        value = getattr(envelope, name)
+    for name, value in (("event_id", envelope.event_id), ("writer", envelope.writer), ("boot", envelope.boot)):
         if not isinstance(value, str) or not _TOKEN.fullmatch(value):
             raise EventError(f"{name}: expected 1 to 128 letters, digits or . _ : @ / -")
     if isinstance(envelope.seq, bool) or not isinstance(envelope.seq, int) or envelope.seq < 1:

@@ -9,20 +9,27 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from dataclasses import dataclass
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 ED25519 = 0x01
 KEY_ID_BYTES = 4
 MAX_NOTE_BYTES = 1_000_000
 MAX_SIGNATURES = 100
 DASH = "— "
+_CONTROL = re.compile("[\x00-\x09\x0b-\x1f]")
 
 
 class NoteError(ValueError):
     """The bytes are not a signed note, or no signature by the expected key holds."""
+
+
+class SigningFailed(RuntimeError):
+    """The private key cannot be used any more; nothing may be acknowledged without a signed checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +101,22 @@ class VerifierKey:
             raise NoteError(f"The signature by {self.name} does not hold for this text.") from error
 
 
+class Signer(Protocol):
+    """An Ed25519 private key, in memory (``Ed25519PrivateKey``) or in a hardware module."""
+
+    def sign(self, data: bytes, /) -> bytes:
+        """The signature's 64 bytes; a module that is gone raises :class:`SigningFailed`."""
+        ...
+
+    def public_key(self) -> Ed25519PublicKey:
+        """The public half."""
+        ...
+
+
 class NoteSigner:
     """A private Ed25519 key under a key name."""
 
-    def __init__(self, name: str, private: Ed25519PrivateKey) -> None:
+    def __init__(self, name: str, private: Signer) -> None:
         check_key_name(name)
         self._private = private
         self.verifier = VerifierKey(name, private.public_key().public_bytes_raw())
@@ -160,9 +179,9 @@ def check_key_name(name: str) -> None:
 
 def check_characters(text: str) -> None:
     """Raise on control characters other than newline (signed-note, Format)."""
-    for position, character in enumerate(text):
-        if character < " " and character != "\n":
-            raise NoteError(f"A note must not hold control characters, found one at character {position}.")
+    found = _CONTROL.search(text)
+    if found:
+        raise NoteError(f"A note must not hold control characters, found one at character {found.start()}.")
 
 
 def decode_base64(encoded: str) -> bytes:

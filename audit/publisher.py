@@ -6,6 +6,7 @@ there. Files appear by rename, so a reader never meets half of one.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,29 +19,52 @@ DIRECTORY_MODE = 0o755
 
 
 class Publisher:
-    """Publishes successive checkpoints. ``tree`` and ``tail`` (entries of the unfinished bundle): where it stands."""
+    """Publishes successive checkpoints. ``tree`` and ``tail`` (entries of the unfinished bundle): where it stands.
 
-    def __init__(self, log_dir: Path, staging: Path, tree: TileTree, tail: Sequence[bytes]) -> None:
+    ``minimum``: entries below it were pruned; their bundles are not written again.
+    """
+
+    def __init__(self, log_dir: Path, staging: Path, tree: TileTree, tail: Sequence[bytes], minimum: int = 0) -> None:
         self._log_dir = log_dir
         self._staging = staging
         self._tree = tree
         self._tail = list(tail)
+        self._minimum = minimum
+        self._waiting: list[TileFile] = []
+        self._checkpoint = b""
 
     @property
     def size(self) -> int:
-        """Number of entries published."""
+        """Number of entries handed over."""
         return self._tree.size
 
     def publish(self, entries: Sequence[bytes], hashes: Sequence[bytes], checkpoint: bytes) -> None:
-        """Publish ``entries`` (with their leaf hashes) and the signed checkpoint that covers exactly them."""
-        full: list[TileFile] = []
+        """Publish ``entries`` (with their leaf hashes) and the signed checkpoint that covers exactly them.
+
+        On OSError nothing of it is visible, and ``retry`` does the same again.
+        """
         for entry, hashed in zip(entries, hashes, strict=True):
-            full += self._add(entry, hashed)
-        touched = {self._write(item) for item in (*full, *self._partials())}
-        for directory in touched:
-            fsync_directory(directory)
-        write_file(self._log_dir / CHECKPOINT, checkpoint, mode=FILE_MODE, staging=self._staging)
+            self._waiting += self._add(entry, hashed)
+        self._checkpoint = checkpoint
+        self.retry()
+
+    def retry(self) -> None:
+        """Write what was handed over last and could not be written."""
+        written: list[Path] = []
+        try:
+            for item in (*self._waiting, *self._partials()):
+                self._write(item, written)
+            for directory in {path.parent for path in written}:
+                fsync_directory(directory)
+            write_file(self._log_dir / CHECKPOINT, self._checkpoint, mode=FILE_MODE, staging=self._staging)
+        except OSError:
+            # files ahead of the checkpoint would look like tampering for as long as the disk stays full
+            for path in written:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            raise
         fsync_directory(self._log_dir)
+        full, self._waiting = self._waiting, []
         for item in full:
             remove_partials(self._log_dir, item.id)
 
@@ -52,7 +76,7 @@ class Publisher:
             return finished
         bundle = TileFile(TileId(ENTRIES, index), encode_bundle(self._tail))
         self._tail = []
-        return [bundle, *finished]
+        return finished if bundle.id.end <= self._minimum else [bundle, *finished]
 
     def _partials(self) -> list[TileFile]:
         partials = self._tree.partials()
@@ -61,11 +85,11 @@ class Publisher:
             partials.append(TileFile(bundle, encode_bundle(self._tail)))
         return partials
 
-    def _write(self, item: TileFile) -> Path:
+    def _write(self, item: TileFile, written: list[Path]) -> None:
         path = self._log_dir / item.id.path
         make_directories(path.parent, DIRECTORY_MODE)
-        write_once(path, item.data, mode=FILE_MODE, staging=self._staging)
-        return path.parent
+        if write_once(path, item.data, mode=FILE_MODE, staging=self._staging):
+            written.append(path)
 
 
 def remove_partials(log_dir: Path, full: TileId) -> None:

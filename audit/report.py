@@ -7,6 +7,14 @@ from enum import StrEnum
 from typing import Any
 
 
+class VerifyError(RuntimeError):
+    """Verification could not begin: no directory, no key, an input that cannot be read."""
+
+
+MAX_FINDINGS = 1000
+"""Most problems and most notices kept per question; how many more there were is said in one line."""
+
+
 class Question(StrEnum):
     """The questions verification answers, in the order they are reported."""
 
@@ -15,7 +23,11 @@ class Question(StrEnum):
     ENTRIES = "entries"
     CONSISTENCY = "consistency"
     FILES = "files"
+    WITNESSES = "witnesses"
+    TIMESTAMPS = "timestamps"
     COMPLETENESS = "completeness"
+    RECEIPTS = "receipts"
+    PAYLOADS = "payloads"
 
 
 class Status(StrEnum):
@@ -47,12 +59,20 @@ class Finding:
 
 @dataclass
 class Verdict:
-    """``problems`` make the verdict fail, ``notices`` do not."""
+    """``problems`` make the verdict fail, ``notices`` do not; ``left_out`` counts findings beyond the most kept."""
 
     question: Question
     checked: bool = True
     problems: list[Finding] = field(default_factory=list)
     notices: list[Finding] = field(default_factory=list)
+    left_out: int = 0
+
+    def add(self, findings: list[Finding], finding: Finding) -> None:
+        """Keep a finding among ``problems`` or ``notices``, or count it."""
+        if len(findings) < MAX_FINDINGS:
+            findings.append(finding)
+        else:
+            self.left_out += 1
 
     @property
     def status(self) -> Status:
@@ -67,6 +87,7 @@ class Verdict:
             "status": self.status.value,
             "problems": [finding.as_json() for finding in self.problems],
             "notices": [finding.as_json() for finding in self.notices],
+            "left_out": self.left_out,
         }
 
 
@@ -88,11 +109,17 @@ class Report:
 
     def problem(self, question: Question, message: str, file: str | None = None, entry: int | None = None) -> None:
         """Add a problem."""
-        self.verdicts[question].problems.append(Finding(message, file, entry))
+        self.find(question, Finding(message, file, entry))
 
-    def notice(self, question: Question, message: str, entry: int | None = None) -> None:
+    def find(self, question: Question, finding: Finding) -> None:
+        """Add a problem that was found elsewhere."""
+        verdict = self.verdicts[question]
+        verdict.add(verdict.problems, finding)
+
+    def notice(self, question: Question, message: str, entry: int | None = None, file: str | None = None) -> None:
         """Add a notice."""
-        self.verdicts[question].notices.append(Finding(message, None, entry))
+        verdict = self.verdicts[question]
+        verdict.add(verdict.notices, Finding(message, file, entry))
 
     def skip(self, *questions: Question) -> None:
         """Mark questions as not checked."""
@@ -121,5 +148,7 @@ class Report:
             lines.append(f"  {verdict.question.value:<13} {verdict.status.value}")
             lines += [f"    problem: {finding}" for finding in verdict.problems]
             lines += [f"    notice: {finding}" for finding in verdict.notices]
+            if verdict.left_out:
+                lines.append(f"    and {verdict.left_out} more like these")
         lines.append("verified" if self.ok else "VERIFICATION FAILED")
         return lines

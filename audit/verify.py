@@ -1,62 +1,137 @@
 """Verification of a whole log, offline, by anyone who holds the log's verifier key.
 
 In this order: the checkpoint's signature and exact bytes; every entry hashed again, compared with the level-0 tiles and
-rebuilt into the signed root; an earlier checkpoint the auditor kept (``since``); every file in the directory, byte for
-byte; gaps. Not handled: what the operator removed after the last checkpoint that left the machine (only a checkpoint
-kept outside shows that), and payloads, which are not in the log.
+rebuilt into the signed root; checkpoints the auditor kept (``since``); every file in the directory, byte for byte;
+what witnesses and time-stamping authorities signed; gaps; receipts; payloads, when the private state may be read.
+
+Not handled: what the operator changed after the last checkpoint that left the machine. Only what is kept outside
+(a checkpoint, a cosignature, a receipt) shows that; the verdict on witnesses says how long that window is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from audit.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
+from audit.anchored import Anchor, check_anchors, check_tokens, read_anchors
+from audit.checkpoint import Checkpoint, parse_checkpoint
+from audit.earlier import Kept, check_receipts, check_since, read_receipts, read_since
 from audit.inventory import Inventory, settle, take_inventory
 from audit.note import NoteError, VerifierKey, open_note, parse_note
+from audit.own_events import OwnEvent
+from audit.parallel import WorkerDied
+from audit.payload_check import check_payloads
+from audit.policy import Policy
 from audit.reader import CHECKPOINT
-from audit.rebuild import Rebuild, Source
-from audit.report import Question, Report
+from audit.rebuild import Rebuild, Rebuilt, Wanted
+from audit.report import Finding, Question, Report
+from audit.report import VerifyError as VerifyError
+from audit.stretch import Source
+from audit.tiles import ENTRIES, TILE_WIDTH, TileId
+from audit.witnessed import Cosigned, Rules, check_cosigned, read_cosigned
 
 
-class VerifyError(RuntimeError):
-    """Verification could not begin: no directory, no key, no readable earlier checkpoint."""
+@dataclass(frozen=True)
+class _Outside:
+    """Everything that was signed at other sizes, read before the tree is rebuilt."""
+
+    earlier: list[Checkpoint]
+    receipts: list[Kept]
+    cosigned: list[Cosigned]
+    anchors: list[Anchor]
+
+    def wanted(self) -> Wanted:
+        """The roots and leaf hashes needed to judge them."""
+        sizes = {item.size for item in self.earlier}
+        sizes |= {item.checkpoint.size for item in self.receipts}
+        sizes |= {item.checkpoint.size for item in self.cosigned} | {item.size for item in self.anchors}
+        return Wanted(frozenset(sizes), frozenset(item.proof.index for item in self.receipts))
 
 
-def verify_log(log_dir: Path, vkey: str, since: str | None = None) -> Report:
-    """Verify the log in ``log_dir`` under ``vkey``; ``since`` is the text of a signed checkpoint kept from earlier.
+def verify_log(
+    log_dir: Path,
+    vkey: str | None,
+    since: str | Sequence[str] | None = None,
+    *,
+    policy: Policy | None = None,
+    max_age: timedelta | None = None,
+    receipts: Sequence[str] = (),
+    payloads: Path | None = None,
+    tsa_certificate: bytes | None = None,
+    now: datetime | None = None,
+    processes: int | None = None,
+) -> Report:
+    """Verify the log in ``log_dir`` under ``vkey``, or under the key of the policy's log when it is None.
 
-    The log may be written to meanwhile. Raise :class:`VerifyError` when there is nothing to verify.
+    ``since``: signed checkpoints kept from earlier, ``receipts``: proofs (both as text); ``max_age`` of the newest
+    quorum (an hour unless given); ``payloads``: the log's state directory; ``tsa_certificate``: PEM; ``now``: the time
+    freshness is judged by; ``processes``: as many as there are cores unless given. The log may be written to meanwhile.
+    Raise :class:`VerifyError` when there is nothing to verify or an input cannot be read.
     """
     log_dir = Path(log_dir)
-    try:
-        key = VerifierKey.parse(vkey)
-    except NoteError as error:
-        raise VerifyError(f"The verifier key cannot be read: {error}") from error
-    earlier = _read_since(since, key)
-    report = Report()
-    if earlier is None:
-        report.skip(Question.CONSISTENCY)
     try:
         inventory = take_inventory(log_dir)
     except OSError as error:
         raise VerifyError(f"The log directory cannot be read ({error.strerror}).") from error
+    key = choose_key(log_dir, vkey, policy)
+    texts = [since] if isinstance(since, str) else list(since or ())
+    earlier, kept = read_since(texts, key), read_receipts(receipts)
+    report = Report()
     checkpoint = _check_checkpoint(log_dir, inventory, key, report)
     if checkpoint is None:
-        report.skip(Question.TREE, Question.ENTRIES, Question.CONSISTENCY, Question.COMPLETENESS)
+        report.skip(*(question for question in Question if question not in (Question.SIGNATURE, Question.FILES)))
         return report
     report.origin, report.size, report.root = checkpoint.origin, checkpoint.size, checkpoint.root.hex()
     _check_covered(inventory, checkpoint, report)
-    _check_tree(log_dir, inventory, checkpoint, earlier, report)
+    cosigned, anchors = read_cosigned(log_dir, inventory, key, report), read_anchors(log_dir, inventory, key, report)
+    outside = _Outside(earlier, kept, cosigned, anchors)
+    try:
+        rebuilt = _check_tree(
+            Rebuild(log_dir, inventory, checkpoint.size, outside.wanted(), processes), checkpoint, report
+        )
+    except WorkerDied as error:
+        raise VerifyError(str(error)) from error
+    minimum = _settle_pruning(rebuilt, report)
+    check_since(earlier, checkpoint, rebuilt.roots, report)
+    rules = Rules(policy, max_age, now or datetime.now(UTC), minimum > 0)
+    done = rebuilt.completeness
+    check_cosigned(cosigned, key, rules, done.own, rebuilt.roots, (checkpoint.size, done.last_at), report)
+    sound = check_anchors(
+        log_dir, anchors, done.own, rebuilt.roots, checkpoint.size, inventory.anchors, minimum, report
+    )
+    check_tokens(sound, tsa_certificate, report)
+    done.report(report, pruned=minimum > 0)
+    check_receipts(kept, key, checkpoint, rebuilt.roots, rebuilt.leaves, report)
+    check_payloads(log_dir, payloads, checkpoint.size, done.payloads, minimum, done.own, report)
+    _skip_unasked(report, earlier, kept)
     return report
 
 
-def _read_since(since: str | None, key: VerifierKey) -> Checkpoint | None:
-    if since is None:
-        return None
+def _skip_unasked(report: Report, earlier: list[Checkpoint], kept: list[Kept]) -> None:
+    if not earlier:
+        report.skip(Question.CONSISTENCY)
+    if not kept:
+        report.skip(Question.RECEIPTS)
+
+
+def choose_key(log_dir: Path, vkey: str | None, policy: Policy | None) -> VerifierKey:
+    """The key given, or that of the policy's log which signed the checkpoint; raise :class:`VerifyError`."""
+    if vkey is not None:
+        try:
+            return VerifierKey.parse(vkey)
+        except NoteError as error:
+            raise VerifyError(f"The verifier key cannot be read: {error}") from error
+    if policy is None or not policy.logs:
+        raise VerifyError("The log's verifier key is not known; give it with --key, or a policy with a log line.")
+    keys = [log.key for log in policy.logs]
     try:
-        return open_checkpoint(since.encode(), key)
-    except NoteError as error:
-        raise VerifyError(f"The earlier checkpoint is not one by this log's key: {error}") from error
+        signatures = parse_note((log_dir / CHECKPOINT).read_bytes()).signatures
+    except (OSError, NoteError):
+        # what is wrong with the checkpoint will be said by the verdict on it
+        return keys[0]
+    return next((key for key in keys if any(key.owns(item) for item in signatures)), keys[0])
 
 
 def _check_checkpoint(log_dir: Path, inventory: Inventory, key: VerifierKey, report: Report) -> Checkpoint | None:
@@ -98,14 +173,11 @@ def _check_covered(inventory: Inventory, checkpoint: Checkpoint, report: Report)
         )
 
 
-def _check_tree(
-    log_dir: Path, inventory: Inventory, checkpoint: Checkpoint, earlier: Checkpoint | None, report: Report
-) -> None:
+def _check_tree(rebuild: Rebuild, checkpoint: Checkpoint, report: Report) -> Rebuilt:
     """Rebuild from the entries; when that misses the signed root, ask whether the tiles hold it: who is wrong?"""
-    entries = Rebuild(log_dir, inventory, checkpoint.size, Source.ENTRIES, earlier).run()
-    chosen = entries
+    chosen = entries = rebuild.run(Source.ENTRIES)
     if entries.root != checkpoint.root:
-        tiles = Rebuild(log_dir, inventory, checkpoint.size, Source.TILES, earlier).run()
+        tiles = rebuild.run(Source.TILES)
         if tiles.root == checkpoint.root:
             chosen = tiles
             report.problem(Question.TREE, "The entries do not rebuild the signed root; the tiles do.")
@@ -116,23 +188,31 @@ def _check_tree(
                 f" the entries give {entries.root.hex()}.",
             )
     for question, finding in chosen.findings:
-        report.verdicts[question].problems.append(finding)
-    _check_consistency(checkpoint, earlier, chosen.earlier_root, report)
-    chosen.completeness.report(report)
+        report.find(question, finding)
+    for question, count in chosen.dropped.items():
+        report.verdicts[question].left_out += count
+    return chosen
 
 
-def _check_consistency(
-    checkpoint: Checkpoint, earlier: Checkpoint | None, rebuilt: bytes | None, report: Report
-) -> None:
-    if earlier is None:
-        return
-    if earlier.size > checkpoint.size:
-        report.problem(
-            Question.CONSISTENCY,
-            f"The log shrank: it holds {checkpoint.size} records, the earlier checkpoint {earlier.size}.",
+def _settle_pruning(rebuilt: Rebuilt, report: Report) -> int:
+    """Accept missing bundles below the minimum index of a record read just now; return it, 0 when nothing is gone."""
+    pruned = [
+        (noted.count("minimum_index") or 0, noted.index)
+        for noted in rebuilt.completeness.own
+        if noted.type == OwnEvent.PRUNED
+    ]
+    minimum, record = max(pruned, default=(0, 0))
+    minimum = min(minimum, record)
+    accepted = [bundle for bundle in rebuilt.missing if (bundle + 1) * TILE_WIDTH <= minimum]
+    for bundle in rebuilt.missing[len(accepted) :]:
+        path = TileId(ENTRIES, bundle, min(TILE_WIDTH, report.size - bundle * TILE_WIDTH)).path
+        sentence = f"{path} is missing, nor is there a full one in its place."
+        report.find(Question.ENTRIES, Finding(sentence, path, bundle * TILE_WIDTH))
+    if accepted:
+        report.notice(
+            Question.ENTRIES,
+            f"{len(accepted) * TILE_WIDTH} records below index {minimum} were pruned: their hashes stand in the tree,"
+            " what they said can no longer be read.",
+            record,
         )
-    elif rebuilt != earlier.root:
-        report.problem(
-            Question.CONSISTENCY,
-            f"The first {earlier.size} records are not those of the earlier checkpoint: the log was rewritten.",
-        )
+    return minimum if accepted else 0

@@ -1,31 +1,47 @@
 """The write-ahead log: where a record becomes durable, before anything is hashed, signed or answered.
 
-Segments ``<first index, 20 digits>.wal`` hold frames: u32 length, u32 crc32 over length and body, body; all big-endian.
-A body is u32 leaf length, leaf, encrypted payload (may be empty). One append is one write and one fdatasync.
+Segments ``<first index, 20 digits>.wal`` hold frames (see ``audit.frames``). One append is one write and one fdatasync.
+Full segments are sealed; once published and with their payloads copied, all but the last two are removed, so the log
+begins later than record 0 from then on.
 
-Recovery cuts a torn tail only when no valid frame follows it and what remains covers the last signed checkpoint;
-anything else is damage, and the log refuses to start rather than forget records silently.
+Recovery cuts a torn tail only when no frame of a later batch follows it and what remains covers the last signed
+checkpoint; anything else is damage, and the log refuses to start rather than forget records silently. (A batch is begun
+only when the one before is durable; within the last one, power loss may have kept later sectors without earlier ones.)
 """
 
 from __future__ import annotations
 
 import os
 import re
-import struct
 import time
-import zlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from audit.durable import fsync_directory, make_directories, write_atomic
+from audit.frames import MAX_BODY_BYTES, Scan, WalRecord, find_frame, find_later_batch, read_frame, scan
 
-MAX_BODY_BYTES = 2**20
+__all__ = [
+    "MAX_BODY_BYTES",
+    "Recovery",
+    "Scan",
+    "Wal",
+    "WalBroken",
+    "WalFull",
+    "WalRecord",
+    "WalRefused",
+    "find_frame",
+    "read_frame",
+    "scan",
+    "segment_path",
+    "segments",
+]
+
 DEFAULT_SEGMENT_BYTES = 64 * 2**20
-_HEADER = struct.Struct(">II")
-_WORD = struct.Struct(">I")
-_PLAUSIBLE = re.compile(rb"(?=\x00[\x00-\x10])")
+KEPT_SEALED = 2
+"""Sealed segments kept beside the open one although published and copied: a second copy of the newest records."""
 _NAME = re.compile(r"[0-9]{20}\.wal", re.ASCII)
 
 
@@ -39,68 +55,6 @@ class WalFull(RuntimeError):
 
 class WalBroken(RuntimeError):
     """Durability is unknown (fdatasync failed) or the file is no longer ours; the daemon must stop, never retry."""
-
-
-@dataclass(frozen=True)
-class WalRecord:
-    """One record: the leaf's bytes and, beside it, the encrypted payload."""
-
-    leaf: bytes
-    payload: bytes = b""
-
-    def frame(self) -> bytes:
-        """The frame's bytes; raise ValueError beyond :data:`MAX_BODY_BYTES`."""
-        body = _WORD.pack(len(self.leaf)) + self.leaf + self.payload
-        if len(body) > MAX_BODY_BYTES:
-            raise ValueError(f"A record may take {MAX_BODY_BYTES} bytes with its payload, found {len(body)}.")
-        length = _WORD.pack(len(body))
-        return length + _WORD.pack(zlib.crc32(body, zlib.crc32(length))) + body
-
-
-@dataclass(frozen=True)
-class Scan:
-    """Valid frames from the start of a segment: their offsets, and where the first other byte stands."""
-
-    records: list[WalRecord]
-    offsets: list[int]
-    end: int
-
-
-def read_frame(data: bytes, at: int) -> tuple[WalRecord, int] | None:
-    """The record at offset ``at`` and the offset behind it; None when no valid frame stands there."""
-    if at + _HEADER.size > len(data):
-        return None
-    length, crc = _HEADER.unpack_from(data, at)
-    start = at + _HEADER.size
-    if not _WORD.size <= length <= MAX_BODY_BYTES or start + length > len(data):
-        return None
-    body = data[start : start + length]
-    if zlib.crc32(body, zlib.crc32(data[at : at + _WORD.size])) != crc:
-        return None
-    (leaf_bytes,) = _WORD.unpack_from(body)
-    if _WORD.size + leaf_bytes > length:
-        return None
-    return WalRecord(body[_WORD.size : _WORD.size + leaf_bytes], body[_WORD.size + leaf_bytes :]), start + length
-
-
-def scan(data: bytes) -> Scan:
-    """Read frames until the first byte that does not begin one."""
-    records: list[WalRecord] = []
-    offsets: list[int] = []
-    at = 0
-    while (found := read_frame(data, at)) is not None:
-        offsets.append(at)
-        records.append(found[0])
-        at = found[1]
-    return Scan(records, offsets, at)
-
-
-def find_frame(data: bytes, start: int) -> int | None:
-    """Offset of the first valid frame at or after ``start``, None when there is none."""
-    for match in _PLAUSIBLE.finditer(data, start):
-        if read_frame(data, match.start()) is not None:
-            return match.start()
-    return None
 
 
 def segment_path(directory: Path, first: int) -> Path:
@@ -122,7 +76,10 @@ def segments(directory: Path) -> list[int]:
 
 @dataclass(frozen=True)
 class Recovery:
-    """The records of the last one or two segments; ``first`` is the index of ``records[0]``. ``cut``: bytes removed."""
+    """The newest records, at least all that are not ``covered``; ``first`` is the index of ``records[0]``.
+
+    ``cut``: bytes of torn tail removed.
+    """
 
     first: int
     records: list[WalRecord]
@@ -130,23 +87,38 @@ class Recovery:
 
 
 class Wal:
-    """The open log. One process, one thread: the daemon holds a lock around it."""
+    """The open log. Appending and rotating belong to one thread; another may read and remove sealed segments."""
 
     def __init__(self, directory: Path, segment_bytes: int = DEFAULT_SEGMENT_BYTES) -> None:
         self._directory = directory
         self._segment_bytes = segment_bytes
         self._descriptor = -1
         self._first = 0
+        self._path = segment_path(directory, 0)
         self._offsets: array[int] = array("Q")
         self._end = 0
 
-    def recover(self, signed_size: int, torn_directory: Path) -> Recovery:
-        """Open for appending; ``signed_size`` is that of the last signed checkpoint known. Raise WalRefused."""
+    def recover(self, signed_size: int, torn_directory: Path, covered: int = 0) -> Recovery:
+        """Open for appending; ``signed_size`` is that of the last signed checkpoint known. Raise WalRefused.
+
+        ``covered``: how many records from 0 on are both published and in payload segments, so that the write-ahead log
+        may begin later.
+        """
         make_directories(self._directory, 0o700)
-        firsts = segments(self._directory) or [self._create(0)]
-        if firsts[0] != 0:
-            raise WalRefused(f"The write-ahead log begins at record {firsts[0]} instead of 0: segments are missing.")
-        earlier = self._scan_sealed(firsts[-2], firsts[-1]) if len(firsts) > 1 else []
+        firsts = segments(self._directory)
+        if not firsts:
+            if signed_size:
+                raise WalRefused(
+                    f"The write-ahead log holds 0 records, but a checkpoint over {signed_size} was signed."
+                    " Restore the state directory from a copy; nothing was changed."
+                )
+            firsts = [self._create(0)]
+        if firsts[0] > covered:
+            raise WalRefused(
+                f"The write-ahead log begins at record {firsts[0]} instead of {covered} or earlier: only {covered}"
+                " records are published and copied. Segments are missing; restore them from a copy."
+            )
+        earlier = self._scan_sealed(firsts, covered)
         path = segment_path(self._directory, firsts[-1])
         data = path.read_bytes()
         found = scan(data)
@@ -160,12 +132,14 @@ class Wal:
                 " missing. Restore the state directory from a copy; nothing was changed."
             )
         self._open(firsts[-1], found.offsets, found.end)
+        # a killed daemon may have written without syncing: what is read here is about to be signed for
+        os.fdatasync(self._descriptor)
         return Recovery(firsts[-1] - len(earlier), earlier + found.records, len(data) - found.end)
 
     def append(self, records: Sequence[WalRecord]) -> None:
         """Make records durable: one write, one fdatasync. Raise WalFull (nothing taken) or WalBroken (stop)."""
         self._check_in_place()
-        frames = [record.frame() for record in records]
+        frames = [record.frame(self._end) for record in records]
         data = b"".join(frames)
         try:
             self._write(data)
@@ -184,17 +158,52 @@ class Wal:
         """True once the segment has reached its size."""
         return self._end >= self._segment_bytes
 
+    @property
+    def is_empty(self) -> bool:
+        """True while the open segment holds no record."""
+        return not self._end
+
     def rotate(self, size: int) -> None:
-        """Begin a new segment at ``size``; everything before must have been published."""
-        os.close(self._descriptor)
-        self._open(self._create(size), [], 0)
+        """Begin a new segment at ``size``; raise OSError (nothing changed) when it cannot be created."""
+        before = self._descriptor
+        try:
+            self._create(size)
+        except OSError:
+            segment_path(self._directory, size).unlink(missing_ok=True)
+            raise
+        self._open(size, [], 0)
+        os.close(before)
+
+    def sealed(self) -> list[tuple[int, int]]:
+        """First and end (exclusive) index of every segment but the open one, ascending."""
+        return list(pairwise(segments(self._directory)))
+
+    def read_sealed(self, first: int, end: int) -> list[WalRecord]:
+        """All records of a sealed segment; raise :class:`WalRefused` when they are not exactly ``[first, end)``."""
+        path = segment_path(self._directory, first)
+        data = path.read_bytes()
+        found = scan(data)
+        if found.end != len(data) or first + len(found.records) != end:
+            raise WalRefused(
+                f"{path.name} should hold {end - first} records, but {len(found.records)} are readable up to byte"
+                f" {found.end} of {len(data)}; restore the missing or damaged file from a copy. Nothing was changed."
+            )
+        return found.records
+
+    def remove_sealed(self, first: int) -> None:
+        """Delete a sealed segment, durably."""
+        segment_path(self._directory, first).unlink(missing_ok=True)
+        fsync_directory(self._directory)
 
     def read(self, index: int) -> WalRecord:
         """The record at ``index``; raise KeyError when it is not there, WalRefused when its bytes are damaged."""
         firsts = [first for first in segments(self._directory) if first <= index]
         if not firsts or index < 0:
             raise KeyError(index)
-        data = segment_path(self._directory, firsts[-1]).read_bytes()
+        try:
+            data = segment_path(self._directory, firsts[-1]).read_bytes()
+        except FileNotFoundError as error:
+            raise KeyError(index) from error
         offsets = self._offsets if firsts[-1] == self._first else scan(data).offsets
         if index - firsts[-1] >= len(offsets):
             raise KeyError(index)
@@ -203,22 +212,31 @@ class Wal:
             raise WalRefused(f"Record {index} of the write-ahead log is damaged; restore it from a copy.")
         return found[0]
 
+    def read_from(self, index: int) -> tuple[int, list[WalRecord]]:
+        """All records from the segment that holds ``index`` on (else from the first one), and that segment's begin."""
+        firsts = segments(self._directory)
+        begin = max((first for first in firsts if first <= index), default=firsts[0])
+        records: list[WalRecord] = []
+        for first in firsts:
+            if first >= begin:
+                records += scan(segment_path(self._directory, first).read_bytes()).records
+        return begin, records
+
     def close(self) -> None:
         """Release the file."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _scan_sealed(self, first: int, following: int) -> list[WalRecord]:
-        path = segment_path(self._directory, first)
-        data = path.read_bytes()
-        found = scan(data)
-        if found.end != len(data) or first + len(found.records) != following:
-            raise WalRefused(
-                f"{path.name} should hold {following - first} records, but {len(found.records)} are readable up to byte"
-                f" {found.end} of {len(data)}; restore the file from a copy. Nothing was changed."
-            )
-        return found.records
+    def _scan_sealed(self, firsts: Sequence[int], covered: int) -> list[WalRecord]:
+        """Check every sealed segment; return the records of the newest one and of all that are not covered."""
+        pairs = list(pairwise(firsts))
+        wanted: list[WalRecord] = []
+        for first, end in pairs:
+            records = self.read_sealed(first, end)
+            if wanted or end > covered or (first, end) == pairs[-1]:
+                wanted += records
+        return wanted
 
     def _cut(self, path: Path, data: bytes, end: int, torn_directory: Path) -> None:
         make_directories(torn_directory, 0o700)
@@ -234,8 +252,8 @@ class Wal:
         return first
 
     def _open(self, first: int, offsets: Sequence[int], end: int) -> None:
-        path = segment_path(self._directory, first)
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        self._path = segment_path(self._directory, first)
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._first, self._offsets, self._end = first, array("Q", offsets), end
 
     def _write(self, data: bytes) -> None:
@@ -253,23 +271,23 @@ class Wal:
 
     def _check_in_place(self) -> None:
         """Raise WalBroken when the segment was deleted, replaced or written by someone else since the last batch."""
-        path = segment_path(self._directory, self._first)
         own = os.fstat(self._descriptor)
         try:
-            named = path.stat()
+            named = os.stat(self._path)
         except FileNotFoundError as error:
-            raise WalBroken(f"{path.name} was deleted while the log was running; the log stops.") from error
+            raise WalBroken(f"{self._path.name} was deleted while the log was running; the log stops.") from error
         if (own.st_ino, own.st_dev) != (named.st_ino, named.st_dev) or own.st_nlink != 1:
-            raise WalBroken(f"{path.name} was replaced while the log was running; the log stops.")
+            raise WalBroken(f"{self._path.name} was replaced while the log was running; the log stops.")
         if own.st_size != self._end:
             raise WalBroken(
-                f"{path.name} should have {self._end} bytes, found {own.st_size}: another process wrote; the log stops."
+                f"{self._path.name} should have {self._end} bytes, found {own.st_size}: another process wrote;"
+                " the log stops."
             )
 
 
 def check_tail(name: str, data: bytes, found: Scan, size: int, signed_size: int) -> None:
     """Raise :class:`WalRefused` unless the bytes behind the valid frames are a torn tail that may be cut."""
-    later = find_frame(data, found.end + 1)
+    later = find_later_batch(data, found.end)
     if later is not None:
         raise WalRefused(
             f"{name} is damaged at byte {found.end} (record {size}), and a valid record follows at byte {later}:"

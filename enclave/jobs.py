@@ -6,10 +6,12 @@ Each function may be repeated after a crash. Releases are the egress review's (`
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import structlog
+from adbc_driver_flightsql import dbapi
 
 from enclave.access import AccessFiles
 from enclave.catalogue import find_manifest
@@ -18,10 +20,13 @@ from enclave.domain.projects import ProjectState
 from enclave.extracts.launch import run_builder
 from enclave.keys import hub_api_token
 from enclave.portal.actions.projects import activate_project, fail_project
-from enclave.portal.models import Project
+from enclave.portal.actions.workspaces import issue_workspace_token
+from enclave.portal.models import Project, User
 from enclave.settings import Settings
+from enclave.tokens import CANARY_WORKSPACE
 
 log = structlog.get_logger()
+_CANARY_TOKEN_LIFE = timedelta(minutes=2)
 
 
 class JobError(Exception):
@@ -58,6 +63,18 @@ def _version_to_build(settings: Settings, project: ProjectId) -> ExtractVersion:
     record = AccessFiles(settings).project(project)
     used = int(record.extract_version[1:]) if record is not None and record.extract_version else 0
     return ExtractVersion(f"v{used + 1}")
+
+
+def send_canary(settings: Settings, payload: dict[str, Any]) -> None:
+    """Run an auditor's test query through the project's socket, like any client."""
+    auditor = User.objects.get(person_id=payload["person"])
+    project = Project.objects.get(pk=payload["project"])
+    token = issue_workspace_token(auditor, project, CANARY_WORKSPACE, _CANARY_TOKEN_LIFE)
+    address = f"grpc+unix://{settings.run_dir / project.pk / 'gateway.sock'}"
+    options = {"adbc.flight.sql.rpc.call_header.authorization": f"Bearer {token}"}
+    with dbapi.connect(address, db_kwargs=options, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute(payload["sql"])
+        cursor.fetchall()
 
 
 def stop_workspaces(settings: Settings, payload: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ here: the gateway, the runner and the hub start those, each in a sandbox of its 
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from dataclasses import dataclass
@@ -26,21 +27,68 @@ class ServiceSpec:
     stage: int = 0
     """Processes of one stage start side by side; the next stage begins when all of them are ready."""
     grace_seconds: float = 8.0
+    cwd: Path | None = None
 
 
 def service_specs(settings: Settings) -> tuple[ServiceSpec, ...]:
     """All services of one enclave on one machine."""
     python = (sys.executable, "-m")
-    audit = ["audit.daemon", "--socket", str(settings.audit_socket), "--log", str(settings.log_dir)]
-    audit += ["--state", str(settings.audit_dir), "--origin", settings.log_origin]
     return (
-        ServiceSpec("audit", (*python, *audit), settings.audit_socket),
+        *((demo_witness(settings),) if settings.demo and settings.demo_witness_port else ()),
+        audit_daemon(settings),
         ServiceSpec("portal", (*python, "enclave.portal.serve"), settings.portal_socket, stage=1),
         ServiceSpec("gateway", (*python, "enclave.gateway.front"), settings.gateway_control_socket, stage=1),
         ServiceSpec("edge", (*python, "enclave.edge.serve"), (settings.host, settings.port), stage=1),
         ServiceSpec("hub", (*python, "enclave.workspaces.serve"), settings.hub_socket, stage=2),
         ServiceSpec("runner", (*python, "enclave.runner"), None, stage=2),
+        alert_watch(settings),
+        *((exports(settings, settings.audit_exports),) if settings.audit_exports else ()),
     )
+
+
+def audit_daemon(settings: Settings) -> ServiceSpec:
+    """The log's only writer, under an account of its own where root allows it.
+
+    Its folders are named relative to ``home``, so that the account need not be able to walk down to it; ``-P`` keeps
+    the working directory out of the module search.
+    """
+
+    def place(path: Path) -> str:
+        return str(path.relative_to(settings.root))
+
+    argv = [sys.executable, "-P", "-m", "audit.daemon", "--origin", settings.log_origin]
+    argv += ["--socket", place(settings.audit_socket), "--log", place(settings.log_dir)]
+    argv += ["--state", place(settings.audit_dir)]
+    if os.geteuid() == 0:
+        argv.append("--realtime")
+        argv += ["--run-as", str(settings.audit_uid)] if settings.audit_uid else []
+    if (policy := settings.audit_policy) is not None:
+        argv += ["--policy", place(policy) if policy.is_relative_to(settings.root) else str(policy.absolute())]
+    if settings.audit_tsa:
+        argv += ["--tsa", settings.audit_tsa]
+    return ServiceSpec("audit", tuple(argv), settings.audit_socket, cwd=settings.root)
+
+
+def demo_witness(settings: Settings) -> ServiceSpec:
+    """Stands for a witness that another organisation runs; only in a demonstration."""
+    port = settings.demo_witness_port
+    argv = [sys.executable, "-m", "audit.cli", "witness", "run", "--key", "ed25519", "--listen", f"127.0.0.1:{port}"]
+    argv += ["--state", str(settings.root / "witness" / "state"), "--log", str(settings.audit_dir / "log.vkey")]
+    return ServiceSpec("witness", tuple(argv), ("127.0.0.1", port), stage=-1)
+
+
+def alert_watch(settings: Settings) -> ServiceSpec:
+    """Looks at the log every minute and records what an auditor should look at."""
+    argv = [sys.executable, "-m", "audit.alerts", "--log", str(settings.log_dir), "--index", str(settings.index_dir)]
+    argv += ["--socket", str(settings.audit_socket)]
+    if settings.alert_thresholds is not None:
+        argv += ["--thresholds", str(settings.alert_thresholds)]
+    return ServiceSpec("alerts", tuple(argv), None, stage=2)
+
+
+def exports(settings: Settings, config: Path) -> ServiceSpec:
+    """Sends records on to a SIEM; reads the published log only, so that a hung receiver delays nothing."""
+    return ServiceSpec("exports", (sys.executable, "-m", "audit.exports", "--config", str(config)), None, stage=2)
 
 
 def accepts_connections(address: Address) -> bool:

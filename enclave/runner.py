@@ -28,6 +28,7 @@ Handler = Callable[[Settings, dict[str, Any]], None]
 HANDLERS: dict[str, str] = {
     "build-extract": "enclave.jobs.build_extract",
     "stop-workspaces": "enclave.jobs.stop_workspaces",
+    "send-canary": "enclave.jobs.send_canary",
     "release": "egress_review.actions.release.run_job",
 }
 """Job kind → function, as text: the egress review sits above this package (DESIGN.md, dependency rule)."""
@@ -63,7 +64,8 @@ class Runner:
         """Carry out the oldest queued job; False when there is none."""
         from enclave.portal.models import Job
 
-        job = Job.objects.filter(state="queued").order_by("created_at", "pk").first()
+        waiting = Job.objects.filter(state="queued", not_before__lte=datetime.now(UTC))
+        job = waiting.order_by("not_before", "created_at", "pk").first()
         if job is None:
             return False
         taken = {"state": "running", "started_at": datetime.now(UTC), "attempts": job.attempts + 1}

@@ -38,11 +38,23 @@ class Settings(BaseSettings):
     site_language: Literal["fr", "en"] = "en"
     log_origin: str = "enclave.localhost/log"
     """Origin line of the audit log's checkpoints and name of its key (C2SP tlog-checkpoint)."""
+    audit_uid: int = 299_001
+    """Account of the audit daemon when the enclave is started by root; 0: the account that starts it."""
+    audit_policy: Path | None = None
+    """tlog-policy file: the log and the witnesses of other organisations that cosign it. None: no witness."""
+    audit_tsa: str = ""
+    """URL of an RFC 3161 time-stamping authority that stamps a checkpoint every hour. Empty: none."""
+    audit_exports: Path | None = None
+    """File that names where records are exported to (SIEM, FHIR server). None: nowhere."""
+    alert_thresholds: Path | None = None
+    """TOML file with the site's own thresholds for alerts. None: those shipped."""
     image: Path = REPOSITORY / ".images" / "python"
     """The Python environment that is mounted at /opt/image in a workspace."""
     token_minutes: int = 15
     demo: bool = False
     """True only for ``enclave demo``: sample people with printed second factors exist."""
+    demo_witness_port: int = 0
+    """Where the demonstration's own witness listens on loopback; 0: there is none."""
 
     @classmethod
     def settings_customise_sources(
@@ -99,6 +111,11 @@ class Settings(BaseSettings):
     def audit_dir(self) -> Path:
         """Write-ahead file, encrypted payloads, signing key; the audit daemon's own."""
         return self.root / "audit"
+
+    @property
+    def index_dir(self) -> Path:
+        """Parquet index over the log for searching; derived, may be deleted at any time."""
+        return self.root / "index"
 
     @property
     def keys_dir(self) -> Path:

@@ -146,6 +146,7 @@ class Supervisor:
         with (self._logs / f"{spec.name}.log").open("ab") as output:
             return subprocess.Popen(
                 ["setpriv", "--pdeathsig", "TERM", *spec.argv],
+                cwd=spec.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -176,6 +177,7 @@ class Supervisor:
         for folder in (
             self._logs,
             settings.audit_dir,
+            settings.index_dir,
             settings.vault_dir,
             settings.producer_dir,
             settings.database_dir,

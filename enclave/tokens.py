@@ -20,6 +20,9 @@ ISSUER = "enclave-portal"
 CLI_WORKSPACE = WorkspaceId("cli")
 """The workspace of a token that an admin issued on the machine (``enclave token issue``)."""
 
+CANARY_WORKSPACE = WorkspaceId("canary")
+"""The workspace of a token that carries an auditor's test query and nothing else."""
+
 
 @dataclass(frozen=True)
 class TokenClaims:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from audit.cli import daemon, records, verify
+from audit.cli import alerts, check, daemon, export, key, policy, records, timestamp, verify, witness
 
 app = typer.Typer(help="Enclave's audit log.", no_args_is_help=True, add_completion=False)
-for group in (verify, records, daemon):
+for group in (verify, check, records, daemon, policy, witness, alerts, export, timestamp, key):
     group.register(app)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import selectors
 import socket
 import struct
 from typing import Any
 
+from audit.daemon.requests import refusal
 from audit.event import Peer
-from audit.wire import MAX_MESSAGE_BYTES, WireError, encode_message, take_messages
+from audit.wire import MAX_MESSAGE_BYTES, WireError, frame_body, take_messages
 
 READ_BYTES = 256 * 1024
 MAX_UNREAD_ANSWERS = 2 * MAX_MESSAGE_BYTES
@@ -22,13 +24,14 @@ def peer_of(connection: socket.socket) -> Peer:
 
 
 class Connection:
-    """``open`` becomes False once the socket is to be dropped."""
+    """``open`` becomes False once the socket is to be dropped; ``watched``: the events the selector waits for."""
 
     def __init__(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)
         self.socket = accepted
         self.peer = peer_of(accepted)
         self.open = True
+        self.watched = selectors.EVENT_READ
         self._inbox = bytearray()
         self._outbox = bytearray()
 
@@ -53,25 +56,24 @@ class Connection:
         try:
             return take_messages(self._inbox)
         except WireError as error:
-            self.answer({"ok": False, "kind": "refused", "error": str(error)})
+            self.answer(refusal(str(error)))
+            self.flush()
             self.open = False
             return []
 
-    def answer(self, message: dict[str, Any]) -> None:
-        """Queue an answer and send what the socket takes."""
-        self._outbox += encode_message(message)
-        self.flush()
-        if len(self._outbox) > MAX_UNREAD_ANSWERS:
-            self.open = False
+    def answer(self, body: bytes) -> None:
+        """Queue an answer (its JSON); ``flush`` sends it."""
+        self._outbox += frame_body(body)
 
     def flush(self) -> None:
-        """Send what the socket takes now."""
+        """Send what the socket takes now; a client that leaves too much unread is dropped."""
         try:
             while self._outbox:
                 sent = self.socket.send(self._outbox)
                 del self._outbox[:sent]
         except BlockingIOError:
-            return
+            if len(self._outbox) > MAX_UNREAD_ANSWERS:
+                self.open = False
         except OSError:
             self.open = False
             self._outbox.clear()

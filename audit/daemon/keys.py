@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from audit.daemon.hardware_key import HardwareKey, HardwareKeyError, HardwareKeySettings
 from audit.durable import write_atomic
 from audit.note import NoteSigner
 
@@ -22,29 +23,44 @@ class StartRefused(RuntimeError):
     """The daemon will not start; the sentence says what was found and what to do."""
 
 
-def load_signer(state_dir: Path, log_dir: Path, origin: str) -> NoteSigner:
-    """Load ``signing.key``, or create it for a log that does not exist yet; keep ``log.vkey`` beside it."""
-    path, vkey_path = state_dir / "signing.key", state_dir / "log.vkey"
+def load_signer(state_dir: Path, log_dir: Path, origin: str, hardware: HardwareKeySettings | None = None) -> NoteSigner:
+    """The log's key: in a hardware module, or in ``signing.key``. Keep ``log.vkey`` beside it; raise StartRefused."""
+    signer = NoteSigner(origin, load_file_key(state_dir, log_dir) if hardware is None else open_hardware(hardware))
+    vkey_path, line = state_dir / "log.vkey", f"{signer.verifier}\n"
+    if not vkey_path.exists():
+        write_atomic(vkey_path, line.encode(), mode=0o644)
+    elif vkey_path.read_text() != line:
+        raise StartRefused(
+            "log.vkey was written for another name or key than these; start with the --origin the log was created with"
+            " and with the key it was created with (a file or a hardware module)."
+        )
+    return signer
+
+
+def open_hardware(settings: HardwareKeySettings) -> HardwareKey:
+    """The key in the module; raise StartRefused. It is never made here: a missing one may be another token."""
+    try:
+        return HardwareKey(settings)
+    except HardwareKeyError as error:
+        raise StartRefused(str(error)) from error
+
+
+def load_file_key(state_dir: Path, log_dir: Path) -> Ed25519PrivateKey:
+    """Load ``signing.key``, or create it for a log that does not exist yet; raise StartRefused."""
+    path = state_dir / "signing.key"
     if not path.exists():
-        if (log_dir / "checkpoint").exists() or (state_dir / "wal").exists():
+        if any(there.exists() for there in (log_dir / "checkpoint", state_dir / "wal", state_dir / "log.vkey")):
             raise StartRefused(
-                "There is a log but no signing key (signing.key) in the state directory; restore the key from a copy."
-                " A new key would cut the log off from its past."
+                "There is a log but no signing key (signing.key) in the state directory; restore the key from a copy,"
+                " or name the hardware module that holds it (--pkcs11-module). A new key would cut the log off from"
+                " its past."
             )
         pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         write_atomic(path, pem, mode=0o600)
     private = load_pem_private_key(path.read_bytes(), password=None)
     if not isinstance(private, Ed25519PrivateKey):
         raise StartRefused("signing.key should be an Ed25519 private key; restore it from a copy.")
-    signer = NoteSigner(origin, private)
-    line = f"{signer.verifier}\n"
-    if not vkey_path.exists():
-        write_atomic(vkey_path, line.encode(), mode=0o644)
-    elif vkey_path.read_text() != line:
-        raise StartRefused(
-            "log.vkey was written for another name or key than these; start with the --origin the log was created with."
-        )
-    return signer
+    return private
 
 
 def lock_directories(*directories: Path) -> list[int]:

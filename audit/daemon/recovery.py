@@ -2,35 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from audit.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from audit.daemon.keys import StartRefused
-from audit.merkle import Frontier, leaf_hash
+from audit.daemon.pruning import find_minimum
+from audit.daemon.records import RECENT
+from audit.daemon.sealing import is_disk_full
+from audit.daemon.seen import check_seen, find_seen, holders, roots
+from audit.durable import settle_names
+from audit.merkle import HASH_BYTES, Frontier, leaf_hash
 from audit.note import NoteError, NoteSigner
+from audit.payload_segments import PayloadSegmentError, PayloadSegments
 from audit.publisher import Publisher, sweep
-from audit.reader import CHECKPOINT, LogUnreadable, load_tree, read_raw_entries
-from audit.tiles import TILE_WIDTH, TileTree
-from audit.wal import Wal
-
-RECENT = 65_536
-"""How many of the last records are remembered by event id, so that a record sent twice is kept once."""
+from audit.reader import CHECKPOINT, LogUnreadable, read_bundle, read_hashes, read_raw_entries
+from audit.tiles import TILE_WIDTH, TileId, TileTree
+from audit.wal import Wal, WalRefused
 
 
 @dataclass(frozen=True)
 class OpenedLog:
-    """The log after recovery; ``recent`` are the last leaves with their indexes; ``cut`` bytes of torn tail removed."""
+    """The log after recovery.
+
+    ``recent``: the last leaves with their indexes; ``replayed``: those that came from the write-ahead log; ``cut``:
+    bytes of torn tail removed; ``minimum``: entries below it are pruned, or are to be.
+    """
 
     frontier: Frontier
     publisher: Publisher
     note: bytes
     recent: list[tuple[int, bytes]]
+    replayed: list[bytes]
     cut: int
+    minimum: int
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the parts of the log are, and who else has seen it."""
+
+    log_dir: Path
+    state_dir: Path
+    staging: Path
+    witness_urls: tuple[str, ...] = ()
 
 
 def signed_heads(log_dir: Path, state_dir: Path, signer: NoteSigner) -> list[Checkpoint]:
-    """The published checkpoint and our own copy of the last one; raise StartRefused when one is not ours."""
+    """The published checkpoint (empty tree if none), then our own copy; raise StartRefused when one is not ours."""
     heads = []
     for path, label in ((log_dir / CHECKPOINT, "the log directory"), (state_dir / CHECKPOINT, "the state directory")):
         if path.exists():
@@ -40,30 +60,69 @@ def signed_heads(log_dir: Path, state_dir: Path, signer: NoteSigner) -> list[Che
                 raise StartRefused(
                     f"The checkpoint in {label} is not this log's: {error} Restore it from a copy."
                 ) from error
+        else:
+            heads.append(Checkpoint(signer.verifier.name, 0, Frontier().root()))
     return heads
 
 
-def open_log(log_dir: Path, state_dir: Path, staging: Path, wal: Wal, signer: NoteSigner) -> OpenedLog:
+def open_log(
+    places: Places, wal: Wal, kept: PayloadSegments, signer: NoteSigner, make_room: Callable[[], object]
+) -> OpenedLog:
     """Recover, compare with every signed head at hand, publish what was not; raise StartRefused or WalRefused."""
-    heads = signed_heads(log_dir, state_dir, signer)
-    recovery = wal.recover(max((head.size for head in heads), default=0), state_dir / "torn")
-    for leftover in staging.iterdir():
+    for directory in (places.log_dir, places.state_dir):
+        settle_names(directory)
+    heads = signed_heads(places.log_dir, places.state_dir, signer)
+    covered = covered_size(kept, heads[0].size)
+    seen = find_seen(places.log_dir, places.state_dir, places.witness_urls, signer.verifier)
+    signed_size = max(head.size for head in (*heads, *(item.checkpoint for item in seen)))
+    try:
+        recovery = wal.recover(signed_size, places.state_dir / "torn", covered)
+    except WalRefused as error:
+        raise StartRefused(f"{error}{holders(seen, signed_size)}") from error
+    for leftover in places.staging.iterdir():
         leftover.unlink()
-    sweep(log_dir)
-    tree, tail = load_published(log_dir, recovery.first)
+    sweep(places.log_dir)
+    leaves = [record.leaf for record in recovery.records]
+    minimum = find_minimum(places.state_dir, leaves)
+    check_kept(kept, minimum)
+    tree = load_tree_at(places.log_dir, recovery.first, heads[0].size)
+    tail = read_tail(places.log_dir, recovery.first, heads[0].size)
+    check_earlier_heads(heads, recovery.first, places.log_dir)
     frontier = tree.frontier()
     check_heads(heads, recovery.first, frontier)
     hashes = []
-    for index, record in enumerate(recovery.records, recovery.first + 1):
-        hashes.append(leaf_hash(record.leaf))
+    for index, leaf in enumerate(leaves, recovery.first + 1):
+        hashes.append(leaf_hash(leaf))
         frontier.append(hashes[-1])
         check_heads(heads, index, frontier)
-    size = recovery.first + len(recovery.records)
+    size = recovery.first + len(leaves)
+    # tiles are on disk as the published checkpoint needs them; the write-ahead log may begin anywhere before
+    unpublished = hashes[heads[0].size - recovery.first :]
+    check_seen(seen, size, roots(places.log_dir, heads[0].size, unpublished))
     note = sign_checkpoint(Checkpoint(signer.verifier.name, size, frontier.root()), signer)
-    publisher = Publisher(log_dir, staging, tree, tail)
-    publisher.publish([record.leaf for record in recovery.records], hashes, note)
-    recent = [(recovery.first + at, record.leaf) for at, record in enumerate(recovery.records)]
-    return OpenedLog(frontier, publisher, note, recent[-RECENT:], recovery.cut)
+    publisher = Publisher(places.log_dir, places.staging, tree, tail, minimum)
+    publish_with_room(publisher, leaves, hashes, note, make_room)
+    recent = recent_leaves(places.log_dir, recovery.first, tail, leaves, minimum)
+    return OpenedLog(frontier, publisher, note, recent, leaves, recovery.cut, minimum)
+
+
+def covered_size(kept: PayloadSegments, published: int) -> int:
+    """How many records need no write-ahead log: published, and their payloads copied; raise StartRefused."""
+    kept.sweep()
+    try:
+        return min(kept.covered()[1], published)
+    except PayloadSegmentError as error:
+        raise StartRefused(str(error)) from error
+
+
+def check_kept(kept: PayloadSegments, minimum: int) -> None:
+    """Raise StartRefused when payload segments are missing at the front that were not pruned."""
+    begin = kept.covered()[0]
+    if begin > minimum:
+        raise StartRefused(
+            f"The payload segments begin at record {begin}, but only records below {minimum} were pruned: segments are"
+            " missing in the state directory. Restore them from a copy."
+        )
 
 
 def check_heads(heads: list[Checkpoint], size: int, frontier: Frontier) -> None:
@@ -76,11 +135,76 @@ def check_heads(heads: list[Checkpoint], size: int, frontier: Frontier) -> None:
             )
 
 
-def load_published(log_dir: Path, size: int) -> tuple[TileTree, list[bytes]]:
-    """The published tree of the first ``size`` entries and the entries of its unfinished bundle."""
+def check_earlier_heads(heads: list[Checkpoint], first: int, log_dir: Path) -> None:
+    """Compare our own copy, when it is older than the write-ahead log, with the published tiles; raise StartRefused."""
+    published, *copies = heads
+    for head in copies:
+        if head.size < first:
+            check_heads([head], head.size, load_tree_at(log_dir, head.size, published.size).frontier())
+
+
+def load_tree_at(log_dir: Path, size: int, published: int) -> TileTree:
+    """The tree of the first ``size`` of ``published`` entries; raise StartRefused.
+
+    A tree of just that size need not have been published: wider partial tiles are cut.
+    """
+    rows: list[bytes] = []
     try:
-        tree = load_tree(log_dir, size)
-        tail = list(read_raw_entries(log_dir, size - size % TILE_WIDTH, size))
+        count, there = size, published
+        while count:
+            index, width = divmod(count, TILE_WIDTH)
+            tile = TileId(len(rows), index, min(TILE_WIDTH, there - index * TILE_WIDTH))
+            rows.append(read_hashes(log_dir, tile)[: width * HASH_BYTES] if width else b"")
+            count, there = index, there // TILE_WIDTH
     except LogUnreadable as error:
-        raise StartRefused(f"The published log is incomplete: {error} Restore it from a copy.") from error
-    return tree, tail
+        raise incomplete(error) from error
+    return TileTree(rows, size)
+
+
+def read_tail(log_dir: Path, size: int, published: int) -> list[bytes]:
+    """The entries of the bundle that is unfinished at ``size``."""
+    index, width = divmod(size, TILE_WIDTH)
+    if not width:
+        return []
+    try:
+        return read_bundle(log_dir, index, min(TILE_WIDTH, published - index * TILE_WIDTH))[:width]
+    except LogUnreadable as error:
+        raise incomplete(error) from error
+
+
+def incomplete(error: LogUnreadable) -> StartRefused:
+    """What to say when the published files do not hold what their checkpoint promises."""
+    return StartRefused(f"The published log is incomplete: {error} Restore it from a copy.")
+
+
+def publish_with_room(
+    publisher: Publisher, leaves: list[bytes], hashes: list[bytes], note: bytes, make_room: Callable[[], object]
+) -> None:
+    """Publish what was recovered; on a full disk give the reserve up first. Raise StartRefused when that is no help."""
+    try:
+        publisher.publish(leaves, hashes, note)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        make_room()
+        try:
+            publisher.retry()
+        except OSError as second:
+            raise StartRefused(
+                f"The disk is full ({second.strerror}): what was recorded cannot be published. Free some disk space and"
+                " start again; nothing is lost."
+            ) from second
+
+
+def recent_leaves(
+    log_dir: Path, first: int, tail: list[bytes], leaves: list[bytes], minimum: int
+) -> list[tuple[int, bytes]]:
+    """The last RECENT leaves with their indexes: from the write-ahead log and, before it, from the published log."""
+    whole = first - len(tail)
+    begin = min(max(minimum, first + len(leaves) - RECENT, 0), first)
+    try:
+        before = list(read_raw_entries(log_dir, begin, whole)) if begin < whole else []
+    except LogUnreadable as error:
+        raise incomplete(error) from error
+    before += tail[max(0, begin - whole) :]
+    return list(enumerate(before + leaves, begin))[-RECENT:]

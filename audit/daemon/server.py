@@ -11,42 +11,55 @@ import os
 import selectors
 import signal
 import socket
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import structlog
 
-from audit.canonical import CanonicalError
 from audit.daemon.connections import Connection, peer_of
-from audit.daemon.core import AuditLog, Prepared, Stored
+from audit.daemon.core import AuditLog
+from audit.daemon.heartbeat import DEFAULT_HEARTBEAT_SECONDS, Heartbeat
+from audit.daemon.housekeeping import Housekeeping
+from audit.daemon.outside import Outside, OutsideSettings
+from audit.daemon.requests import REFUSALS, Desk, Request, refusal, refusal_of
 from audit.event import AuditEvent, EventError
-from audit.payloads import PayloadError
-from audit.wal import WalFull, WalRefused
-from audit.wire import WireError, encode_message
+from audit.wal import WalFull
+from audit.wire import frame_body
 
 BACKLOG = 256
+FULL_PROBE_SECONDS = 1.0
+"""How often a log on a full disk looks whether there is room again, even when nobody asks."""
 
 _log = structlog.get_logger()
+Waiting = tuple[Connection, Request]
 
 
 @dataclass(frozen=True)
-class Request:
-    """A record waiting for its batch, who asked, and how to answer once it is durable."""
+class ServerSettings:
+    """``reader_uids``: who may read payloads, redact and prune; None: everybody who may write. 0 days: never prune."""
 
-    connection: Connection
-    prepared: Prepared
-    answer: Callable[[Stored], dict[str, Any]]
+    socket: Path
+    allowed_uids: Iterable[int] = ()
+    reader_uids: Iterable[int] | None = None
+    heartbeat_seconds: int = DEFAULT_HEARTBEAT_SECONDS
+    keep_days: int = 0
 
 
 class Server:
     """Serves until a stop signal (or a failure, which is raised); then publishes everything and closes."""
 
-    def __init__(self, log: AuditLog, socket_path: Path, allowed_uids: Iterable[int]) -> None:
+    def __init__(self, log: AuditLog, settings: ServerSettings, outside: Outside | None = None) -> None:
         self._audit = log
-        self._path = socket_path
-        self._allowed = frozenset({0, os.getuid(), *allowed_uids})
+        self._outside = outside or Outside(OutsideSettings(), log)
+        self._path = settings.socket
+        own = {0, os.getuid()}
+        self._allowed = frozenset({*own, *settings.allowed_uids, *(settings.reader_uids or ())})
+        readers = self._allowed if settings.reader_uids is None else frozenset({*own, *settings.reader_uids})
+        self._desk = Desk(log, readers)
+        self._heartbeat = Heartbeat(settings.heartbeat_seconds, time.monotonic)
+        self._housekeeping = Housekeeping(log, settings.keep_days, time.monotonic)
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
         self._stopping = False
@@ -55,11 +68,13 @@ class Server:
 
     def run(self) -> None:
         """Listen and serve. Raise WalBroken or PublishingFailed when the log can no longer keep records."""
+        self._record_own(self._heartbeat.birth())
         listener = self._listen()
         self._selector.register(listener, selectors.EVENT_READ, None)
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
-        self._audit.publishing.on_failure = self._wake
+        self._audit.publishing.on_trouble = self._wake
         self._catch_signals()
+        self._outside.start(self._wake)
         try:
             while not self._stopping:
                 self._turn(listener)
@@ -67,7 +82,9 @@ class Server:
             self._path.unlink(missing_ok=True)
             listener.close()
         self._drain()
+        self._record_own(self._heartbeat.death())
         self._audit.close()
+        self._outside.finish()
 
     def _listen(self) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -92,19 +109,45 @@ class Server:
             self._wake_write.send(b"!")
 
     def _turn(self, listener: socket.socket) -> None:
-        requests: list[Request] = []
-        for key, ready in self._selector.select():
+        waiting: list[Waiting] = []
+        touched: list[Connection] = []
+        for key, ready in self._selector.select(self._patience()):
             if key.fileobj is listener:
                 self._accept(listener)
             elif key.fileobj is self._wake_read:
                 self._wake_read.recv(4096)
             else:
-                requests += self._serve(key.data, ready)
+                touched.append(key.data)
+                self._serve(key.data, ready, waiting)
         self._audit.publishing.check()
-        if requests:
-            self._commit(requests)
-            self._audit.rotate_if_due()
-        self._settle()
+        if self._audit.publishing.blocked is not None:
+            self._audit.enter_full(f"The log cannot be published ({self._audit.publishing.blocked}).")
+        if waiting:
+            self._commit(waiting)
+        self._settle(touched)
+        self._audit.rotate_if_due()
+        self._look_after()
+
+    def _patience(self) -> float | None:
+        """How long to wait for clients, in seconds; None for ever."""
+        waits = [self._heartbeat.wait(), self._housekeeping.wait(), FULL_PROBE_SECONDS if self._audit.full else None]
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def _look_after(self) -> None:
+        """What the log does unasked: notice that there is room again, beat, prune."""
+        if self._audit.full is not None:
+            with contextlib.suppress(WalFull):
+                self._audit.leave_full()
+        self._record_own(self._heartbeat.due())
+        self._outside.record_pending(self._audit)
+        self._housekeeping.work()
+
+    def _record_own(self, events: list[AuditEvent]) -> None:
+        for event in events:
+            try:
+                self._audit.record_own(event)
+            except WalFull as error:
+                _log.error("own-record-refused", type=event.type, reason=str(error))
 
     def _accept(self, listener: socket.socket) -> None:
         try:
@@ -117,82 +160,53 @@ class Server:
             _log.warning("peer-refused", uid=peer.uid, pid=peer.pid)
             sentence = f"User id {peer.uid} may not write to the audit log; the daemon needs --allow-uid {peer.uid}."
             with contextlib.suppress(OSError):
-                accepted.send(encode_message({"ok": False, "kind": "refused", "error": sentence}))
+                accepted.send(frame_body(refusal(sentence)))
             accepted.close()
             return
         self._selector.register(accepted, selectors.EVENT_READ, Connection(accepted))
 
-    def _serve(self, connection: Connection, ready: int) -> list[Request]:
+    def _serve(self, connection: Connection, ready: int, waiting: list[Waiting]) -> None:
         if ready & selectors.EVENT_WRITE:
             connection.flush()
         if not ready & selectors.EVENT_READ:
-            return []
-        found = []
+            return
         for message in connection.receive():
             try:
-                found.append(self._request(connection, message))
-            except (EventError, CanonicalError, WireError, ValueError, TypeError) as error:
-                connection.answer({"ok": False, "kind": "refused", "error": str(error)})
-            except OSError as error:
-                _log.error("payload-refused", reason=error.strerror)
-                sentence = f"The key for this payload cannot be written ({error.strerror}); free some disk space."
-                connection.answer({"ok": False, "kind": "full", "error": sentence})
-        return found
+                request = self._desk.take(message, connection.peer)
+                if request is not None:
+                    waiting.append((connection, request))
+                    continue
+                # alone, between two batches: what came before it is committed, what comes after is prepared afterwards
+                self._commit(waiting)
+                waiting.clear()
+                connection.answer(self._desk.act(message))
+            except (*REFUSALS, WalFull, OSError) as error:
+                if isinstance(error, OSError):
+                    _log.error("request-refused", reason=str(error))
+                connection.answer(refusal_of(error))
 
-    def _request(self, connection: Connection, message: dict[str, Any]) -> Request:
-        match message.get("op"):
-            case "record":
-                return Request(connection, self._audit.prepare(message, connection.peer), self._receipt)
-            case "payload":
-                index, reader = message.get("index"), message.get("reader")
-                if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < self._audit.size:
-                    raise EventError("index: expected the index of a record in the log.")
-                event = AuditEvent("audit:read", str(reader), subject=f"entry:{index}", data={"payload": True})
-                return Request(connection, self._audit.prepare_own(event), lambda _: self._payload(index))
-            case _:
-                raise EventError("op: expected 'record' or 'payload'.")
-
-    def _receipt(self, stored: Stored) -> dict[str, Any]:
-        return {
-            "ok": True,
-            "index": stored.index,
-            "leaf_hash": stored.leaf_hash.hex(),
-            "checkpoint": self._audit.note,
-        }
-
-    def _payload(self, index: int) -> dict[str, Any]:
+    def _commit(self, waiting: list[Waiting]) -> None:
         try:
-            return {"ok": True, "payload": self._audit.payload(index)}
-        except (PayloadError, WalRefused) as error:
-            return {"ok": False, "kind": "refused", "error": str(error)}
-
-    def _commit(self, requests: list[Request]) -> None:
-        try:
-            stored = self._audit.commit([request.prepared for request in requests])
+            stored = self._audit.commit([request.prepared for _, request in waiting])
         except WalFull as error:
-            _log.error("batch-refused", reason=str(error), records=len(requests))
-            for request in requests:
-                request.connection.answer({"ok": False, "kind": "full", "error": str(error)})
+            for connection, _ in waiting:
+                connection.answer(refusal_of(error))
             return
-        for request, place in zip(requests, stored, strict=True):
-            if isinstance(place, EventError):
-                request.connection.answer({"ok": False, "kind": "refused", "error": str(place)})
-            else:
-                request.connection.answer(request.answer(place))
+        for (connection, request), place in zip(waiting, stored, strict=True):
+            connection.answer(refusal(str(place)) if isinstance(place, EventError) else request.answer(place))
 
-    def _settle(self) -> None:
-        """Drop finished clients; wait for writability only where answers are queued."""
-        for key in list(self._selector.get_map().values()):
-            connection = key.data
-            if not isinstance(connection, Connection):
-                continue
+    def _settle(self, touched: list[Connection]) -> None:
+        """Send answers, drop finished clients; wait for writability only where answers are queued."""
+        for connection in touched:
+            connection.flush()
             if not connection.open:
                 self._selector.unregister(connection.socket)
                 connection.socket.close()
                 continue
             wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.wants_write else 0)
-            if key.events != wanted:
+            if connection.watched != wanted:
                 self._selector.modify(connection.socket, wanted, connection)
+                connection.watched = wanted
 
     def _drain(self) -> None:
         """After the last batch: close every client; what was not answered, the client sends again."""

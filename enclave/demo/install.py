@@ -10,6 +10,7 @@ import os
 from audit.client import AuditClient
 from audit.event import AuditEvent
 from enclave.demo.people import DemoPerson, prepare_people
+from enclave.demo.witness import prepare_witness
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
 from enclave.domain.permits import Permit
@@ -21,6 +22,7 @@ from enclave.settings import Settings
 def prepare_home(settings: Settings, permit: Permit) -> tuple[DemoPerson, ...]:
     """Before any process runs: keys, names and secrets of the sample people."""
     ensure_keys(settings)
+    prepare_witness(settings)
     return prepare_people(settings, permit.researchers)
 
 

@@ -16,6 +16,7 @@ from enclave.demo.guarding import Guarded, find_guardian
 from enclave.demo.install import install_people, install_source, prepare_home
 from enclave.demo.options import DemoOptions
 from enclave.demo.people import DemoPerson, people_file
+from enclave.demo.witness import policy_path
 from enclave.domain.decisions import RefusedError
 from enclave.domain.people import Role
 from enclave.domain.permits import Permit
@@ -95,6 +96,9 @@ def _settings(options: DemoOptions) -> Settings:
     if "ENCLAVE_PORT" not in os.environ:
         os.environ["ENCLAVE_PORT"] = str(_free_port(wanted.host, wanted.port))
     os.environ["ENCLAVE_HOME"] = str(wanted.root)
+    if wanted.audit_policy is None:
+        os.environ["ENCLAVE_DEMO_WITNESS_PORT"] = str(_free_port("127.0.0.1", 0))
+        os.environ["ENCLAVE_AUDIT_POLICY"] = str(policy_path(wanted.root))
     return get_settings()
 
 

@@ -22,7 +22,7 @@ from enclave.domain.people import Person
 from enclave.domain.projects import ProjectRecord
 from enclave.gateway.project_files import ProjectFiles, ProjectFilesReader
 from enclave.policy import PolicyAction, PolicyDecisionPoint
-from enclave.tokens import TokenClaims, TokenError, verify
+from enclave.tokens import CANARY_WORKSPACE, TokenClaims, TokenError, verify
 
 _BEARER = "bearer "
 
@@ -99,7 +99,7 @@ class Admission:
         person = self._check_person(claims)
         _check_door(door, claims)
         record = self._record(claims)
-        decision = self._policy.decide(person, action, record, self._today())
+        decision = self._policy.decide(person, _narrowed(claims, action), record, self._today())
         if not isinstance(decision, Allow):
             raise CallRefusedError(
                 "policy", " ".join(decision.reasons), about_token=False, claims=claims, policies=decision.policies
@@ -148,6 +148,16 @@ def _bearer(authorization: str | None) -> str:
             about_token=True,
         )
     return authorization[len(_BEARER) :].strip()
+
+
+def _narrowed(claims: TokenClaims, action: PolicyAction) -> PolicyAction:
+    """What a canary's token is good for: one kind of query, judged by a policy of its own, and nothing else."""
+    if claims.workspace != CANARY_WORKSPACE:
+        return action
+    if action is not PolicyAction.QUERY:
+        sentence = "This token carries an auditor's test query and nothing else. Use a workspace."
+        raise CallRefusedError("canary", sentence, about_token=True, claims=claims)
+    return PolicyAction.SEND_CANARY
 
 
 def _check_door(door: Door, claims: TokenClaims) -> None:

@@ -261,6 +261,11 @@ def _refuse_unparsed(tree: dict[str, Any]) -> dict[str, Any]:
     raise StatementRefusedError("syntax", f"Syntax error{where}: this is not a statement DuckDB understands. Check it.")
 
 
+def template_sha256(document: str) -> str:
+    """The template of one parsed statement, whatever it is; raises StatementRefusedError when it is not one."""
+    return _template_sha256(_only_statement(json.loads(document)))
+
+
 def _template_sha256(statement: dict[str, Any]) -> str:
     plain = json.dumps(_template(statement), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(plain.encode()).hexdigest()

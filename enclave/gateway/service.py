@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from enclave.domain.events import EventType
 from enclave.gateway.admission import Admission, Caller, CallRefusedError, Door
+from enclave.gateway.canary import check_canary
 from enclave.gateway.gate import ExaminedStatement, StatementRefusedError
 from enclave.gateway.recording import Recorder
 from enclave.gateway.relay import Relay
@@ -47,7 +48,9 @@ class GatewayService:
         parser = self._workers.project(caller.record.id).parser
         characters = caller.files.permit.caps.statement_characters
         try:
-            return self._gate.check(sql, caller.files.table_names, characters, parser, caller.files.person_columns)
+            found = self._gate.check(sql, caller.files.table_names, characters, parser, caller.files.person_columns)
+            check_canary(caller.claims, sql)
+            return found
         except StatementRefusedError as error:
             self._recorder.statement_refused(door, caller, error.rule, error.sentence, sql)
             raise

@@ -16,3 +16,5 @@ class PolicyAction(StrEnum):
     """Ask that files of the outbox leave the project."""
     OPEN_WORKSPACE = "open-workspace"
     """Start JupyterLab in the project space."""
+    SEND_CANARY = "send-canary"
+    """Run an auditor's test query, which reads no table."""

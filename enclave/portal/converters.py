@@ -23,3 +23,9 @@ class PersonIdConverter(ProjectIdConverter):
     """``domain.ids.PersonId``."""
 
     regex = "u-[0-9a-f]{12}"
+
+
+class AlertKeyConverter(ProjectIdConverter):
+    """A rule and a hash (``audit.alerts``)."""
+
+    regex = "[a-z]+(?:-[a-z]+)*-[0-9a-f]{20}"

@@ -8,9 +8,8 @@ from allauth.account.forms import LoginForm
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from enclave.domain.events import EventType
 from enclave.domain.people import Role
-from enclave.portal.labels import EVENTS, ROLES
+from enclave.portal.labels import ROLES
 
 LARGEST_PERMIT = 200_000
 
@@ -89,30 +88,3 @@ class PersonForm(forms.Form):
         choices=[(role, label) for role, label in ROLES.items()],
         widget=forms.CheckboxSelectMultiple,
     )
-
-
-class EventFilterForm(forms.Form):
-    """Filters of the audit log, as a plain GET address that can be kept."""
-
-    person = forms.CharField(
-        label=_("Person"), required=False, max_length=120, widget=forms.TextInput(attrs={"list": "people-names"})
-    )
-    project = forms.CharField(
-        label=_("Project"), required=False, max_length=30, widget=forms.TextInput(attrs={"list": "project-ids"})
-    )
-    type = forms.ChoiceField(
-        label=_("Event"),
-        required=False,
-        choices=[("", _("All events")), *((event.value, EVENTS[event]) for event in EventType)],
-    )
-    since = forms.DateTimeField(
-        label=_("From (UTC)"),
-        required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-    )
-    until = forms.DateTimeField(
-        label=_("To (UTC)"),
-        required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-    )
-    text = forms.CharField(label=_("Text"), required=False, max_length=200)

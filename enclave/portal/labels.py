@@ -6,6 +6,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from audit.own_events import OwnEvent
 from enclave.domain.events import EventType
 from enclave.domain.people import Role
 from enclave.domain.permits import Treatment
@@ -88,9 +89,29 @@ EVENTS: dict[str, Label] = {
     EventType.OUTPUT_REQUEST_DOWNLOADED: _("Output downloaded"),
     EventType.OUTPUT_REQUEST_VIEWED: _("Output request viewed"),
     EventType.AUDIT_READ: _("Audit log read"),
+    EventType.CANARY_SCHEDULED: _("Test query ordered"),
+    EventType.ALERT_RAISED: _("Alert raised"),
+    EventType.ALERT_MUTED: _("Alert muted"),
+    EventType.ALERT_UNMUTED: _("Alert no longer muted"),
     EventType.ACTION_REFUSED: _("Action refused"),
     EventType.ACTION_FAILED: _("Action failed"),
 }
+OWN_EVENTS: dict[str, Label] = {
+    OwnEvent.STARTED: _("Log started"),
+    OwnEvent.STOPPED: _("Log stopped"),
+    OwnEvent.HEARTBEAT: _("Log's sign of life"),
+    OwnEvent.READ: _("Audit log read"),
+    OwnEvent.REDACTED: _("Protected parts erased"),
+    OwnEvent.PRUNED: _("Old records removed"),
+    OwnEvent.LOG_FULL: _("Log full"),
+    OwnEvent.LOG_SPACE: _("Log has space again"),
+    OwnEvent.CLOCK_JUMPED: _("Clock jumped back"),
+    OwnEvent.WITNESS_CONFIGURED: _("Witness configured"),
+    OwnEvent.WITNESS_LOST: _("Witness does not answer"),
+    OwnEvent.WITNESS_BACK: _("Witness answers again"),
+    OwnEvent.ANCHOR_RECEIVED: _("Time stamp received"),
+}
+"""What the audit daemon writes of itself."""
 OTHERS: dict[str, Label] = {
     "allow": _("Allowed"),
     "deny": _("Refused"),
@@ -100,8 +121,18 @@ OTHERS: dict[str, Label] = {
     "in-use": _("Has access"),
     "released": _("Released"),
     "withdrawn": _("Withdrawn"),
+    "found": _("Recorded"),
+    "waiting": _("Waiting"),
+    "missing": _("Missing"),
+    "low": _("Low"),
+    "medium": _("Medium"),
+    "high": _("High"),
+    "critical": _("Critical"),
+    "open": _("Open"),
+    "muted": _("Muted"),
+    "muted-for-ever": _("Muted for good"),
 }
-LABELS: dict[str, Label] = {**OTHERS, **ROLES, **STATES, **TREATMENTS, **EVENTS}
+LABELS: dict[str, Label] = {**OTHERS, **ROLES, **STATES, **TREATMENTS, **OWN_EVENTS, **EVENTS}
 
 _TONES: dict[str, str] = {
     ProjectState.SUBMITTED: "wait",
@@ -120,6 +151,16 @@ _TONES: dict[str, str] = {
     "released": "good",
     "withdrawn": "plain",
     "queued": "wait",
+    "found": "good",
+    "waiting": "wait",
+    "missing": "bad",
+    "low": "plain",
+    "medium": "info",
+    "high": "wait",
+    "critical": "bad",
+    "open": "wait",
+    "muted": "plain",
+    "muted-for-ever": "plain",
 }
 
 

@@ -161,6 +161,8 @@ class JobKind(models.TextChoices):
     """``{"person": person id}`` or ``{"project": id}``"""
     RELEASE = "release"
     """``{"request": id of an output request}``"""
+    SEND_CANARY = "send-canary"
+    """``{"project": id, "person": id of the auditor, "sql": the statement}``"""
 
 
 class Job(models.Model):
@@ -171,6 +173,7 @@ class Job(models.Model):
     state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.QUEUED, db_index=True)
     error = models.TextField(blank=True)
     attempts = models.PositiveIntegerField(default=0)
+    not_before = models.DateTimeField(default=timezone.now)
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

@@ -33,6 +33,7 @@ NAVIGATION: tuple[NavigationItem, ...] = (
     NavigationItem("dataset-list", _("Datasets"), _ALL),
     NavigationItem("people-list", _("People"), frozenset({Role.ADMIN})),
     NavigationItem("audit-list", _("Audit log"), frozenset({Role.AUDITOR})),
+    NavigationItem("alert-list", _("Alerts"), frozenset({Role.AUDITOR})),
 )
 
 

@@ -7,11 +7,23 @@ from importlib.util import find_spec
 from django.urls import URLPattern, URLResolver, include, path, register_converter
 from django.views.i18n import set_language
 
-from enclave.portal.converters import PersonIdConverter, ProjectIdConverter
-from enclave.portal.views import audit, datasets, errors, home, internal, people, projects
+from enclave.portal.converters import AlertKeyConverter, PersonIdConverter, ProjectIdConverter
+from enclave.portal.views import (
+    alerts,
+    audit,
+    audit_subjects,
+    canaries,
+    datasets,
+    errors,
+    home,
+    internal,
+    people,
+    projects,
+)
 
 register_converter(ProjectIdConverter, "project")
 register_converter(PersonIdConverter, "person")
+register_converter(AlertKeyConverter, "alert")
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", home.home, name="home"),
     path("health", home.health, name="health"),
@@ -32,7 +44,23 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("people/<person:person>/restore", people.restore, name="person-restore"),
     path("audit/", audit.event_list, name="audit-list"),
     path("audit/verify", audit.verify, name="audit-verify"),
+    path("audit/checkpoint", audit.checkpoint_file, name="audit-checkpoint"),
+    path("audit/check-proof.sh", audit.proof_script, name="audit-proof-script"),
+    path("audit/person/<person:person>/", audit_subjects.person, name="audit-person"),
+    path("audit/project/<project:project>/", audit_subjects.project, name="audit-project"),
+    path("audit/dataset/<str:name>/", audit_subjects.dataset, name="audit-dataset"),
+    path("audit/query/<str:request_id>/", audit_subjects.query, name="audit-query"),
+    path("audit/canaries/", canaries.canaries, name="canaries"),
+    path("alerts/", alerts.alert_list, name="alert-list"),
+    path("alerts/rules/", alerts.rule_list, name="alert-rules"),
+    path("alerts/rules/<slug:rule>/mute", alerts.mute_rule, name="rule-mute"),
+    path("alerts/rules/<slug:rule>/unmute", alerts.unmute_rule, name="rule-unmute"),
+    path("alerts/<alert:key>/", alerts.alert_detail, name="alert-detail"),
+    path("alerts/<alert:key>/mute", alerts.mute_alert, name="alert-mute"),
+    path("alerts/<alert:key>/unmute", alerts.unmute_alert, name="alert-unmute"),
     path("audit/<int:index>/", audit.event_detail, name="audit-event"),
+    path("audit/<int:index>/prove", audit.prove, name="audit-prove"),
+    path("audit/<int:index>/record.json", audit.entry_file, name="audit-entry"),
     path("audit/<int:index>/proof", audit.proof_file, name="audit-proof"),
     path("audit/<int:index>/payload", audit.payload, name="audit-payload"),
     path("internal/workspaces/start", internal.workspace_start, name="internal-workspace-start"),

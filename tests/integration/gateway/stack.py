@@ -31,7 +31,7 @@ from enclave.keys import ensure_keys, service_secret, token_private_key
 from enclave.settings import Settings
 from enclave.tokens import CLI_WORKSPACE, issue
 
-ALICE, BOB, CAROL = (PersonId(f"u-00000000000{n}") for n in (1, 2, 3))
+ALICE, BOB, CAROL, DORA = (PersonId(f"u-00000000000{n}") for n in (1, 2, 3, 4))
 WORKSPACE = WorkspaceId("w-0123456789ab")
 SMALL, OTHER = ProjectId("heart-study"), ProjectId("lung-study")
 
@@ -141,6 +141,7 @@ class Stack:
             ALICE: Person(ALICE, Username("alice"), frozenset({Role.RESEARCHER})),
             BOB: Person(BOB, Username("bob"), frozenset({Role.RESEARCHER})),
             CAROL: Person(CAROL, Username("carol"), frozenset({Role.ADMIN})),
+            DORA: Person(DORA, Username("dora"), frozenset({Role.AUDITOR})),
         }
         self.access.write_people(self.people.values())
 

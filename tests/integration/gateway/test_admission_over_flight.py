@@ -12,8 +12,10 @@ from adbc_driver_manager import Error
 
 from enclave.domain.ids import PersonId, ProjectId, WorkspaceId
 from enclave.domain.projects import ProjectState
+from enclave.gateway.canary import canary_template, new_canary
+from enclave.tokens import CANARY_WORKSPACE
 
-ALICE, BOB, CAROL = (PersonId(f"u-00000000000{n}") for n in (1, 2, 3))
+ALICE, BOB, CAROL, DORA = (PersonId(f"u-00000000000{n}") for n in (1, 2, 3, 4))
 OTHER = ProjectId("lung-study")
 SQL = "SELECT count(*) FROM person"
 
@@ -145,3 +147,26 @@ def test_the_control_api_refuses_what_it_cannot_open(gateway: Any, path: str, co
 def test_the_control_api_needs_the_service_secret(gateway: Any) -> None:
     assert gateway.control("GET", "/health", secret="wrong").status_code == 403
     assert gateway.control("GET", "/health").json()["status"] == "ok"
+
+
+def test_a_test_query_of_an_auditor_runs_and_is_recorded_like_any_other(gateway: Any) -> None:
+    sql = new_canary()
+    assert gateway.fetch(sql, gateway.token(DORA, workspace=CANARY_WORKSPACE)) == [(1,)]
+    leaf = gateway.wait_event("query:intent", template_sha256=canary_template(sql))
+    assert (leaf["actor"], leaf["policies"], leaf["data"]["tables"]) == (DORA, ["auditor-sends-canary"], [])
+
+
+def test_a_test_query_s_token_is_good_for_nothing_else(gateway: Any) -> None:
+    token = gateway.token(DORA, workspace=CANARY_WORKSPACE)
+    for sql in (SQL, "SELECT 1", new_canary() + " FROM person"):
+        with pytest.raises(Error, match="test query and nothing else"):
+            gateway.fetch(sql, token)
+    gateway.wait_event("query:refused", rule="canary")
+    with gateway.connect(token) as connection, pytest.raises(Error, match="test query and nothing else"):
+        connection.adbc_get_objects(depth="tables").read_all()
+    assert "not one of the people" in refusal(gateway, gateway.token(DORA))
+
+
+def test_only_an_auditor_sends_a_test_query(gateway: Any) -> None:
+    with pytest.raises(Error, match="No access policy allows send-canary"):
+        gateway.fetch(new_canary(), gateway.token(ALICE, workspace=CANARY_WORKSPACE))

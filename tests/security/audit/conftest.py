@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "integration" / "audit"))
+sys.path.insert(0, str(Path(__file__).parent))
+from house import build_house
 from running_log import RunningLog, event, wait_until
 
 
@@ -34,3 +36,9 @@ def finished_log():
     wait_until(lambda: not log.socket.exists())
     yield log
     log.remove()
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory):
+    """A log with witnesses, a time stamp, a receipt and payloads, made without a daemon. Tests copy it before use."""
+    return build_house(tmp_path_factory.mktemp("house") / "home")

@@ -4,6 +4,7 @@ import random
 import shutil
 
 import pytest
+from house import NOW
 
 from audit import inventory
 from audit.tiles import ENTRIES, parse_path
@@ -78,6 +79,50 @@ def check_entry(path, relative, offset, original, report):
         assert problem.entry == (tile.index * 256 + offset // 32) << (8 * tile.level)
 
 
+@pytest.fixture
+def house_copy(house, tmp_path, monkeypatch):
+    monkeypatch.setattr(inventory, "SETTLE_SECONDS", 0.0)
+    return house.copy(tmp_path / "house")
+
+
+@pytest.mark.parametrize("with_policy", [True, False])
+def test_every_flipped_byte_of_what_others_signed_is_found(house_copy, with_policy):
+    """Cosigned checkpoints, stamped ones and their tokens; the witnesses' keys stand in the policy or in the log."""
+    chance = random.Random(11)
+    policy = house_copy.policy if with_policy else None
+    flips = 0
+    for folder, step in (("cosigned", 3), ("anchors", 17)):
+        for path in files_of(house_copy.log_dir / folder):
+            relative = path.relative_to(house_copy.log_dir).as_posix()
+            original = path.read_bytes()
+            for offset in range(chance.randrange(step), len(original), step):
+                changed = bytearray(original)
+                changed[offset] ^= chance.choice([0x01, 0x20, 0x80, 0xFF])
+                path.write_bytes(changed)
+                report = verify_log(house_copy.log_dir, house_copy.vkey, policy=policy, now=NOW)
+                assert {problem.file for problem in report.problems} - {None} == {relative}, (relative, offset)
+                flips += 1
+            path.write_bytes(original)
+    assert flips > 300
+    assert verify_log(house_copy.log_dir, house_copy.vkey, policy=policy, now=NOW).ok
+
+
+@pytest.mark.parametrize("change", ["cut", "grown", "emptied", "deleted"])
+def test_files_that_others_signed_cut_grown_or_deleted(house_copy, change):
+    for path in [*files_of(house_copy.log_dir / "cosigned"), *files_of(house_copy.log_dir / "anchors")]:
+        relative = path.relative_to(house_copy.log_dir).as_posix()
+        original = path.read_bytes()
+        if change == "deleted":
+            path.unlink()
+        else:
+            path.write_bytes({"cut": original[:-1], "grown": original + b"\n", "emptied": b""}[change])
+        report = verify_log(house_copy.log_dir, house_copy.vkey, policy=house_copy.policy, now=NOW)
+        # older cosigned checkpoints may go: only the newest are kept
+        expected = set() if change == "deleted" and relative.startswith("cosigned") else {relative}
+        assert {problem.file for problem in report.problems} == expected
+        path.write_bytes(original)
+
+
 @pytest.mark.parametrize("change", ["cut", "grown", "emptied", "deleted"])
 def test_files_cut_grown_or_deleted(finished_log, log_copy, change):
     for path in files_of(log_copy):
@@ -109,6 +154,10 @@ def tail(size):
     "name",
     [
         "notes.txt",
+        "cosigned/notes.txt",
+        "cosigned/0700",
+        "anchors/700",
+        "anchors/x.tsr",
         "tile/0/003",
         "tile/0/002.p/255",
         "tile/2/000.p/1",

@@ -74,7 +74,7 @@ def test_a_full_disk_refuses_records_and_loses_none(prepared_log):
         return ["bwrap", *mount, "sh", "-c", f'"$@"; cp -r {small}/log {small}/state {run}/', "sh", *plain(*more)]
 
     prepared_log.command = in_small_disk
-    prepared_log.start()
+    prepared_log.start("--reserve-bytes", str(2**16))
     pid = daemon_pid(prepared_log)
     client = prepared_log.client()
     receipts = []

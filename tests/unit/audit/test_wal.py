@@ -19,7 +19,8 @@ def opened(directory, signed_size=0):
 
 def filled(directory, count=10):
     wal, _ = opened(directory)
-    wal.append([WalRecord(f"leaf {number}".encode(), b"payload") for number in range(count)])
+    for number in range(count):
+        wal.append([WalRecord(f"leaf {number}".encode(), b"payload")])
     wal.close()
     return directory / "wal" / f"{0:020d}.wal"
 
@@ -81,6 +82,27 @@ def test_damage_in_the_middle_is_refused_and_nothing_changed(tmp_path):
     with pytest.raises(WalRefused, match=r"damaged at byte \d+ \(record 2\), and a valid record follows at byte \d+"):
         opened(tmp_path)
     assert path.read_bytes() == whole
+
+
+def test_a_hole_within_the_last_batch_is_a_torn_tail(tmp_path):
+    """Power loss may keep later sectors of one write without earlier ones; a later batch behind a hole is damage."""
+    path = filled(tmp_path)
+    wal, _ = opened(tmp_path)
+    before = path.stat().st_size
+    wal.append([WalRecord(f"batch {number}".encode(), b"payload") for number in range(4)])
+    one_batch = bytearray(path.read_bytes())
+    wal.append([WalRecord(b"later", b"payload")])
+    wal.close()
+    two_batches = bytearray(path.read_bytes())
+    hole = slice(before + 40, before + 60)
+    one_batch[hole] = two_batches[hole] = bytes(20)
+    path.write_bytes(two_batches)
+    with pytest.raises(WalRefused, match="damaged at byte .* this is no torn tail"):
+        opened(tmp_path)
+    path.write_bytes(one_batch)
+    again, recovery = opened(tmp_path, signed_size=10)
+    again.close()
+    assert len(recovery.records) == 11
 
 
 def test_a_tail_that_was_signed_for_is_not_cut(tmp_path):

@@ -7,13 +7,13 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from audit.reader import LogEntry
+from audit.index import Histogram, Wanted
 from enclave.domain.projects import ProjectState
-from enclave.portal.audit_events import EventFilter, EventIndex, matches
+from enclave.portal.auditing import filters
+from enclave.portal.auditing.timeline import timeline_of
 from enclave.portal.django_settings import database_settings
 from enclave.portal.middleware import status_of
 from enclave.portal.project_page import steps_of
@@ -22,38 +22,28 @@ from enclave.settings import REPOSITORY, Settings
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
-def entry(**leaf: Any) -> LogEntry:
-    base = {"type": "query:intent", "actor": "u-1", "subject": "q-1", "project": "p", "at": NOON.isoformat()}
-    return LogEntry(0, {**base, **leaf}, "00")
+def test_the_record_of_a_reading_says_the_filter_but_no_free_text() -> None:
+    wanted = Wanted(persons=frozenset({"u-1", "Amélie Martin"}), project="p", since=NOON, text="secret words")
+    recorded = filters.recorded(wanted)
+    assert recorded == {"persons": ["u-1"], "project": "p", "since": NOON.isoformat()}
 
 
-@pytest.mark.parametrize(
-    ("wanted", "passes"),
-    [
-        (EventFilter(), True),
-        (EventFilter(persons=frozenset({"u-1"})), True),
-        (EventFilter(persons=frozenset({"q-1"})), True),
-        (EventFilter(persons=frozenset({"u-2"})), False),
-        (EventFilter(persons=frozenset()), False),
-        (EventFilter(project="p"), True),
-        (EventFilter(project="other"), False),
-        (EventFilter(type="query:intent"), True),
-        (EventFilter(type="query:outcome"), False),
-        (EventFilter(text="INTENT"), True),
-        (EventFilter(text="q-1"), True),
-        (EventFilter(text="select"), False),
-        (EventFilter(since=NOON), True),
-        (EventFilter(since=NOON + timedelta(seconds=1)), False),
-        (EventFilter(until=NOON), False),
-        (EventFilter(until=NOON + timedelta(seconds=1)), True),
-    ],
-)
-def test_filters(wanted: EventFilter, passes: bool) -> None:
-    assert matches(entry(), wanted) is passes
+def test_an_address_keeps_the_filters_and_leaves_the_place_in_the_pages() -> None:
+    query = {"person": "karim", "type": "", "before": "120"}
+    assert filters.address(query, type="query:intent") == "person=karim&type=query%3Aintent"
 
 
-def test_a_log_without_a_checkpoint_is_empty(tmp_path: Path) -> None:
-    assert EventIndex(tmp_path).entries() == []
+def test_bars_are_links_to_their_time_and_fill_the_drawing() -> None:
+    found = Histogram(timedelta(hours=1), ((NOON, 10), (NOON + timedelta(hours=1), 0), (NOON + timedelta(hours=2), 5)))
+    drawn = timeline_of(found, {"project": "p"})
+    assert drawn is not None
+    assert [(bar.count, bar.height) for bar in drawn.bars] == [(10, "56.0"), (5, "28.0")]
+    assert drawn.bars[1].query == "project=p&since=2026-11-21T14%3A00&until=2026-11-21T15%3A00"
+    assert drawn.last == NOON + timedelta(hours=3)
+
+
+def test_one_bar_says_no_more_than_the_number() -> None:
+    assert timeline_of(Histogram(timedelta(hours=1), ((NOON, 10),)), {}) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,335 @@
+"""The daemon and its witnesses: real processes, dead ones, hung ones, lying ones, and what a start finds out."""
+
+from __future__ import annotations
+
+import http.server
+import shutil
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from running_log import RunningLog, event, wait_until
+from running_witness import RunningWitness
+
+from audit.checkpoint import parse_checkpoint, read_unverified
+from audit.cosignature import Cosigner
+from audit.daemon.cosigned import CosignedNotes
+from audit.daemon.witness_states import WitnessStates
+from audit.daemon.witnessing import Witnessing
+from audit.note import VerifierKey, parse_note
+from audit.policy import Policy, Quorum, parse_policy
+from audit.reader import read_entries
+from audit.verify import verify_log
+
+FAST = ("--witness-seconds", "0.1", "--heartbeat-seconds", "0")
+
+
+@pytest.fixture
+def witnesses() -> Iterator[list[RunningWitness]]:
+    made = [RunningWitness(f"witness.example.test/w{number}") for number in (1, 2)]
+    yield made
+    for witness in made:
+        witness.remove()
+
+
+def initialised(log: RunningLog) -> RunningLog:
+    """Make the log's key, so that witnesses can know it before the log is started with a policy."""
+    log.start(*FAST)
+    log.stop()
+    return log
+
+
+def policy_file(log: RunningLog, lines: list[str]) -> Path:
+    path = log.home / "policy"
+    path.write_text(f"log {log.vkey}\n" + "".join(line + "\n" for line in lines))
+    return path
+
+
+def policy_of(log: RunningLog, witnesses: list[RunningWitness], quorum: str = "all") -> Path:
+    """Both keys of every witness; the quorum wants one key of each."""
+    lines = []
+    for place, witness in enumerate(witnesses):
+        lines += [f"witness w{place}-{kind} {vkey} {witness.url}" for kind, vkey in enumerate(witness.vkeys)]
+        lines.append(f"group w{place} any w{place}-0 w{place}-1")
+    lines.append(f"group enough {quorum} {' '.join(f'w{place}' for place in range(len(witnesses)))}")
+    return policy_file(log, [*lines, "quorum enough"])
+
+
+def sizes(log: RunningLog) -> list[int]:
+    folder = log.log_dir / "cosigned"
+    return sorted(int(path.name) for path in folder.iterdir()) if folder.exists() else []
+
+
+def judged(log: RunningLog, policy: Path, size: int) -> Quorum:
+    parsed: Policy = parse_policy(policy.read_bytes())
+    return parsed.judge(parse_note((log.log_dir / "cosigned" / str(size)).read_bytes()))
+
+
+def is_witnessed(log: RunningLog, policy: Path) -> bool:
+    """True when the newest published checkpoint has a quorum."""
+    size = read_unverified((log.log_dir / "checkpoint").read_bytes()).size
+    return size in sizes(log) and judged(log, policy, size).met
+
+
+def recorded(log: RunningLog, *types: str) -> list[tuple[str, str]]:
+    entries = [entry.leaf for entry in read_entries(log.log_dir)]
+    return [(leaf["type"], leaf["data"]["name"]) for leaf in entries if leaf["type"] in types]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def served(handler: type[socketserver.BaseRequestHandler]) -> Iterator[str]:
+    """The URL of a server of ours that misbehaves in some way."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_two_witnesses_cosign_and_the_log_still_verifies(
+    prepared_log: RunningLog, witnesses: list[RunningWitness]
+) -> None:
+    log = initialised(prepared_log)
+    for witness in witnesses:
+        witness.start(log.vkey)
+    policy = policy_of(log, witnesses)
+    log.start(*FAST, "--policy", str(policy))
+    client = log.client()
+    for number in range(300):
+        client.record(event(number))
+    wait_until(lambda: is_witnessed(log, policy) and sizes(log)[-1] >= 300)
+    found = judged(log, policy, sizes(log)[-1])
+    assert set(found.cosigned) == {"w0-0", "w0-1", "w1-0", "w1-1"}
+    assert all(abs(time.time() - at.timestamp()) < 60 for at in found.cosigned.values())
+    configured = recorded(log, "witness:configured", "witness:lost")
+    assert configured == [("witness:configured", f"w{a}-{b}") for a in (0, 1) for b in (0, 1)]
+    log.stop()
+    assert is_witnessed(log, policy), "the last records are witnessed before the daemon ends"
+    newest = (log.state_dir / "witness" / "newest").read_bytes()
+    assert newest == (log.log_dir / "cosigned" / str(sizes(log)[-1])).read_bytes()
+    parsed = parse_policy(policy.read_bytes())
+    report = verify_log(log.log_dir, None, policy=parsed, max_age=timedelta(minutes=5))
+    assert report.ok, report.lines()
+    log.start(*FAST, "--policy", str(policy))
+    log.client("second").record(event(301))
+    log.stop()
+    assert len(recorded(log, "witness:configured")) == 4, "the same set is recorded once"
+
+
+def test_a_dead_and_a_hung_witness_delay_nothing(prepared_log: RunningLog, witnesses: list[RunningWitness]) -> None:
+    log = initialised(prepared_log)
+    witnesses[0].start(log.vkey)
+    witnesses[1].port = free_port()
+
+    class Hung(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.settimeout(30)
+            while self.request.recv(65536):
+                pass
+
+    hung = Cosigner("hung.example.test", Ed25519PrivateKey.generate()).key
+    with served(Hung) as url:
+        policy = policy_of(log, witnesses, "any")
+        policy.write_text(policy.read_text() + f"witness hung {hung} {url}\n")
+        started = time.monotonic()
+        log.start(*FAST, "--policy", str(policy))
+        assert time.monotonic() - started < 8, "asking at start ends after 3 s"
+        client = log.client()
+        slowest = 0.0
+        for number in range(100):
+            before = time.monotonic()
+            client.record(event(number))
+            slowest = max(slowest, time.monotonic() - before)
+        assert slowest < 2
+        wait_until(lambda: is_witnessed(log, policy))
+        wait_until(lambda: {"w1-0", "w1-1", "hung"} <= {name for _, name in recorded(log, "witness:lost")}, 30)
+        witnesses[1].start(log.vkey)
+        wait_until(lambda: {"w1-0", "w1-1"} <= {name for _, name in recorded(log, "witness:back")}, 30)
+        stopping = time.monotonic()
+        assert log.stop() == 0
+        assert time.monotonic() - stopping < 10
+    assert sorted(recorded(log, "witness:lost")) == [("witness:lost", name) for name in ("hung", "w1-0", "w1-1")]
+
+
+class Liar(http.server.BaseHTTPRequestHandler):
+    """Answers as told, whatever it is asked."""
+
+    answers: tuple[tuple[int, bytes], ...] = ()
+    count = 0
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        kind = type(self)
+        status, body = kind.answers[kind.count % len(kind.answers)]
+        kind.count += 1
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        """Silent."""
+
+
+def test_a_lying_witness_is_ignored_and_logged(prepared_log: RunningLog) -> None:
+    log = initialised(prepared_log)
+    cosigner = Cosigner("liar.example.test", Ed25519PrivateKey.generate())
+    other = parse_checkpoint(parse_note((log.log_dir / "checkpoint").read_bytes()))
+    wrong = cosigner.cosign(type(other)(other.origin, 999, bytes(32)), datetime.now(UTC)).line().encode()
+
+    class Lies(Liar):
+        answers = (
+            (200, wrong), (409, b"999999\n"), (409, b"no size"), (200, b"no lines"), (200, b""), (500, b"x"),
+            (409, b"0\n"), (302, b""), (200, b"x" * 400_000), (422, b"no"),
+        )  # fmt: skip
+
+    with served(Lies) as url:
+        policy = policy_file(log, [f"witness liar {cosigner.key} {url}", "quorum none"])
+        log.start(*FAST, "--policy", str(policy))
+        log.client().record(event())
+        wait_until(lambda: Lies.count >= 25, 30)
+        wait_until(lambda: "cosignature-ignored" in log.errors.read_text())
+        log.client("b").record(event(1))
+        assert log.stop() == 0
+    assert sizes(log) == []
+    assert recorded(log, "witness:lost", "witness:back") == [("witness:lost", "liar")]
+
+
+def test_a_log_that_lost_records_refuses_to_start(prepared_log: RunningLog, witnesses: list[RunningWitness]) -> None:
+    log = initialised(prepared_log)
+    witnesses[0].start(log.vkey)
+    policy = policy_of(log, witnesses[:1])
+    log.start(*FAST, "--policy", str(policy))
+    log.client().record(event())
+    log.stop()
+    assert is_witnessed(log, policy)
+    early = read_unverified((log.log_dir / "checkpoint").read_bytes()).size
+    saved = log.home / "saved"
+    for name in ("log", "state"):
+        shutil.copytree(log.home / name, saved / name)
+    log.start(*FAST, "--policy", str(policy))
+    for number in range(5):
+        log.client(f"w{number}").record(event(number))
+    log.stop()
+    late = sizes(log)[-1]
+    assert late == early + 5
+    for name in ("log", "state"):
+        shutil.rmtree(log.home / name)
+        shutil.copytree(saved / name, log.home / name)
+    said = log.refuse_start(*FAST, "--policy", str(policy))
+    assert "records are missing" in said
+    assert f"holds {early} records" in said
+    assert f"checkpoint over {late} was signed" in said
+    assert witnesses[0].url in said
+    # without the policy, or without the witness, nothing here knows better: this is why the witness is another's
+    witnesses[0].stop()
+    log.start(*FAST, "--policy", str(policy))
+    log.client().record(event(7))
+    wait_until(lambda: recorded(log, "witness:lost") != [])
+    log.kill()
+    witnesses[0].start(log.vkey)
+    assert "records are missing" in log.refuse_start(*FAST, "--policy", str(policy))
+
+
+def test_a_rewritten_log_refuses_to_start(prepared_log: RunningLog, witnesses: list[RunningWitness]) -> None:
+    log = initialised(prepared_log)
+    witnesses[0].start(log.vkey)
+    saved = log.home / "saved"
+    for name in ("log", "state"):
+        shutil.copytree(log.home / name, saved / name)
+    policy = policy_of(log, witnesses[:1])
+    log.start(*FAST, "--policy", str(policy))
+    log.client().record(event())
+    log.stop()
+    size = sizes(log)[-1]
+    cosigned = (log.log_dir / "cosigned" / str(size)).read_bytes()
+    for name in ("log", "state"):
+        shutil.rmtree(log.home / name)
+        shutil.copytree(saved / name, log.home / name)
+    log.start(*FAST)
+    for number in range(10):
+        log.client(f"w{number}").record(event(number))
+    log.stop()
+    assert "rewritten" in log.refuse_start(*FAST, "--policy", str(policy))
+    witnesses[0].stop()
+    for kept in (log.log_dir / "cosigned" / str(size), log.state_dir / "witness" / "newest"):
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_bytes(cosigned)
+        assert "rewritten" in log.refuse_start(*FAST)
+        kept.write_bytes(cosigned.replace(b"\n", b"\n\n", 1))
+        assert "damaged checkpoint" in log.refuse_start(*FAST)
+        kept.unlink()
+    assert log.start(*FAST).stop() == 0
+
+
+def test_a_policy_that_cannot_be_used(prepared_log: RunningLog) -> None:
+    log = initialised(prepared_log)
+    path = log.home / "policy"
+    other = VerifierKey("other.example.test", bytes(32))
+    path.write_text(f"log {other}\nquorum none\n")
+    assert "but not this one" in log.refuse_start("--policy", str(path))
+    path.write_text("quorum w\n")
+    assert "line 1" in log.refuse_start("--policy", str(path))
+    key = Cosigner("w", Ed25519PrivateKey.generate()).key
+    path.write_text(f"witness w {key} ftp://example.test/\nquorum w\n")
+    assert "cannot be asked" in log.refuse_start("--policy", str(path))
+    assert "cannot be read" in log.refuse_start("--policy", str(log.home / "none"))
+    assert "above 0" in log.refuse_start("--witness-seconds", "0")
+
+
+def test_an_unchanged_checkpoint_is_cosigned_again(prepared_log: RunningLog, witnesses: list[RunningWitness]) -> None:
+    """After the witness was away, and at every restart: the times in the file move on while the size stays."""
+    log = initialised(prepared_log)
+    witnesses[0].start(log.vkey)
+    policy = policy_of(log, witnesses[:1])
+    log.start(*FAST, "--policy", str(policy))
+    log.client().record(event())
+    wait_until(lambda: is_witnessed(log, policy))
+    log.stop()
+    size = sizes(log)[-1]
+    before = judged(log, policy, size).cosigned
+    wait_until(lambda: time.time() > max(at.timestamp() for at in before.values()) + 1)
+    log.start(*FAST, "--policy", str(policy))
+    wait_until(lambda: all(judged(log, policy, size).cosigned[name] > at for name, at in before.items()))
+    log.stop()
+    assert sizes(log)[-1] == size
+
+
+def test_stale_cosignatures_are_renewed_while_nothing_happens(
+    prepared_log: RunningLog, witnesses: list[RunningWitness], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = initialised(prepared_log)
+    log.start(*FAST)
+    log.client().record(event())
+    log.stop()
+    witnesses[0].start(log.vkey)
+    policy = parse_policy(policy_of(log, witnesses[:1]).read_bytes())
+    monkeypatch.setattr("audit.daemon.witnessing.RENEW_SECONDS", 0.3)
+    states = WitnessStates(log.state_dir, policy.witnesses, lambda *_: None)
+    notes = CosignedNotes(log.log_dir, log.state_dir, log.state_dir / "staging")
+    witnessing = Witnessing(log.log_dir, notes, policy.witnesses, states, 0.1)
+    witnessing.start()
+    wait_until(lambda: sizes(log) != [])
+    (size,) = sizes(log)
+    path = log.home / "policy"
+    first = judged(log, path, size).cosigned
+    wait_until(lambda: all(judged(log, path, size).cosigned[name] > at for name, at in first.items()))
+    witnessing.finish()
