@@ -24,6 +24,11 @@ class CanonicalError(ValueError):
 def canonical_json(value: Any, *, limit: int = MAX_LEAF_BYTES) -> bytes:
     """Return the canonical UTF-8 bytes of ``value``; raise :class:`CanonicalError` beyond ``limit`` bytes."""
     check_value(value, "value")
+    return encode_checked(value, limit=limit)
+
+
+def encode_checked(value: Any, *, limit: int = MAX_LEAF_BYTES) -> bytes:
+    """Like :func:`canonical_json`, for a value that was checked before."""
     try:
         # for ASCII keys and no floats, sorted keys make orjson's bytes those of RFC 8785
         encoded = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from audit.canonical import canonical_json
+from audit.canonical import encode_checked
 from audit.event import MAX_PAYLOAD_BYTES, AuditEvent, Envelope, EventError, Receipt, check_envelope, event_fields
 from audit.link import Link
 from audit.reader import LogUnreadable, read_checkpoint
@@ -56,7 +56,7 @@ class AuditClient:
         CanonicalError for an event that cannot be recorded, :class:`AuditUnavailable` when there is no receipt.
         """
         fields = event_fields(event)
-        encoded = canonical_json(fields)
+        encoded = encode_checked(fields)
         message: dict[str, Any] = {"op": "record", "event": orjson.Fragment(encoded), **self._envelope()}
         if event.payload is not None:
             message["payload"] = encode_payload(event.payload)

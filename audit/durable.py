@@ -38,11 +38,12 @@ def settle_names(root: Path) -> None:
     loses them, and what stands below them, with the next power cut.
     """
     device = root.stat().st_dev
-    for above in root.absolute().parents:
-        if above.stat().st_dev != device:
-            break
-        with contextlib.suppress(PermissionError):  # then it was not this account that made the name
-            fsync_directory(above)
+    with contextlib.suppress(PermissionError):  # where this account may not go, it made no name
+        for above in root.absolute().parents:
+            if above.stat().st_dev != device:
+                break
+            with contextlib.suppress(PermissionError):
+                fsync_directory(above)
     for directory, _, _ in os.walk(root):
         fsync_directory(Path(directory))
 

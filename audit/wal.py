@@ -17,7 +17,7 @@ import time
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from audit.durable import fsync_directory, make_directories, write_atomic
@@ -149,9 +149,9 @@ class Wal:
             os.fdatasync(self._descriptor)
         except OSError as error:
             raise WalBroken(f"fdatasync of the write-ahead log failed ({error.strerror}); the log stops.") from error
-        for frame in frames:
-            self._offsets.append(self._end)
-            self._end += len(frame)
+        ends = list(accumulate(map(len, frames), initial=self._end))
+        self._end = ends.pop()
+        self._offsets.extend(ends)
 
     @property
     def wants_rotation(self) -> bool:

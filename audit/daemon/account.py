@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from audit.daemon.keys import StartRefused
+from audit.durable import settle_names
 
 REALTIME_PRIORITY = 5
 _PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
@@ -36,6 +37,7 @@ def become(uid: int, folders: Iterable[Path], libraries: Iterable[str] = ()) -> 
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
         hand_over(folder, uid)
+        settle_names(folder)
     end_with_parent = parent_death_signal()
     os.setgroups([])
     os.setresgid(uid, uid, uid)

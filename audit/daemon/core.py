@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from audit.canonical import canonical_json
+from audit.canonical import encode_checked
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.daemon.erasure import Erasure
 from audit.daemon.keys import load_signer, lock_directories
@@ -149,7 +149,7 @@ class AuditLog:
                 raise EventError(f"payload: expected at most {MAX_PAYLOAD_BYTES} bytes, found {len(encoded)}.")
             sealed = self.erasure.vault.seal(encoded, fields.get("project"), at)
             commitment, blob = sealed.commitment, sealed.blob
-        leaf = canonical_json(leaf_of(fields, envelope, peer, at, commitment))
+        leaf = encode_checked(leaf_of(fields, envelope, peer, at, commitment))
         return Prepared(envelope.event_id, sender, WalRecord(leaf, blob), at)
 
     def commit(self, batch: Sequence[Prepared]) -> list[Stored | EventError]:

@@ -29,6 +29,8 @@ class CosignedNotes:
         self._days: dict[int, date] = {}
         make_directories(self._folder, 0o755)
         make_directories(self._newest.parent, 0o700)
+        for leftover in self._newest.parent.glob(".*.tmp"):
+            leftover.unlink()
         for size in published_sizes(log_dir):
             self._days[size] = day_of(self._folder / str(size))
 

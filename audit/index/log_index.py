@@ -13,8 +13,9 @@ from typing import Any
 import duckdb
 
 from audit.index.builder import refresh_index
-from audit.index.bundles import checkpoint_exists
+from audit.index.bundles import checkpoint_exists, read_scattered
 from audit.index.manifest import IndexDamaged, Manifest, Part, check_part, read_manifest
+from audit.index.mapping import OUTCOME, row_of
 from audit.index.rows import Row, row_from
 from audit.index.text import TextFinder
 from audit.index.views import SELECTED, create_views, open_database
@@ -28,6 +29,7 @@ STEPS = tuple(
 )
 FOUND = "found_text"
 NEWEST = 65_536
+STATEMENT = '"index", template, tables, verb, dataset'
 
 
 @dataclass(frozen=True)
@@ -143,11 +145,29 @@ class LogIndex:
         return [index for (index,) in found]
 
     def _rows(self, indexes: Sequence[int]) -> list[Row]:
+        """The records, read from the log itself, since leaves far apart are slow to get out of Parquet."""
+        manifest = self._covered()
+        if manifest is None:
+            return []
+        held = [index for index in indexes if manifest.first <= index < manifest.size]
+        try:
+            found = {index: row_of(index, entry) for index, entry in read_scattered(self._log_dir, held, manifest.size)}
+        except LogUnreadable:  # pruned or damaged since: the index still has them
+            return [row_from(named) for named in self._columns(SELECTED, held)]
+        outcomes = [index for index, row in found.items() if row["type"] == OUTCOME]
+        for named in self._columns(STATEMENT, outcomes):
+            found[named["index"]].update(named)
+        return [row_from(found[index]) for index in sorted(found, reverse=True)]
+
+    def _columns(self, selected: str, indexes: Sequence[int]) -> list[dict[str, Any]]:
+        """Columns of the index for some records, newest first."""
         if not indexes:
             return []
         places = ", ".join("?" * len(indexes))
-        sql = f'SELECT {SELECTED} FROM records WHERE "index" IN ({places}) ORDER BY "index" DESC'  # noqa: S608
-        return [row_from(values) for values in self._ask(lambda cursor: cursor.execute(sql, list(indexes)))]
+        sql = f'SELECT {selected} FROM records WHERE "index" IN ({places}) ORDER BY "index" DESC'  # noqa: S608
+        names = [name.strip(' "') for name in selected.split(",")]
+        answers = self._ask(lambda cursor: cursor.execute(sql, list(indexes)))
+        return [dict(zip(names, values, strict=True)) for values in answers]
 
     def _select(
         self,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
-
-from audit.index.mapping import COLUMNS
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,8 @@ class Row:
     writer: str | None
     boot: str | None
     seq: int | None
-    policies: tuple[str, ...] = field()
-    tables: tuple[str, ...] = field()
+    policies: tuple[str, ...]
+    tables: tuple[str, ...]
     template: str | None
     verb: str | None
     dataset: str | None
@@ -52,9 +50,8 @@ class Row:
         return read if isinstance(read, dict) else {}
 
 
-def row_from(values: Sequence[Any]) -> Row:
-    """A row from the values of :data:`audit.index.mapping.COLUMNS`, in that order."""
-    named = dict(zip(COLUMNS, values, strict=True))
+def row_from(named: Mapping[str, Any]) -> Row:
+    """A row from the columns of :data:`audit.index.mapping.COLUMNS`."""
     at = named["at"]
     return Row(
         **{

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import socket
@@ -29,6 +30,10 @@ class SmallLog:
     def __init__(self, salt: bytes = b"") -> None:
         self.signer = NoteSigner(ORIGIN, Ed25519PrivateKey.from_private_bytes(bytes([7]) * 32))
         self.leaves = [leaf_hash((b"" if number < 5 else salt) + str(number).encode()) for number in range(300)]
+
+    @property
+    def size(self) -> int:
+        return len(self.leaves)
 
     def node(self, level: int, index: int) -> bytes:
         return tree_hash(self.leaves[index << level : (index + 1) << level])
@@ -168,6 +173,34 @@ def test_killed_between_requests_it_remembers(witness: RunningWitness) -> None:
     assert witness.add(FORK.request(8, 12))[0] == 422
     assert witness.add(LOG.request(8, 9))[0] == 200
     assert witness.stop() == 0
+
+
+def test_killed_in_the_middle_it_never_forgets_what_it_answered(witness: RunningWitness) -> None:
+    answered, size = 0, 0
+    for round_number in range(4):
+        killer = threading.Timer(0.15 + 0.1 * round_number, witness.kill)
+        killer.start()
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            while size < 290:
+                status, body, _ = witness.add(LOG.request(size, size + 1))
+                assert status == 200, body
+                size = answered = size + 1
+        killer.join()
+        witness.start(VKEY)
+        assert list((witness.state / "origins").glob(".*.tmp")) == []
+        status, body, _ = witness.add(LOG.request(LOG.size, LOG.size))
+        assert status == 409
+        size = int(body)
+        assert size in (answered, answered + 1)
+    assert answered > 10
+
+
+def test_the_same_evidence_is_kept_once(witness: RunningWitness) -> None:
+    assert witness.add(LOG.request(0, 8))[0] == 200
+    for _ in range(3):
+        assert witness.add(FORK.request(8, 8))[0] == 422
+    assert [item["reason"] for item in witness.evidence] == ["other-root"]
+    assert [line["event"] for line in witness.lines].count("log-suspected") == 1
 
 
 def test_a_damaged_memory_is_not_used(witness: RunningWitness) -> None:

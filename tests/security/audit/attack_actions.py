@@ -19,6 +19,8 @@ from audit.payloads import key_of
 from audit.tiles import TileId, encode_bundle
 from audit.timestamps import build_request
 
+Change = Callable[[list[bytes]], list[bytes]]
+
 # what is done to the records
 
 
@@ -90,7 +92,7 @@ def signed_by_another_key(house: House) -> None:
     house.publish(entries, signer=NoteSigner(ORIGIN, Ed25519PrivateKey.generate()))
 
 
-def insider(change: Callable[[list[bytes]], list[bytes]]) -> Callable[[House], None]:
+def insider(change: Change) -> Callable[[House], None]:
     """Everything rebuilt and signed anew, what would show it removed."""
 
     def attack(house: House) -> None:
@@ -102,7 +104,7 @@ def insider(change: Callable[[list[bytes]], list[bytes]]) -> Callable[[House], N
     return attack
 
 
-def insider_leaves_cosigned(change: Callable[[list[bytes]], list[bytes]]) -> Callable[[House], None]:
+def insider_leaves_cosigned(change: Change) -> Callable[[House], None]:
     """Rebuilt and signed anew; the cosigned checkpoints stay, because a log without any would be noticed."""
 
     def attack(house: House) -> None:

@@ -51,21 +51,33 @@ class Attack:
 Q = Question
 
 
-def row(
-    name: str,
-    what: str,
-    by: Attacker,
-    given: tuple[Given, ...],
-    caught: tuple[Question, ...],
-    mechanism: str,
-    attack: Callable[[House], None],
-) -> Attack:
-    """A row, with the verdicts as a set."""
-    return Attack(name, what, by, mechanism, given, frozenset(caught), attack)
+Evidence = tuple[Given, ...]
+Verdicts = tuple[Question, ...]
+Action = Callable[[House], None]
+
+
+def outsider(name: str, what: str, given: Evidence, caught: Verdicts, mechanism: str, attack: Action) -> Attack:
+    """A row: somebody who can write the files."""
+    return Attack(name, what, Attacker.OUTSIDER, mechanism, given, frozenset(caught), attack)
+
+
+def insider(name: str, what: str, given: Evidence, caught: Verdicts, mechanism: str, attack: Action) -> Attack:
+    """A row: somebody who has the signing key as well."""
+    return Attack(name, what, Attacker.INSIDER, mechanism, given, frozenset(caught), attack)
+
+
+def anew(
+    what: str, given: Evidence, caught: Question, mechanism: str, sign: Callable[[act.Change], Action]
+) -> list[Attack]:
+    """Four rows: history changed, and everything signed anew."""
+    changes = {"edit": act.edited, "delete": act.deleted, "reorder": act.reordered, "cut": act.cut}
+    return [
+        insider(f"{name} and sign anew", what, given, (caught,), mechanism, sign(change))
+        for name, change in changes.items()
+    ]
 
 
 NOBODY: tuple[Question, ...] = ()
-OUT, IN = Attacker.OUTSIDER, Attacker.INSIDER
 SAVED, POLICY, RECEIPT, STATE = (Given.CHECKPOINT,), (Given.POLICY,), (Given.RECEIPT,), (Given.STATE,)
 AUTHORITY = (Given.AUTHORITY,)
 REHASH = "every record is hashed again and compared with tile and signed root"
@@ -75,259 +87,155 @@ HELD = "the proof that a researcher was given with the answer"
 COMMITTED = "the commitment in the record"
 
 ATTACKS: tuple[Attack, ...] = (
-    row("edit a record", "one bundle changed", OUT, (), (Q.TREE, Q.ENTRIES), REHASH, act.bundle_edited),
-    row(
+    outsider("edit a record", "one bundle changed", (), (Q.TREE, Q.ENTRIES), REHASH, act.bundle_edited),
+    outsider(
         "delete a bundle",
         "256 records gone",
-        OUT,
         (),
         (Q.ENTRIES,),
         "the bundle is missing, no record prunes it",
         act.bundle_deleted,
     ),
-    row("reorder records", "two neighbours swapped", OUT, (), (Q.TREE, Q.ENTRIES), REHASH, act.bundle_reordered),
-    row("truncate a bundle", "the last record gone", OUT, (), (Q.ENTRIES,), REHASH, act.bundle_cut),
-    row(
-        "swap two bundles",
-        "tiles left as they are",
-        OUT,
-        (),
-        (Q.TREE, Q.ENTRIES, Q.WITNESSES),
-        REHASH,
-        act.bundles_swapped,
+    outsider("reorder records", "two neighbours swapped", (), (Q.TREE, Q.ENTRIES), REHASH, act.bundle_reordered),
+    outsider("truncate a bundle", "the last record gone", (), (Q.ENTRIES,), REHASH, act.bundle_cut),
+    outsider(
+        "swap two bundles", "tiles left as they are", (), (Q.TREE, Q.ENTRIES, Q.WITNESSES), REHASH, act.bundles_swapped
     ),
-    row("change a tile, not its bundle", "proofs would fail or lie", OUT, (), (Q.FILES,), REHASH, act.tile_edited),
-    row(
+    outsider("change a tile, not its bundle", "proofs would fail or lie", (), (Q.FILES,), REHASH, act.tile_edited),
+    outsider(
         "edit a record and rebuild the tiles",
         "the old checkpoint stays",
-        OUT,
         (),
         (Q.TREE, Q.WITNESSES, Q.TIMESTAMPS),
         "the signed root, and those that witnesses and time stamps signed",
         act.rebuilt_under_old_checkpoint,
     ),
-    row(
+    outsider(
         "sign with another key",
         "a whole new log",
-        OUT,
         (),
         (Q.SIGNATURE, Q.FILES),
         "the log's verifier key",
         act.signed_by_another_key,
     ),
-    row(
+    outsider(
         "replay an old directory",
         "a copy of last month",
-        OUT,
         POLICY,
         (Q.WITNESSES,),
         "the age of the newest cosignatures",
         act.cut_back,
     ),
-    row("replay an old directory", "a copy of last month", OUT, SAVED, (Q.CONSISTENCY,), OUTSIDE, act.cut_back),
-    row(
-        "edit and sign anew",
-        "seen by somebody who kept a checkpoint",
-        IN,
-        SAVED,
-        (Q.CONSISTENCY,),
-        OUTSIDE,
-        act.insider(act.edited),
-    ),
-    row(
-        "delete and sign anew",
-        "seen by somebody who kept a checkpoint",
-        IN,
-        SAVED,
-        (Q.CONSISTENCY,),
-        OUTSIDE,
-        act.insider(act.deleted),
-    ),
-    row(
-        "reorder and sign anew",
-        "seen by somebody who kept a checkpoint",
-        IN,
-        SAVED,
-        (Q.CONSISTENCY,),
-        OUTSIDE,
-        act.insider(act.reordered),
-    ),
-    row(
-        "cut and sign anew",
-        "seen by somebody who kept a checkpoint",
-        IN,
-        SAVED,
-        (Q.CONSISTENCY,),
-        OUTSIDE,
-        act.insider(act.cut),
-    ),
-    row(
-        "edit and sign anew",
-        "the cosigned checkpoints left",
-        IN,
-        POLICY,
-        (Q.WITNESSES,),
-        SEEN,
-        act.insider_leaves_cosigned(act.edited),
-    ),
-    row(
-        "delete and sign anew",
-        "the cosigned checkpoints left",
-        IN,
-        POLICY,
-        (Q.WITNESSES,),
-        SEEN,
-        act.insider_leaves_cosigned(act.deleted),
-    ),
-    row(
-        "reorder and sign anew",
-        "the cosigned checkpoints left",
-        IN,
-        POLICY,
-        (Q.WITNESSES,),
-        SEEN,
-        act.insider_leaves_cosigned(act.reordered),
-    ),
-    row(
-        "cut and sign anew",
-        "the cosigned checkpoints left",
-        IN,
-        POLICY,
-        (Q.WITNESSES,),
-        SEEN,
-        act.insider_leaves_cosigned(act.cut),
-    ),
-    row(
+    outsider("replay an old directory", "a copy of last month", SAVED, (Q.CONSISTENCY,), OUTSIDE, act.cut_back),
+    *anew("seen by somebody who kept a checkpoint", SAVED, Q.CONSISTENCY, OUTSIDE, act.insider),
+    *anew("the cosigned checkpoints left", POLICY, Q.WITNESSES, SEEN, act.insider_leaves_cosigned),
+    insider(
         "edit and sign anew",
         "the cosigned checkpoints removed",
-        IN,
         POLICY,
         (Q.WITNESSES,),
         "the quorum is missing",
         act.insider(act.edited),
     ),
-    row("edit and sign anew", "a researcher kept a receipt", IN, RECEIPT, (Q.RECEIPTS,), HELD, act.insider(act.edited)),
-    row(
-        "delete and sign anew",
-        "a researcher kept a receipt",
-        IN,
-        RECEIPT,
-        (Q.RECEIPTS,),
-        HELD,
-        act.insider(act.deleted),
+    insider("edit and sign anew", "a researcher kept a receipt", RECEIPT, (Q.RECEIPTS,), HELD, act.insider(act.edited)),
+    insider(
+        "delete and sign anew", "a researcher kept a receipt", RECEIPT, (Q.RECEIPTS,), HELD, act.insider(act.deleted)
     ),
-    row(
+    insider(
         "cut and sign anew",
         "a researcher kept a receipt",
-        IN,
         RECEIPT,
         (Q.RECEIPTS,),
         HELD,
         act.insider(lambda entries: entries[:5]),
     ),
-    row(
+    insider(
         "edit and sign anew",
         "nobody kept anything",
-        IN,
         (),
         NOBODY,
         "nothing: without memory outside there is no proof",
         act.insider(act.edited),
     ),
-    row(
+    insider(
         "edit after the last outside checkpoint",
         "the open window",
-        IN,
         (*SAVED, *POLICY, *RECEIPT),
         NOBODY,
         "nothing: the verdict on witnesses says how long the window is",
         act.late_edited,
     ),
-    row(
-        "split view", "two heads of one size, both seen", IN, SAVED, (Q.CONSISTENCY,), "the other head", act.split_view
+    insider(
+        "split view", "two heads of one size, both seen", SAVED, (Q.CONSISTENCY,), "the other head", act.split_view
     ),
-    row(
+    insider(
         "split view",
         "the other head never seen",
-        IN,
         (*SAVED, *POLICY, *RECEIPT),
         NOBODY,
         "nothing, until the heads meet: a witness refuses the second",
         act.split_view_unseen,
     ),
-    row(
+    outsider(
         "remove all cosignatures of a checkpoint",
         "the line of the log stays",
-        OUT,
         POLICY,
         (Q.WITNESSES,),
         "a cosigned checkpoint carries cosignatures",
         act.cosignatures_removed,
     ),
-    row(
+    outsider(
         "remove one witness's cosignatures",
         "the other's stay",
-        OUT,
         POLICY,
         (Q.WITNESSES,),
         "the quorum",
         act.one_cosignature_removed,
     ),
-    row(
+    outsider(
         "cosign with a key of one's own",
         "under a witness's name",
-        OUT,
         (),
         (Q.WITNESSES,),
         "known keys: the policy's, and those in the log",
         act.cosigned_by_a_stranger,
     ),
-    row(
+    outsider(
         "cosigned checkpoint of another log",
         "in place of ours",
-        OUT,
         (),
         (Q.WITNESSES,),
         "the origin line",
         act.cosigned_of_another_log,
     ),
-    row(
+    outsider(
         "rename a cosigned checkpoint",
         "so that it seems newer",
-        OUT,
         (),
         (Q.WITNESSES,),
         "the size inside",
         act.cosigned_renamed,
     ),
-    row("change a time stamp", "another token", OUT, (), (Q.TIMESTAMPS,), "its hash in the log", act.stamp_changed),
-    row(
-        "remove a time stamp",
-        "token and checkpoint",
-        OUT,
-        (),
-        (Q.TIMESTAMPS,),
-        "its record in the log",
-        act.stamp_removed,
+    outsider("change a time stamp", "another token", (), (Q.TIMESTAMPS,), "its hash in the log", act.stamp_changed),
+    outsider(
+        "remove a time stamp", "token and checkpoint", (), (Q.TIMESTAMPS,), "its record in the log", act.stamp_removed
     ),
-    row(
+    insider(
         "forge a time stamp",
         "by an authority of the attacker's own, with its record",
-        IN,
         AUTHORITY,
         (Q.TIMESTAMPS,),
         "the certificate of the authority agreed on",
         act.stamp_forged,
     ),
-    row("swap two payloads", "each under its key", OUT, STATE, (Q.PAYLOADS,), COMMITTED, act.payloads_swapped),
-    row("change a payload", "one bit of the ciphertext", OUT, STATE, (Q.PAYLOADS,), COMMITTED, act.payload_changed),
-    row(
-        "remove a payload", "the record stays", OUT, STATE, (Q.PAYLOADS,), "no record explains it", act.payload_removed
+    outsider("swap two payloads", "each under its key", STATE, (Q.PAYLOADS,), COMMITTED, act.payloads_swapped),
+    outsider("change a payload", "one bit of the ciphertext", STATE, (Q.PAYLOADS,), COMMITTED, act.payload_changed),
+    outsider(
+        "remove a payload", "the record stays", STATE, (Q.PAYLOADS,), "no record explains it", act.payload_removed
     ),
-    row(
+    outsider(
         "delete a payload key",
         "without a record of the erasure",
-        OUT,
         STATE,
         (Q.PAYLOADS,),
         "no audit:redacted record",
