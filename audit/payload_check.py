@@ -7,6 +7,7 @@ gone without one, or that is not what its record committed to, is a problem.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -130,6 +131,7 @@ class Held:
         self._kept = PayloadSegments(state / "payloads") if (state / "payloads").is_dir() else None
         self._blobs: dict[int, bytes] = {}
         self._begin = self._end = 0
+        self._unreadable_from = sys.maxsize
 
     def find(self, index: int) -> bytes | None:
         """The ciphertext for a record, None when there is none; raise PayloadSegmentError for a damaged one."""
@@ -138,35 +140,38 @@ class Held:
         if index in self._blobs:
             return self._blobs[index]
         # a damaged segment is read record by record, and the daemon may have moved a segment meanwhile
-        return self._kept.read(index) if self._kept is not None else None
+        found = self._kept.read(index) if self._kept is not None else None
+        if not found and index >= self._unreadable_from:
+            raise PayloadSegmentError("the write-ahead log is damaged before or at this record.")
+        return found
 
     def _load(self, index: int) -> None:
-        self._blobs, self._begin, self._end = {}, 0, 0
-        if self._kept is not None:
-            for first in reversed([first for first in self._kept.firsts() if first <= index]):
-                end = self._kept.summary(first).end
-                if index < end:
-                    self._begin, self._end = first, end
-                    try:
-                        self._blobs = dict(self._kept.items(first))
-                    except PayloadSegmentError:
-                        self._blobs = {}
-                    return
-                break
+        self._blobs, self._begin, self._end, self._unreadable_from = {}, 0, 0, sys.maxsize
+        first = max((first for first in self._kept.firsts() if first <= index), default=None) if self._kept else None
+        if self._kept is not None and first is not None and index < (end := self._kept.summary(first).end):
+            self._begin, self._end = first, end
+            try:
+                self._blobs = dict(self._kept.items(first))
+            except PayloadSegmentError:
+                self._blobs = {}
+            return
         self._load_wal(index)
 
     def _load_wal(self, index: int) -> None:
-        if not self._wal.is_dir():
-            return
         firsts = sorted(int(path.stem) for path in self._wal.glob("[0-9]*.wal"))
-        for first in reversed([first for first in firsts if first <= index]):
-            try:
-                records = scan((self._wal / f"{first:020d}.wal").read_bytes()).records
-            except FileNotFoundError:
-                return
-            self._begin, self._end = first, first + len(records)
-            self._blobs = {at: record.payload for at, record in enumerate(records, first) if record.payload}
+        first = max((first for first in firsts if first <= index), default=None)
+        if first is None:
             return
+        try:
+            data = (self._wal / f"{first:020d}.wal").read_bytes()
+        except FileNotFoundError:
+            # moved to a payload segment since the listing
+            return
+        found = scan(data)
+        self._begin, self._end = first, min((later for later in firsts if later > first), default=sys.maxsize)
+        self._blobs = {at: record.payload for at, record in enumerate(found.records, first) if record.payload}
+        if found.end < len(data):
+            self._unreadable_from = first + len(found.records)
 
 
 def committed(log_dir: Path, size: int) -> Iterator[Committed]:

@@ -35,12 +35,13 @@ from audit.witnessed import Cosigned, Rules, check_cosigned, read_cosigned
 
 @dataclass(frozen=True)
 class _Outside:
-    """Everything that was signed at other sizes, read before the tree is rebuilt."""
+    """What was signed at other sizes, read before the tree is rebuilt; ``stamped``: sizes with a time stamp's file."""
 
     earlier: list[Checkpoint]
     receipts: list[Kept]
     cosigned: list[Cosigned]
     anchors: list[Anchor]
+    stamped: set[int]
 
     def wanted(self) -> Wanted:
         """The roots and leaf hashes needed to judge them."""
@@ -48,6 +49,17 @@ class _Outside:
         sizes |= {item.checkpoint.size for item in self.receipts}
         sizes |= {item.checkpoint.size for item in self.cosigned} | {item.size for item in self.anchors}
         return Wanted(frozenset(sizes), frozenset(item.proof.index for item in self.receipts))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the auditor gave beside key and log."""
+
+    policy: Policy | None
+    max_age: timedelta | None
+    payloads: Path | None
+    tsa_certificate: bytes | None
+    now: datetime
 
 
 def verify_log(
@@ -86,33 +98,40 @@ def verify_log(
     report.origin, report.size, report.root = checkpoint.origin, checkpoint.size, checkpoint.root.hex()
     _check_covered(inventory, checkpoint, report)
     cosigned, anchors = read_cosigned(log_dir, inventory, key, report), read_anchors(log_dir, inventory, key, report)
-    outside = _Outside(earlier, kept, cosigned, anchors)
+    outside = _Outside(earlier, kept, cosigned, anchors, inventory.anchors)
+    rebuild = Rebuild(log_dir, inventory, checkpoint.size, outside.wanted(), processes)
     try:
-        rebuilt = _check_tree(
-            Rebuild(log_dir, inventory, checkpoint.size, outside.wanted(), processes), checkpoint, report
-        )
+        rebuilt = _check_tree(rebuild, checkpoint, report)
     except WorkerDied as error:
         raise VerifyError(str(error)) from error
-    minimum = _settle_pruning(rebuilt, report)
-    check_since(earlier, checkpoint, rebuilt.roots, report)
-    rules = Rules(policy, max_age, now or datetime.now(UTC), minimum > 0)
-    done = rebuilt.completeness
-    check_cosigned(cosigned, key, rules, done.own, rebuilt.roots, (checkpoint.size, done.last_at), report)
-    sound = check_anchors(
-        log_dir, anchors, done.own, rebuilt.roots, checkpoint.size, inventory.anchors, minimum, report
-    )
-    check_tokens(sound, tsa_certificate, report)
-    done.report(report, pruned=minimum > 0)
-    check_receipts(kept, key, checkpoint, rebuilt.roots, rebuilt.leaves, report)
-    check_payloads(log_dir, payloads, checkpoint.size, done.payloads, minimum, done.own, report)
-    _skip_unasked(report, earlier, kept)
+    asked = _Asked(policy, max_age, payloads, tsa_certificate, now or datetime.now(UTC))
+    _judge(log_dir, key, checkpoint, outside, rebuilt, asked, report)
     return report
 
 
-def _skip_unasked(report: Report, earlier: list[Checkpoint], kept: list[Kept]) -> None:
-    if not earlier:
+def _judge(
+    log_dir: Path,
+    key: VerifierKey,
+    checkpoint: Checkpoint,
+    outside: _Outside,
+    rebuilt: Rebuilt,
+    asked: _Asked,
+    report: Report,
+) -> None:
+    """Everything that needs the rebuilt tree or the records."""
+    size, roots, done = checkpoint.size, rebuilt.roots, rebuilt.completeness
+    minimum = _settle_pruning(rebuilt, report)
+    check_since(outside.earlier, checkpoint, roots, report)
+    rules = Rules(asked.policy, asked.max_age, asked.now, minimum > 0)
+    check_cosigned(outside.cosigned, key, rules, done.own, roots, (size, done.last_at), report)
+    sound = check_anchors(log_dir, outside.anchors, done.own, roots, size, outside.stamped, minimum, report)
+    check_tokens(sound, asked.tsa_certificate, report)
+    done.report(report, pruned=minimum > 0)
+    check_receipts(outside.receipts, key, checkpoint, roots, rebuilt.leaves, report)
+    check_payloads(log_dir, asked.payloads, size, done.payloads, minimum, done.own, report)
+    if not outside.earlier:
         report.skip(Question.CONSISTENCY)
-    if not kept:
+    if not outside.receipts:
         report.skip(Question.RECEIPTS)
 
 

@@ -273,15 +273,14 @@ class Wal:
         """Raise WalBroken when the segment was deleted, replaced or written by someone else since the last batch."""
         own = os.fstat(self._descriptor)
         try:
-            named = os.stat(self._path)
+            named = self._path.stat()
         except FileNotFoundError as error:
             raise WalBroken(f"{self._path.name} was deleted while the log was running; the log stops.") from error
         if (own.st_ino, own.st_dev) != (named.st_ino, named.st_dev) or own.st_nlink != 1:
             raise WalBroken(f"{self._path.name} was replaced while the log was running; the log stops.")
         if own.st_size != self._end:
             raise WalBroken(
-                f"{self._path.name} should have {self._end} bytes, found {own.st_size}: another process wrote;"
-                " the log stops."
+                f"{self._path.name}: expected {self._end} bytes, found {own.st_size} (another process wrote); the log stops."
             )
 
 

@@ -118,6 +118,11 @@ class Settings(BaseSettings):
         return self.root / "index"
 
     @property
+    def usage_dir(self) -> Path:
+        """``<project>/<person>.json``: what a person was sent today; written by the gateway front."""
+        return self.root / "usage"
+
+    @property
     def keys_dir(self) -> Path:
         """Token and receipt keys, service secrets. Mode 0700."""
         return self.root / "keys"

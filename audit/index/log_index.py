@@ -47,8 +47,8 @@ class LogIndex:
     """
 
     def __init__(self, log_dir: Path, index_dir: Path) -> None:
-        self._log_dir = Path(log_dir)
-        self._index_dir = Path(index_dir)
+        self._log_dir = Path(log_dir).absolute()
+        self._index_dir = Path(index_dir).absolute()
         self._lock = threading.Lock()
         self._checked: set[Part] = set()
         self._manifest: Manifest | None = None
@@ -207,7 +207,10 @@ class LogIndex:
             try:
                 return question(cursor).fetchall()
             except (duckdb.IOException, OSError):
-                self._adopt(read_manifest(self._index_dir))
+                present = read_manifest(self._index_dir)
+                if present is None:
+                    raise LogUnreadable("The index was removed while it was read; ask again.") from None
+                self._adopt(present)
                 return question(cursor).fetchall()
 
     def _covered(self) -> Manifest | None:
@@ -222,7 +225,7 @@ class LogIndex:
                 check_part(self._index_dir, part)
         self._checked = set(manifest.parts)
 
-    def _adopt(self, manifest: Manifest | None) -> None:
+    def _adopt(self, manifest: Manifest) -> None:
         with self._adopting:
             if manifest != self._manifest:
                 create_views(self._database, self._index_dir, manifest)

@@ -68,12 +68,16 @@ class OutputRules:
 
 @dataclass(frozen=True)
 class QueryCaps:
-    """Limits of one query; a query that meets one ends with a message that names it."""
+    """Limits per query, per person and day (UTC), and per person at a time; a query that meets one ends and says so."""
 
     rows: int = 5_000_000
     bytes: int = 1_000_000_000
     seconds: int = 300
     statement_characters: int = 100_000
+    rows_per_day: int = 50_000_000
+    bytes_per_day: int = 10_000_000_000
+    streams: int = 8
+    """Queries of one person that run at once: a reader that stalls holds memory."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A disk that fills up, for real: a small tmpfs. Nothing acknowledged is lost, the log says that it is full, and goes on."""
+"""A disk that fills up, for real (a small tmpfs): nothing acknowledged is lost, the log says it is full and goes on."""
 
 import contextlib
 import subprocess

@@ -72,7 +72,10 @@ def test_a_changed_payload_is_tampered_with(log):
     segment.write_bytes(data[: found + 40] + bytes([data[found + 40] ^ 1]) + data[found + 41 :])
     verdict = payload_verdict(log)
     assert verdict.status is Status.FAILED
-    assert verdict.problems[0].entry is not None
+    assert len(verdict.problems) > 1
+    assert {item.message for item in verdict.problems} == {
+        "tampered: the write-ahead log is damaged before or at this record."
+    }
 
 
 def test_a_pruned_log(log):
@@ -98,7 +101,7 @@ def test_pruning_excuses_nothing_else(log, tmp_path):
     assert log.stop() == 0
     copy = tmp_path / "log"
     shutil.copytree(log.log_dir, copy)
-    last = next((copy / "tile" / "entries" / "002.p").iterdir())
+    last = max((copy / "tile" / "entries" / "002.p").iterdir(), key=lambda path: int(path.name))
     last.unlink()
     report = verify_log(copy, log.vkey)
     named = [item.file for item in report.verdicts[Question.ENTRIES].problems]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import shutil
 import socket
 import socketserver
 import threading
@@ -11,24 +10,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from running_log import RunningLog, event, wait_until
 from running_witness import RunningWitness
+from witnessed_log import FAST, initialised, is_witnessed, judged, policy_file, policy_of, recorded, sizes
 
-from audit.checkpoint import parse_checkpoint, read_unverified
+from audit.checkpoint import parse_checkpoint
 from audit.cosignature import Cosigner
 from audit.daemon.cosigned import CosignedNotes
 from audit.daemon.witness_states import WitnessStates
 from audit.daemon.witnessing import Witnessing
-from audit.note import VerifierKey, parse_note
-from audit.policy import Policy, Quorum, parse_policy
-from audit.reader import read_entries
+from audit.note import parse_note
+from audit.policy import parse_policy
 from audit.verify import verify_log
-
-FAST = ("--witness-seconds", "0.1", "--heartbeat-seconds", "0")
 
 
 @pytest.fixture
@@ -37,50 +33,6 @@ def witnesses() -> Iterator[list[RunningWitness]]:
     yield made
     for witness in made:
         witness.remove()
-
-
-def initialised(log: RunningLog) -> RunningLog:
-    """Make the log's key, so that witnesses can know it before the log is started with a policy."""
-    log.start(*FAST)
-    log.stop()
-    return log
-
-
-def policy_file(log: RunningLog, lines: list[str]) -> Path:
-    path = log.home / "policy"
-    path.write_text(f"log {log.vkey}\n" + "".join(line + "\n" for line in lines))
-    return path
-
-
-def policy_of(log: RunningLog, witnesses: list[RunningWitness], quorum: str = "all") -> Path:
-    """Both keys of every witness; the quorum wants one key of each."""
-    lines = []
-    for place, witness in enumerate(witnesses):
-        lines += [f"witness w{place}-{kind} {vkey} {witness.url}" for kind, vkey in enumerate(witness.vkeys)]
-        lines.append(f"group w{place} any w{place}-0 w{place}-1")
-    lines.append(f"group enough {quorum} {' '.join(f'w{place}' for place in range(len(witnesses)))}")
-    return policy_file(log, [*lines, "quorum enough"])
-
-
-def sizes(log: RunningLog) -> list[int]:
-    folder = log.log_dir / "cosigned"
-    return sorted(int(path.name) for path in folder.iterdir()) if folder.exists() else []
-
-
-def judged(log: RunningLog, policy: Path, size: int) -> Quorum:
-    parsed: Policy = parse_policy(policy.read_bytes())
-    return parsed.judge(parse_note((log.log_dir / "cosigned" / str(size)).read_bytes()))
-
-
-def is_witnessed(log: RunningLog, policy: Path) -> bool:
-    """True when the newest published checkpoint has a quorum."""
-    size = read_unverified((log.log_dir / "checkpoint").read_bytes()).size
-    return size in sizes(log) and judged(log, policy, size).met
-
-
-def recorded(log: RunningLog, *types: str) -> list[tuple[str, str]]:
-    entries = [entry.leaf for entry in read_entries(log.log_dir)]
-    return [(leaf["type"], leaf["data"]["name"]) for leaf in entries if leaf["type"] in types]
 
 
 def free_port() -> int:
@@ -211,88 +163,6 @@ def test_a_lying_witness_is_ignored_and_logged(prepared_log: RunningLog) -> None
         assert log.stop() == 0
     assert sizes(log) == []
     assert recorded(log, "witness:lost", "witness:back") == [("witness:lost", "liar")]
-
-
-def test_a_log_that_lost_records_refuses_to_start(prepared_log: RunningLog, witnesses: list[RunningWitness]) -> None:
-    log = initialised(prepared_log)
-    witnesses[0].start(log.vkey)
-    policy = policy_of(log, witnesses[:1])
-    log.start(*FAST, "--policy", str(policy))
-    log.client().record(event())
-    log.stop()
-    assert is_witnessed(log, policy)
-    early = read_unverified((log.log_dir / "checkpoint").read_bytes()).size
-    saved = log.home / "saved"
-    for name in ("log", "state"):
-        shutil.copytree(log.home / name, saved / name)
-    log.start(*FAST, "--policy", str(policy))
-    for number in range(5):
-        log.client(f"w{number}").record(event(number))
-    log.stop()
-    late = sizes(log)[-1]
-    assert late == early + 5
-    for name in ("log", "state"):
-        shutil.rmtree(log.home / name)
-        shutil.copytree(saved / name, log.home / name)
-    said = log.refuse_start(*FAST, "--policy", str(policy))
-    assert "records are missing" in said
-    assert f"holds {early} records" in said
-    assert f"checkpoint over {late} was signed" in said
-    assert witnesses[0].url in said
-    # without the policy, or without the witness, nothing here knows better: this is why the witness is another's
-    witnesses[0].stop()
-    log.start(*FAST, "--policy", str(policy))
-    log.client().record(event(7))
-    wait_until(lambda: recorded(log, "witness:lost") != [])
-    log.kill()
-    witnesses[0].start(log.vkey)
-    assert "records are missing" in log.refuse_start(*FAST, "--policy", str(policy))
-
-
-def test_a_rewritten_log_refuses_to_start(prepared_log: RunningLog, witnesses: list[RunningWitness]) -> None:
-    log = initialised(prepared_log)
-    witnesses[0].start(log.vkey)
-    saved = log.home / "saved"
-    for name in ("log", "state"):
-        shutil.copytree(log.home / name, saved / name)
-    policy = policy_of(log, witnesses[:1])
-    log.start(*FAST, "--policy", str(policy))
-    log.client().record(event())
-    log.stop()
-    size = sizes(log)[-1]
-    cosigned = (log.log_dir / "cosigned" / str(size)).read_bytes()
-    for name in ("log", "state"):
-        shutil.rmtree(log.home / name)
-        shutil.copytree(saved / name, log.home / name)
-    log.start(*FAST)
-    for number in range(10):
-        log.client(f"w{number}").record(event(number))
-    log.stop()
-    assert "rewritten" in log.refuse_start(*FAST, "--policy", str(policy))
-    witnesses[0].stop()
-    for kept in (log.log_dir / "cosigned" / str(size), log.state_dir / "witness" / "newest"):
-        kept.parent.mkdir(exist_ok=True)
-        kept.write_bytes(cosigned)
-        assert "rewritten" in log.refuse_start(*FAST)
-        kept.write_bytes(cosigned.replace(b"\n", b"\n\n", 1))
-        assert "damaged checkpoint" in log.refuse_start(*FAST)
-        kept.unlink()
-    assert log.start(*FAST).stop() == 0
-
-
-def test_a_policy_that_cannot_be_used(prepared_log: RunningLog) -> None:
-    log = initialised(prepared_log)
-    path = log.home / "policy"
-    other = VerifierKey("other.example.test", bytes(32))
-    path.write_text(f"log {other}\nquorum none\n")
-    assert "but not this one" in log.refuse_start("--policy", str(path))
-    path.write_text("quorum w\n")
-    assert "line 1" in log.refuse_start("--policy", str(path))
-    key = Cosigner("w", Ed25519PrivateKey.generate()).key
-    path.write_text(f"witness w {key} ftp://example.test/\nquorum w\n")
-    assert "cannot be asked" in log.refuse_start("--policy", str(path))
-    assert "cannot be read" in log.refuse_start("--policy", str(log.home / "none"))
-    assert "above 0" in log.refuse_start("--witness-seconds", "0")
 
 
 def test_an_unchanged_checkpoint_is_cosigned_again(prepared_log: RunningLog, witnesses: list[RunningWitness]) -> None:

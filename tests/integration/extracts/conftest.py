@@ -135,6 +135,7 @@ def house() -> Iterator[House]:
     settings.run_dir.mkdir()
     command = [sys.executable, "-m", "audit.daemon", "--socket", str(settings.audit_socket)]
     command += ["--log", str(settings.log_dir), "--state", str(settings.audit_dir), "--origin", "test.example/log"]
+    command += ["--heartbeat-seconds", "0"]
     daemon = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for(settings.audit_socket.exists, "the audit daemon's socket")

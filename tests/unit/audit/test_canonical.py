@@ -46,3 +46,11 @@ def test_the_limit_is_exact_and_says_what_to_do():
     assert len(canonical_json("a" * (MAX_LEAF_BYTES - 2))) == MAX_LEAF_BYTES
     with pytest.raises(CanonicalError, match=r"may take 60000 bytes, found 60001; move long text"):
         canonical_json("a" * (MAX_LEAF_BYTES - 1))
+
+
+@settings(deadline=None)
+@given(values)
+def test_the_bytes_are_those_of_the_standard_library_with_sorted_keys(value):
+    """RFC 8785 for what is allowed here: another implementation gives the same bytes."""
+    slow = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert canonical_json(value) == slow.encode()

@@ -97,7 +97,7 @@ def test_a_hole_within_the_last_batch_is_a_torn_tail(tmp_path):
     hole = slice(before + 40, before + 60)
     one_batch[hole] = two_batches[hole] = bytes(20)
     path.write_bytes(two_batches)
-    with pytest.raises(WalRefused, match="damaged at byte .* this is no torn tail"):
+    with pytest.raises(WalRefused, match=r"damaged at byte .* this is no torn tail"):
         opened(tmp_path)
     path.write_bytes(one_batch)
     again, recovery = opened(tmp_path, signed_size=10)
