@@ -5,6 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
+TEST_PROCESSES ?= 2
 
 .PHONY: setup setup-tests demo dev test check fix e2e bench docs lock clean
 
@@ -31,8 +32,9 @@ demo: setup  ## set everything up, start the enclave on loopback, print addresse
 dev: setup  ## the demo, with a project in every state
 	$(BIN)/enclave demo --seed
 
-test: setup-tests  ## set everything up, run all tests
-	$(BIN)/pytest
+test: setup-tests  ## set everything up, run all tests: two files at a time, then the browser journeys one by one
+	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --ignore tests/e2e
+	$(BIN)/pytest tests/e2e
 
 check: setup  ## never edits
 	$(BIN)/ruff check .
