@@ -7,12 +7,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from audit.checkpoint import Checkpoint, open_checkpoint
+from audit.checkpoint import Checkpoint, open_checkpoint, read_unverified
 from audit.merkle import HASH_BYTES, MerkleError, check_inclusion, inclusion_proof, leaf_hash
 from audit.note import NoteError, VerifierKey, decode_base64
 from audit.reader import LogUnreadable, TileNodes, read_checkpoint
 
 HEADER = "c2sp.org/tlog-proof@v1"
+COSIGNED = "cosigned"
 _INDEX = re.compile(r"index (0|[1-9][0-9]{0,18})", re.ASCII)
 
 
@@ -35,12 +36,37 @@ class Proof:
 
 
 def prove(log_dir: Path, index: int) -> str:
-    """Proof that entry ``index`` stands in the published log; raise :class:`LogUnreadable` when it is not published."""
+    """Proof that entry ``index`` stands in the published log; raise :class:`LogUnreadable` when it is not published.
+
+    It leads to the newest checkpoint that witnesses have cosigned, where one holds the entry already: then the proof
+    carries their word as well. Otherwise to the log's own newest checkpoint.
+    """
     raw, checkpoint = read_checkpoint(log_dir)
     if not 0 <= index < checkpoint.size:
         raise LogUnreadable(f"Expected an index below the published size {checkpoint.size}, found {index}.")
+    raw, checkpoint = find_cosigned(log_dir, index, checkpoint.size) or (raw, checkpoint)
     hashes = inclusion_proof(index, checkpoint.size, TileNodes(log_dir, checkpoint.size))
     return Proof(index, tuple(hashes), raw).encode()
+
+
+def find_cosigned(log_dir: Path, index: int, published: int) -> tuple[bytes, Checkpoint] | None:
+    """The newest readable ``cosigned/<size>`` that holds entry ``index``; signatures are not looked at."""
+    try:
+        names = [path.name for path in (log_dir / COSIGNED).iterdir()]
+    except OSError:
+        return None
+    sizes = sorted((int(name) for name in names if name.isascii() and name.isdecimal()), reverse=True)
+    for size in sizes:
+        if not index < size <= published:
+            continue
+        try:
+            raw = (log_dir / COSIGNED / str(size)).read_bytes()
+            found = read_unverified(raw)
+        except (OSError, NoteError):
+            continue
+        if found.size == size:
+            return raw, found
+    return None
 
 
 def parse_proof(text: str) -> Proof:

@@ -280,7 +280,7 @@ class Wal:
             raise WalBroken(f"{self._path.name} was replaced while the log was running; the log stops.")
         if own.st_size != self._end:
             raise WalBroken(
-                f"{self._path.name}: expected {self._end} bytes, found {own.st_size} (another process wrote); the log stops."
+                f"{self._path.name}: {own.st_size} bytes instead of {self._end}: another process wrote; the log stops."
             )
 
 

@@ -2,15 +2,15 @@
 
 Contract: works with unmodified Flight SQL clients (``adbc_driver_flightsql``): statements, prepared statements with one
 row of parameters, catalogue commands, cancel. Refused with a sentence: updates, ingest, transactions, Substrait.
-A prepared statement carries no dataset schema: binding happens in the worker after an intent, and would double the
-records and cost of every query. Who wants a schema without rows asks with GetSchema, which is recorded.
+Preparing binds the statement in the worker, after an intent with the purpose "schema", because JDBC and
+``adbc_execute_schema`` read the columns from there; the answer is remembered per person, so a statement pays once.
 Tickets are random handles, never SQL, and open only at this socket for the same person.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -21,13 +21,13 @@ from enclave.gateway.admission import Caller, Door
 from enclave.gateway.flight_errors import as_flight_errors
 from enclave.gateway.gate import StatementRefusedError
 from enclave.gateway.metadata import MetadataCommand, metadata_schema, metadata_table
+from enclave.gateway.parameters import one_row
 from enclave.gateway.relay import Relay
 from enclave.gateway.service import GatewayService
 from enclave.gateway.statements import Prepared, StatementStore
 from enclave.policy import PolicyAction
 
 _HEADER = "authorization"
-_MAXIMUM_PARAMETER_BYTES = 1 << 20
 _NOT_SERVED = (
     "The extract is read-only: {name} is not possible. Query with SELECT, and keep results as files in your workspace."
 )
@@ -35,6 +35,7 @@ _ACTIONS = {
     "CreatePreparedStatement": "Prepare a query.",
     "ClosePreparedStatement": "Forget a prepared query.",
     "CancelFlightInfo": "Stop a running query.",
+    "CancelQuery": "Stop a running query (older clients).",
     "CloseSession": "End of a connection.",
     "enclave.tables": "The extract's tables as JSON.",
     "enclave.whoami": "Whom the token stands for, as JSON.",
@@ -48,10 +49,30 @@ class _Bearer(flight.ServerMiddleware):  # type: ignore[misc]
 
 
 class _BearerFactory(flight.ServerMiddlewareFactory):  # type: ignore[misc]
+    """Reads the header; a handshake, which has no other place for it, is admitted or refused here."""
+
+    def __init__(self, admit: Callable[[str | None], object]) -> None:
+        super().__init__()
+        self._admit = admit
+
     def start_call(self, info: Any, headers: dict[str, list[Any]]) -> _Bearer:
         values = headers.get(_HEADER, [])
         found = values[0] if len(values) == 1 else None
-        return _Bearer(found.decode("ascii", "replace") if isinstance(found, bytes) else found)
+        text = found.decode("ascii", "replace") if isinstance(found, bytes) else found
+        if info.method == flight.FlightMethod.HANDSHAKE:
+            with as_flight_errors():
+                self._admit(text)
+        return _Bearer(text)
+
+
+class _OpenHandshake(flight.ServerAuthHandler):  # type: ignore[misc]
+    """JDBC begins with a handshake. It adds nothing: the bearer header is judged at every call."""
+
+    def authenticate(self, outgoing: Any, incoming: Any) -> None:
+        outgoing.write(b"")
+
+    def is_valid(self, token: bytes) -> bytes:
+        return b""
 
 
 class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
@@ -59,10 +80,11 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
 
     def __init__(self, door: Door, service: GatewayService) -> None:
         location = flight.Location.for_grpc_unix(str(door.socket_path))
-        super().__init__(location, middleware={"bearer": _BearerFactory()})
         self._door = door
         self._service = service
         self._statements = StatementStore()
+        bearer = _BearerFactory(lambda value: service.admit(door, value, PolicyAction.LIST_TABLES))
+        super().__init__(location, auth_handler=_OpenHandshake(), middleware={"bearer": bearer})
 
     def get_flight_info(self, context: Any, descriptor: Any) -> Any:
         with as_flight_errors():
@@ -73,13 +95,12 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
                     self._service.examine(self._door, caller, query)
                     ticket = fs.statement_ticket(self._statements.add(caller.person.id, query))
                 case fs.PreparedQuery(handle):
-                    self._statement(handle, caller)
-                    ticket = descriptor.command
+                    query, ticket = self._statement(handle, caller).sql, descriptor.command
                 case fs.StatementTicket() | fs.Unsupported():
                     raise self._not_served(caller, command)
                 case _:
                     return _info(metadata_schema(command), descriptor, descriptor.command)
-            return _info(None, descriptor, ticket)
+            return _info(self._service.known_columns(caller, query), descriptor, ticket)
 
     def get_schema(self, context: Any, descriptor: Any) -> Any:
         with as_flight_errors():
@@ -87,15 +108,15 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
             caller = self._admit(context, _action_for(command))
             match command:
                 case fs.StatementQuery(query):
-                    statement = Prepared(caller.person.id, query, 0.0)
+                    pass
                 case fs.PreparedQuery(handle):
-                    statement = self._statement(handle, caller)
+                    query = self._statement(handle, caller).sql
                 case fs.StatementTicket() | fs.Unsupported():
                     raise self._not_served(caller, command)
                 case _:
                     return flight.SchemaResult(metadata_schema(command))
-            found = self._service.query_schema(self._door, caller, statement, context.is_cancelled)
-            return flight.SchemaResult(found)
+            found = self._service.describe(self._door, caller, query, context.is_cancelled)
+            return flight.SchemaResult(found.columns)
 
     def do_get(self, context: Any, ticket: Any) -> Any:
         with as_flight_errors():
@@ -120,7 +141,7 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
             if not isinstance(command, fs.PreparedQuery):
                 raise self._not_served(caller, command)
             self._statement(command.handle, caller)
-            self._statements.bind(command.handle, _one_row(reader))
+            self._statements.bind(command.handle, one_row(reader))
             writer.write(pa.py_buffer(fs.bound_parameters_result(command.handle)))
 
     def do_action(self, context: Any, action: Any) -> list[bytes]:
@@ -140,15 +161,19 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
             case "CreatePreparedStatement":
                 caller = self._admit(context, PolicyAction.QUERY)
                 query = fs.parse_create_prepared(body)
-                self._service.examine(self._door, caller, query)
-                return fs.create_prepared_result(self._statements.add(caller.person.id, query))
+                found = self._service.describe(self._door, caller, query, context.is_cancelled)
+                handle = self._statements.add(caller.person.id, query)
+                columns, parameters = (schema.serialize().to_pybytes() for schema in (found.columns, found.parameters))
+                return fs.create_prepared_result(handle, columns, parameters)
             case "ClosePreparedStatement":
                 caller = self._admit(context, PolicyAction.QUERY)
                 self._statements.forget(fs.parse_close_prepared(body), caller.person.id)
                 return b""
             case "CancelFlightInfo" | "CancelQuery":
-                self._admit(context, PolicyAction.QUERY)
-                return fs.cancel_result(self._service.cancel(fs.parse_cancel(body)))
+                caller = self._admit(context, PolicyAction.QUERY)
+                ticket = fs.parse_cancel(body)
+                is_own = self._statements.find(fs.ticket_handle(ticket), caller.person.id) is not None
+                return fs.cancel_result(name, is_own and self._service.cancel(ticket))
             case "CloseSession":
                 return fs.session_closed()  # nothing is kept per connection, so there is nothing to check or close
             case "enclave.tables":
@@ -201,22 +226,3 @@ def _released(relay: Relay) -> Iterator[pa.RecordBatch]:
         except StopIteration:
             return
         yield batch
-
-
-def _one_row(reader: Any) -> pa.RecordBatch:
-    """The one row of parameters a query takes."""
-    rows: list[pa.RecordBatch] = []
-    for chunk in reader:
-        rows.append(chunk.data)
-        if sum(batch.num_rows for batch in rows) > 1:
-            raise StatementRefusedError(
-                "parameters", "Expected one row of parameters, found more. Run them one by one."
-            )
-    filled = [batch for batch in rows if batch.num_rows == 1]
-    if not filled:
-        raise StatementRefusedError(
-            "parameters", "Expected one row of parameters, found none. Bind a value for each ?."
-        )
-    if filled[0].nbytes > _MAXIMUM_PARAMETER_BYTES:
-        raise StatementRefusedError("parameters", "Expected at most 1 MiB of parameters, found more. Bind less.")
-    return filled[0]

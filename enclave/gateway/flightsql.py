@@ -89,7 +89,9 @@ class GetKeys:
 
 @dataclass(frozen=True)
 class GetTypeInfo:
-    """CommandGetXdbcTypeInfo."""
+    """CommandGetXdbcTypeInfo; ``number`` is an XdbcDataType, None means all."""
+
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -154,9 +156,16 @@ def parse_command(data: bytes) -> Command:
         case "CommandGetPrimaryKeys" | "CommandGetExportedKeys" | "CommandGetImportedKeys" | "CommandGetCrossReference":
             return GetKeys(name)
         case "CommandGetXdbcTypeInfo":
-            return GetTypeInfo()
+            asked = [value for number, value in fields if number == 1 and isinstance(value, int)]
+            return GetTypeInfo(_signed32(asked[-1]) if asked else None)
         case _:
             return Unsupported(name)
+
+
+def _signed32(value: int) -> int:
+    """An int32 as protobuf sends it: negative numbers fill 64 bits."""
+    low = value & 0xFFFF_FFFF
+    return low - (1 << 32) if low >> 31 else low
 
 
 def _codes(values: list[int | bytes]) -> tuple[int, ...]:
@@ -220,9 +229,19 @@ def parse_cancel(body: bytes) -> bytes:
     return last_bytes(parse_fields(ticket), 1) or b""
 
 
-def cancel_result(cancelled: bool) -> bytes:
-    """CancelFlightInfoResult: 1 cancelled, 3 not cancellable."""
-    return field_int(1, 1 if cancelled else 3)
+def ticket_handle(ticket: bytes) -> bytes:
+    """The handle inside a statement's ticket; empty for anything else. Raises WireError."""
+    match parse_command(ticket):
+        case StatementTicket(handle) | PreparedQuery(handle):
+            return handle
+        case _:
+            return b""
+
+
+def cancel_result(action: str, cancelled: bool) -> bytes:
+    """Answer to CancelFlightInfo, or to the older CancelQuery, which packs it: 1 cancelled, 3 not cancellable."""
+    body = field_int(1, 1 if cancelled else 3)
+    return pack_any("ActionCancelQueryResult", body) if action == "CancelQuery" else body
 
 
 def session_closed() -> bytes:

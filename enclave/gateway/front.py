@@ -38,10 +38,10 @@ class Front:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         policy = PolicyDecisionPoint()
-        access = AccessFiles(settings)
+        access = self._access = AccessFiles(settings)
         recorder = Recorder(AuditClient(settings.audit_socket, "gateway"))
         self._secret = service_secret(settings)
-        self._workers = WorkerPool(settings.run_dir, recorder.worker_restarted)
+        self._workers = WorkerPool(settings.run_dir, settings.projects_dir, recorder.worker_restarted)
         admission = Admission(access, token_public_key(settings), policy)
         service = GatewayService(admission, recorder, self._workers, ReleaseClient(settings))
         self._doors = Doors(settings, access, service)
@@ -72,6 +72,7 @@ class Front:
         """One turn of housekeeping; an error is logged and the next turn tries again."""
         try:
             await asyncio.to_thread(self._doors.follow_projects)
+            await asyncio.to_thread(self._workers.follow, self._access)
             await asyncio.to_thread(self._workers.stop_idle)
         except Exception as error:
             _log.error("housekeeping-failed", kind=type(error).__name__)

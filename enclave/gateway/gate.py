@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from enclave.gateway.populations import CountColumn, count_columns, verb_of
+from enclave.gateway.scratch_names import NO_SCRATCH, ScratchKind, ScratchNames, ScratchObject, ScratchWrite
 
 CATALOG = "extract"
 """Name of the attached database in the worker: the stem of ``extract.duckdb``."""
@@ -49,7 +50,7 @@ _EXPRESSION_CLASSES = frozenset(
         ),
     }
 )
-_TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree"})
+TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree"})
 _CATALOGUE_VIEWS = frozenset({"tables", "columns", "schemata"})
 _SHOWN = frozenset({'"tables"', "tables", "__show_tables_expanded"})
 _SYSTEM_PREFIXES = ("duckdb_", "pragma_", "sqlite_", "pg_", "information_schema")
@@ -79,16 +80,19 @@ class ExaminedStatement:
     """What the gate learned about a statement it lets through."""
 
     tables: tuple[str, ...]
-    """Names as the manifest spells them, sorted."""
+    """Names as the manifest spells them, sorted; ``scratch.name`` for the person's own."""
     template_sha256: str
     """SHA-256 of the parser's tree with literals and positions taken out: the same question has the same hash."""
     verb: str = "select"
     counts: tuple[CountColumn, ...] = ()
+    write: ScratchWrite | None = None
+    """What the worker runs instead, for a statement that changes the person's scratch space."""
 
 
 @dataclass
 class _Walk:
     known: dict[str, str]
+    scratch: ScratchNames = NO_SCRATCH
     used: set[str] = field(default_factory=set)
 
     def any(self, item: Any, scope: frozenset[str]) -> None:
@@ -151,7 +155,9 @@ class _Walk:
     def function(self, item: dict[str, Any], allowed: frozenset[str]) -> None:
         path = _path(item)
         name = path[-1]
-        if name not in allowed or any(part not in _FUNCTION_SCHEMAS for part in path[:-1]):
+        if name in allowed and all(part in _FUNCTION_SCHEMAS for part in path[:-1]):
+            return
+        if not self._own(self.scratch.resolve(path, [ScratchKind.MACRO])):
             raise StatementRefusedError(
                 "function",
                 f"Function {_shown(path)} is not available in a project space. "
@@ -163,11 +169,12 @@ class _Walk:
         if not isinstance(function, dict) or function.get("class") != "FUNCTION":
             raise StatementRefusedError("table-function", "Expected a table function, found something else.")
         path = _path(function)
-        if len(path) != 1 or path[0] not in _TABLE_FUNCTIONS:
+        is_plain = len(path) == 1 and path[0] in TABLE_FUNCTIONS
+        if not is_plain and not self._own(self.scratch.resolve(path, [ScratchKind.TABLE_MACRO])):
             raise StatementRefusedError(
                 "table-function",
                 f"Table function {_shown(path)} is not available in a project space. Query the extract's tables: "
-                f"{', '.join(sorted(self.known.values()))}. Also available: {', '.join(sorted(_TABLE_FUNCTIONS))}.",
+                f"{', '.join(sorted(self.known.values()))}. Also available: {', '.join(sorted(TABLE_FUNCTIONS))}.",
             )
         self.children(function, scope, skip=frozenset({"type", "class"}))
         self.children(item, scope, skip=frozenset({"function"}))
@@ -187,10 +194,18 @@ class _Walk:
             return
         if path[:-1] in (["information_schema"], [CATALOG, "information_schema"]) and name in _CATALOGUE_VIEWS:
             return
+        if self._own(self.scratch.resolve(path, [ScratchKind.TABLE, ScratchKind.VIEW])):
+            return
         holds = ", ".join(sorted(self.known.values())) or "no table"
         raise StatementRefusedError(
             "table", f"Table {_shown(path)} is not in this project's extract. It holds: {holds}."
         )
+
+    def _own(self, found: ScratchObject | None) -> bool:
+        """Note what an object of the person's own reads; False when there is none."""
+        if found is not None:
+            self.used |= self.scratch.sources(found)
+        return found is not None
 
     def show(self, item: dict[str, Any], scope: frozenset[str]) -> None:
         kind = item.get("show_type")
@@ -203,7 +218,7 @@ class _Walk:
 
 _READ_ONLY = (
     "The extract is read-only, so only queries are possible (SELECT, FROM, WITH, VALUES, DESCRIBE, SUMMARIZE, "
-    "SHOW TABLES). Keep intermediate results as files in your workspace."
+    "SHOW TABLES). Keep intermediate results with CREATE TABLE name AS SELECT …, or as files in your workspace."
 )
 
 
@@ -221,17 +236,23 @@ def _shown(path: list[str]) -> str:
     return text if len(text) <= 80 else text[:80] + "…"
 
 
-def examine(document: str, tables: frozenset[str], people: frozenset[str] = frozenset()) -> ExaminedStatement:
+def examine(
+    document: str,
+    tables: frozenset[str],
+    people: frozenset[str] = frozenset(),
+    scratch: ScratchNames = NO_SCRATCH,
+) -> ExaminedStatement:
     """Decide about one parsed statement. ``document`` is the parser's JSON, ``tables`` the manifest's names.
 
-    ``people``: names of person columns, for recognising counts of people.
+    ``people``: names of person columns, for recognising counts of people. ``scratch``: what the person keeps; a name of
+    the extract always wins over one of those.
 
     Raises StatementRefusedError with a rule name and a sentence.
     """
     try:
         tree = json.loads(document)
         statement = _only_statement(tree)
-        walk = _Walk({name.lower(): name for name in tables})
+        walk = _Walk({name.lower(): name for name in tables}, scratch)
         walk.any(statement, frozenset())
         used, counts = tuple(sorted(walk.used)), count_columns(statement, people)
         return ExaminedStatement(used, _template_sha256(statement), verb_of(statement), counts)

@@ -19,6 +19,7 @@ from enclave.gateway.flightsql import (
 )
 from enclave.gateway.gate import CATALOG
 from enclave.gateway.sql_info import sql_info_table
+from enclave.gateway.type_info import TYPE_INFO_SCHEMA, type_info_table
 
 MetadataCommand = GetCatalogs | GetSchemas | GetTables | GetTableTypes | GetSqlInfo | GetKeys | GetTypeInfo
 SCHEMA_NAME = "main"
@@ -58,9 +59,6 @@ _FOREIGN_KEYS = pa.schema(
         pa.field("delete_rule", pa.uint8(), nullable=False),
     ]
 )
-_TYPE_INFO = pa.schema(
-    [pa.field("type_name", pa.string(), nullable=False), pa.field("data_type", pa.int32(), nullable=False)]
-)
 
 
 def metadata_schema(command: MetadataCommand) -> pa.Schema:
@@ -83,7 +81,7 @@ def metadata_schema(command: MetadataCommand) -> pa.Schema:
         case GetKeys():
             return _FOREIGN_KEYS
         case GetTypeInfo():
-            return _TYPE_INFO
+            return TYPE_INFO_SCHEMA
         case _:
             assert_never(command)
 
@@ -103,7 +101,9 @@ def metadata_table(command: MetadataCommand, manifest: Manifest, schemas: dict[s
             return pa.table([[TABLE_TYPE]], schema=schema)
         case GetSqlInfo():
             return sql_info_table(command.codes)
-        case GetKeys() | GetTypeInfo():
+        case GetTypeInfo():
+            return type_info_table(command.number)
+        case GetKeys():
             return schema.empty_table()
         case _:
             assert_never(command)
@@ -126,9 +126,10 @@ def _is_catalog(asked: str | None) -> bool:
 
 
 def _matches(pattern: str | None, name: str) -> bool:
-    """SQL LIKE with ``%`` and ``_``, without regard to case; None matches everything."""
+    """SQL LIKE with ``%``, ``_`` and ``\\`` before either, without regard to case; None matches everything."""
     if pattern is None:
         return True
     parts = {"%": ".*", "_": "."}
-    expression = "".join(parts.get(character, re.escape(character)) for character in pattern)
+    signs = re.findall(r"\\[%_\\]|.", pattern, re.DOTALL)
+    expression = "".join(parts.get(sign, re.escape(sign[-1])) for sign in signs)
     return re.fullmatch(expression, name, re.IGNORECASE | re.DOTALL) is not None

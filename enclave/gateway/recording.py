@@ -107,6 +107,7 @@ class Recorder:
                     "token": caller.claims.token_id,
                     "purpose": purpose,
                     "verb": examined.verb,
+                    **({"scratch": [examined.write.name]} if examined.write else {}),
                     "dataset": f"{caller.files.manifest.dataset}@{caller.files.manifest.dataset_version}",
                 },
                 payload=_statement_payload(sql, parameters),

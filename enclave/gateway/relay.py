@@ -20,10 +20,10 @@ import structlog
 from enclave.domain.permits import QueryCaps
 from enclave.gateway.admission import Caller, Door
 from enclave.gateway.gate import ExaminedStatement
+from enclave.gateway.person_worker import PersonWorker
 from enclave.gateway.populations import PopulationMeter
 from enclave.gateway.recording import Outcome, Recorder, RecordingFailedError
 from enclave.gateway.statements import Prepared
-from enclave.gateway.worker_pool import ProjectWorker
 from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest, WorkerStream
 
 _log = structlog.get_logger()
@@ -34,7 +34,7 @@ class Relay:
     """Iterator over the batches of one query; ``close`` ends it early."""
 
     def __init__(
-        self, door: Door, caller: Caller, recorder: Recorder, worker: ProjectWorker, is_cancelled: Callable[[], bool]
+        self, door: Door, caller: Caller, recorder: Recorder, worker: PersonWorker, is_cancelled: Callable[[], bool]
     ) -> None:
         self._door, self._caller, self._recorder, self._worker = door, caller, recorder, worker
         self._client_is_gone = is_cancelled
@@ -62,7 +62,11 @@ class Relay:
         self._is_open = self._has_begun = True
         self._people = PopulationMeter(examined.counts, self._caller.files.person_columns)
         request = WorkerRequest(
-            statement.sql, self._caps.seconds, _encoded_parameters(statement.parameters), schema_only
+            statement.sql,
+            self._caps.seconds,
+            _encoded_parameters(statement.parameters),
+            schema_only,
+            examined.write,
         )
         try:
             self._stream = self._worker.open_stream(self._caller.files.folder, request, self._is_cancelled)
@@ -121,8 +125,6 @@ class Relay:
             raise QueryFailedError("cap", _cap_sentence(caps.rows, "rows", "Aggregate, filter, or add LIMIT."))
         if self._bytes + batch.nbytes > caps.bytes:
             raise QueryFailedError("cap", _cap_sentence(caps.bytes, "bytes", "Select fewer columns, or aggregate."))
-        if time.monotonic() - self._started_at > caps.seconds:
-            raise QueryFailedError("cap", _cap_sentence(caps.seconds, "seconds", "Read faster, or ask for less."))
         if self._is_cancelled():
             raise QueryFailedError("cancelled", "The query was cancelled.")
         self._rows += batch.num_rows

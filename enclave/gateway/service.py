@@ -11,11 +11,14 @@ import pyarrow as pa
 from enclave.domain.events import EventType
 from enclave.gateway.admission import Admission, Caller, CallRefusedError, Door
 from enclave.gateway.canary import check_canary
+from enclave.gateway.descriptions import EXPLAINED, Description, DescriptionCache, is_lasting, split_description
 from enclave.gateway.gate import ExaminedStatement, StatementRefusedError
+from enclave.gateway.person_worker import PersonWorker, ScratchTable
 from enclave.gateway.recording import Recorder
 from enclave.gateway.relay import Relay
 from enclave.gateway.release import ReleaseClient
-from enclave.gateway.statement_gate import StatementGate
+from enclave.gateway.scratch_names import ScratchNames
+from enclave.gateway.statement_gate import ScratchView, StatementGate
 from enclave.gateway.statements import Prepared
 from enclave.gateway.worker_pool import WorkerPool
 from enclave.gateway.worker_stream import QueryFailedError
@@ -33,6 +36,7 @@ class GatewayService:
         self._workers = workers
         self._release = release
         self._gate = StatementGate()
+        self._descriptions = DescriptionCache()
         self._running: weakref.WeakValueDictionary[bytes, Relay] = weakref.WeakValueDictionary()
 
     def admit(self, door: Door, authorization: str | None, action: PolicyAction) -> Caller:
@@ -45,15 +49,35 @@ class GatewayService:
 
     def examine(self, door: Door, caller: Caller, sql: str) -> ExaminedStatement:
         """Pass the gate; a refusal is recorded, then raised as StatementRefusedError."""
-        parser = self._workers.project(caller.record.id).parser
+        parser = self._workers.parser(caller.record.id)
         characters = caller.files.permit.caps.statement_characters
         try:
-            found = self._gate.check(sql, caller.files.table_names, characters, parser, caller.files.person_columns)
+            names, people = caller.files.table_names, caller.files.person_columns
+            found = self._gate.check(sql, names, characters, parser, people, self._scratch(caller))
             check_canary(caller.claims, sql)
             return found
         except StatementRefusedError as error:
             self._recorder.statement_refused(door, caller, error.rule, error.sentence, sql)
             raise
+
+    def _worker(self, caller: Caller) -> PersonWorker:
+        return self._workers.worker(caller.record.id, caller.person.id)
+
+    def _scratch(self, caller: Caller) -> ScratchView:
+        """What the gate asks when a statement needs the person's own names."""
+        worker, folder = self._worker(caller), caller.files.folder
+
+        def names() -> ScratchNames:
+            try:
+                return worker.scratch_names(folder)
+            except QueryFailedError as error:
+                raise StatementRefusedError("scratch", error.sentence) from error
+
+        return ScratchView(names, caller.files.manifest.extract_version)
+
+    def scratch_tables(self, caller: Caller) -> list[ScratchTable]:
+        """Tables and views the caller keeps, with their columns. Raises QueryFailedError."""
+        return self._worker(caller).scratch_tables(caller.files.folder)
 
     def refuse(self, door: Door, caller: Caller, rule: str, sentence: str) -> StatementRefusedError:
         """Record that a command is not served; the caller raises what this returns."""
@@ -65,7 +89,7 @@ class GatewayService:
     ) -> tuple[pa.Schema, Relay]:
         """Gate, intent, worker. Raises StatementRefusedError, QueryFailedError, RecordingFailedError."""
         examined = self.examine(door, caller, statement.sql)
-        relay = Relay(door, caller, self._recorder, self._workers.project(caller.record.id), is_cancelled)
+        relay = Relay(door, caller, self._recorder, self._worker(caller), is_cancelled)
         self._running[ticket] = relay
         try:
             return relay.begin(statement, examined), relay
@@ -74,16 +98,36 @@ class GatewayService:
                 self._recorder.statement_refused(door, caller, "streams", error.sentence, statement.sql)
             raise
 
-    def query_schema(
-        self, door: Door, caller: Caller, statement: Prepared, is_cancelled: Callable[[], bool]
-    ) -> pa.Schema:
-        """Schema of a statement's result: bound in the worker, recorded like a query, no rows."""
-        examined = self.examine(door, caller, statement.sql)
-        relay = Relay(door, caller, self._recorder, self._workers.project(caller.record.id), is_cancelled)
-        schema = relay.begin(statement, examined, schema_only=True)
+    def describe(self, door: Door, caller: Caller, sql: str, is_cancelled: Callable[[], bool]) -> Description:
+        """Columns and parameters of a statement: bound in the worker, recorded like a query, no rows.
+
+        Asked again for the same extract by the same person, the answer is the remembered one and nothing runs.
+        """
+        examined = self.examine(door, caller, sql)
+        if examined.verb == "explain":
+            return EXPLAINED
+        key = (caller.record.id, caller.record.extract_version, caller.person.id, sql)
+        found = self._descriptions.find(key)
+        if found is not None:
+            return found
+        relay = Relay(door, caller, self._recorder, self._worker(caller), is_cancelled)
+        try:
+            schema = relay.begin(Prepared(caller.person.id, sql, 0.0), examined, schema_only=True)
+        except QueryFailedError as error:
+            if not relay.has_begun:
+                self._recorder.statement_refused(door, caller, "streams", error.sentence, sql)
+            raise
         for _ in relay:
             pass
-        return schema
+        found = split_description(schema)
+        if is_lasting(examined):
+            self._descriptions.keep(key, found)
+        return found
+
+    def known_columns(self, caller: Caller, sql: str) -> pa.Schema | None:
+        """Columns of a statement that was described before; None when it was not."""
+        found = self._descriptions.find((caller.record.id, caller.record.extract_version, caller.person.id, sql))
+        return found.columns if found else None
 
     def cancel(self, ticket: bytes) -> bool:
         """Stop the query that runs for ``ticket``; False when none does."""
@@ -95,7 +139,7 @@ class GatewayService:
 
     def table_schemas(self, caller: Caller) -> dict[str, pa.Schema]:
         """Arrow schema of each table of the extract. Raises QueryFailedError."""
-        return self._workers.project(caller.record.id).table_schemas(caller.files.folder)
+        return self._worker(caller).table_schemas(caller.files.folder)
 
     def request_release(self, caller: Caller, body: bytes) -> dict[str, Any]:
         """Raises ReleaseRefusedError."""

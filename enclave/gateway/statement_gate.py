@@ -5,14 +5,33 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from enclave.gateway.gate import ExaminedStatement, StatementRefusedError, examine
 from enclave.gateway.parser import StatementParser
+from enclave.gateway.scratch_gate import ScratchGate
+from enclave.gateway.scratch_names import NO_SCRATCH, ScratchNames
+from enclave.gateway.scratch_statements import parse_scratch
 
 _REMEMBERED = 256
 _REMEMBERED_CHARACTERS = 10_000
 _EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+)?(?=(?:select|with|from|values|table|describe|summarize)\b)", re.I)
+
+
+_Key = tuple[str, frozenset[str], frozenset[str]]
+_MAY_BE_SCRATCH = frozenset({"table", "function", "table-function"})
+
+
+@dataclass(frozen=True)
+class ScratchView:
+    """How to learn what a person keeps; asked only when a statement needs it. ``extract``: version in use."""
+
+    names: Callable[[], ScratchNames] = lambda: NO_SCRATCH
+    extract: str = ""
+
+
+NO_SCRATCH_VIEW = ScratchView()
 
 
 class StatementGate:
@@ -20,7 +39,7 @@ class StatementGate:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._recent: OrderedDict[tuple[str, frozenset[str], frozenset[str]], ExaminedStatement] = OrderedDict()
+        self._recent: OrderedDict[_Key, ExaminedStatement] = OrderedDict()
 
     def check(
         self,
@@ -29,8 +48,13 @@ class StatementGate:
         maximum_characters: int,
         parser: StatementParser,
         people: frozenset[str] = frozenset(),
+        scratch: ScratchView = NO_SCRATCH_VIEW,
     ) -> ExaminedStatement:
-        """Raises StatementRefusedError. ``people``: the columns that carry a person's pseudonym."""
+        """Raises StatementRefusedError. ``people``: the columns that carry a person's pseudonym.
+
+        A statement that passes without the person's own objects means the same with them, because the extract's names
+        win; so those are asked for only when it does not, and only such answers are remembered.
+        """
         if len(sql) > maximum_characters:
             raise StatementRefusedError(
                 "statement-characters",
@@ -44,16 +68,28 @@ class StatementGate:
             if key in self._recent:
                 self._recent.move_to_end(key)
                 return self._recent[key]
+        head = parse_scratch(sql)
+        if head is not None:
+            return ScratchGate(parser.parse, tables, scratch.names(), scratch.extract).examine(head)
         plain = _without_explain(sql)
-        found = examine(parser.parse(plain), tables, people)
-        if plain != sql:
-            found = replace(found, verb="explain", counts=())
+        document = parser.parse(plain)
+        try:
+            found = _marked(examine(document, tables, people), plain != sql)
+        except StatementRefusedError as error:
+            names = scratch.names() if error.rule in _MAY_BE_SCRATCH else NO_SCRATCH
+            if not names.objects:
+                raise
+            return _marked(examine(document, tables, people, names), plain != sql)
         if len(sql) <= _REMEMBERED_CHARACTERS:
             with self._lock:
                 self._recent[key] = found
                 while len(self._recent) > _REMEMBERED:
                     self._recent.popitem(last=False)
         return found
+
+
+def _marked(found: ExaminedStatement, explained: bool) -> ExaminedStatement:
+    return replace(found, verb="explain", counts=()) if explained else found
 
 
 def _without_explain(sql: str) -> str:

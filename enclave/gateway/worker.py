@@ -1,9 +1,10 @@
-"""The worker of one project: ``python -m enclave.gateway.worker``, started by the front inside the sandbox.
+"""The worker of one person in one project, started by the front inside the sandbox through ``worker_start``.
 
-Contract: it inherits one listening unix socket (``--descriptor``), opens the extract in ``--folder``, writes one JSON
-line to standard output – ``{"ready": true}`` or ``{"error": sentence}`` – and then answers one query per connection:
-a QUERY frame in; SCHEMA, BATCH … and DONE, or ERROR, out. When the front hangs up or the time is over, the query is
-interrupted. It knows no token, no person and no other project.
+Contract: it inherits one listening unix socket (``--descriptor``), opens the extract in ``--folder`` and the person's
+scratch file, writes one JSON line to standard output – ``{"ready": true, "landlock": version, "scratch": problem}`` or
+``{"error": sentence}`` – and then answers one query per connection: a QUERY frame in; SCHEMA, BATCH … and DONE, or
+ERROR, out. When the front hangs up or the time is over, the query is interrupted, and if it goes on the worker ends
+itself (``watchdog``). It knows no token, no name, no other person and no other project.
 """
 
 from __future__ import annotations
@@ -13,17 +14,16 @@ import base64
 import contextlib
 import json
 import os
-import select
 import socket
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from enclave.gateway.describe import describe, read_parameters
 from enclave.gateway.engine import (
     BATCH_ROWS,
     Engine,
@@ -37,35 +37,13 @@ from enclave.gateway.engine import (
 from enclave.gateway.engine_errors import describe_engine_error, is_fatal
 from enclave.gateway.frames import BATCH, DONE, ERROR, QUERY, SCHEMA, receive_frame, send_frame
 from enclave.gateway.plain_arrow import plain_batch, plain_schema
+from enclave.gateway.scratch_names import ScratchWrite, objects_to_json
+from enclave.gateway.scratch_store import ScratchFullError, ScratchRefusedError
+from enclave.gateway.watchdog import QueryWatch
 
-_TICK_SECONDS = 0.2
 EXIT_UNUSABLE = 70
 """Exit code after an error that leaves the database instance unusable; the front starts a new worker."""
-
-
-class _Watch:
-    """Interrupts one query when its time is over or the front hangs up (it sends nothing after the request)."""
-
-    def __init__(self, peer: socket.socket, cursor: duckdb.DuckDBPyConnection, seconds: float) -> None:
-        self._peer, self._cursor, self._ends_at = peer, cursor, time.monotonic() + seconds
-        self._over = threading.Event()
-        self.reason: str | None = None
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self) -> None:
-        poll = select.poll()
-        poll.register(self._peer, select.POLLIN | select.POLLRDHUP)
-        while not self._over.is_set():
-            if self.reason is None and time.monotonic() > self._ends_at:
-                self.reason = "seconds"
-            if self.reason is None and poll.poll(int(_TICK_SECONDS * 1000)):
-                self.reason = "cancelled"
-            if self.reason is not None:
-                self._cursor.interrupt()  # again and again: an interrupt between two calls is lost
-                self._over.wait(_TICK_SECONDS)
-
-    def end(self) -> None:
-        self._over.set()
+_COUNT = pa.schema([pa.field("Count", pa.int64())])
 
 
 class Server:
@@ -76,6 +54,7 @@ class Server:
         self._listener = listener
 
     def serve_forever(self) -> None:
+        self._engine.prepare_cursors()
         while True:
             peer, _ = self._listener.accept()
             threading.Thread(target=self._answer, args=(peer,), daemon=True).start()
@@ -87,48 +66,93 @@ class Server:
                 return
             request = json.loads(frame[1])
             if request.get("tables"):
-                self._send_tables(peer)
+                _send_schemas(peer, self._engine.table_schemas())
+            elif request.get("scratch"):
+                self._send_scratch(peer, with_schemas=bool(request.get("schemas")))
             else:
                 self._run(peer, request)
+        self._engine.prepare_cursors()
 
-    def _send_tables(self, peer: socket.socket) -> None:
-        schemas = {
-            name: plain_schema(schema).serialize().to_pybytes() for name, schema in self._engine.table_schemas().items()
-        }
-        content = {name: base64.b64encode(raw).decode() for name, raw in schemas.items()}
-        send_frame(peer, DONE, json.dumps(content).encode())
+    def _send_scratch(self, peer: socket.socket, *, with_schemas: bool) -> None:
+        objects = self._engine.scratch.objects()
+        schemas = _encoded(self._engine.schemas_of(objects)) if with_schemas else {}
+        send_frame(peer, DONE, json.dumps({"objects": objects_to_json(objects), "schemas": schemas}).encode())
 
     def _run(self, peer: socket.socket, request: dict[str, Any]) -> None:
-        cursor = self._engine.cursor()
-        watch = _Watch(peer, cursor, float(request["seconds"]))
+        write = ScratchWrite.from_json(request["write"]) if request.get("write") else None
         try:
-            self._stream(peer, cursor, request)
-        except duckdb.InterruptException:
-            _send_error(peer, watch.reason or "cancelled", "The query was stopped.")
-        except RowTooLargeError as error:
+            room = self._engine.scratch.room() if write is not None and write.grows else None
+        except (ScratchFullError, ScratchRefusedError) as error:
+            _send_error(peer, "error", str(error))
+            return
+        cursor = self._engine.cursor()
+        watch = QueryWatch(peer, cursor, float(request["seconds"]), room.is_exceeded if room else None)
+        try:
+            if write is None:
+                self._stream(peer, cursor, request, watch)
+            else:
+                self._change(peer, cursor, request, write)
+        except (RowTooLargeError, ScratchRefusedError) as error:
             _send_error(peer, "error", str(error))
         except OSError:
             raise
         except Exception as error:
-            reason = watch.reason or "error"
-            _send_error(peer, reason, describe_engine_error(error))
-            if is_fatal(error):
-                os._exit(EXIT_UNUSABLE)
+            self._report(peer, error, watch.reason)
         finally:
             watch.end()
             cursor.close()
 
-    def _stream(self, peer: socket.socket, cursor: duckdb.DuckDBPyConnection, request: dict[str, Any]) -> None:
-        relation = bind(cursor, request["sql"], read_parameters(request.get("parameters")))
+    def _report(self, peer: socket.socket, error: Exception, reason: str | None) -> None:
+        if reason == "quota":
+            _send_error(peer, "error", self._engine.scratch.full_sentence())
+        elif isinstance(error, duckdb.InterruptException):
+            _send_error(peer, reason or "cancelled", "The query was stopped.")
+        else:
+            _send_error(peer, reason or "error", describe_engine_error(error))
+        if is_fatal(error):
+            os._exit(EXIT_UNUSABLE)
+
+    def _stream(
+        self, peer: socket.socket, cursor: duckdb.DuckDBPyConnection, request: dict[str, Any], watch: QueryWatch
+    ) -> None:
         if request.get("schema_only"):
-            relation = relation.limit(0)
+            send_frame(peer, SCHEMA, memoryview(describe(cursor, request["sql"]).serialize()))
+            send_frame(peer, DONE, b"{}")
+            return
+        relation = bind(cursor, request["sql"], read_parameters(cursor, request["sql"], request.get("parameters")))
         reader = relation.to_arrow_reader(BATCH_ROWS)
         schema = plain_schema(reader.schema)
         send_frame(peer, SCHEMA, memoryview(schema.serialize()))
         for batch in reader:
             for piece in cut(plain_batch(batch, schema)):
-                send_frame(peer, BATCH, memoryview(_one_batch_stream(piece)))
+                content = memoryview(_one_batch_stream(piece))
+                with watch.sending():
+                    send_frame(peer, BATCH, content)
         send_frame(peer, DONE, b"{}")
+
+    def _change(
+        self, peer: socket.socket, cursor: duckdb.DuckDBPyConnection, request: dict[str, Any], write: ScratchWrite
+    ) -> None:
+        """Run a scratch statement; the answer is one row, as DuckDB gives it: how many rows it is about."""
+        batches = []
+        if not request.get("schema_only"):
+            parameters = read_parameters(cursor, write.sql, request.get("parameters"))
+            batches.append(pa.record_batch([[self._engine.scratch.change(cursor, write, parameters)]], _COUNT))
+        send_frame(peer, SCHEMA, memoryview(_COUNT.serialize()))
+        for batch in batches:
+            send_frame(peer, BATCH, memoryview(_one_batch_stream(batch)))
+        send_frame(peer, DONE, b"{}")
+
+
+def _send_schemas(peer: socket.socket, schemas: dict[str, pa.Schema]) -> None:
+    send_frame(peer, DONE, json.dumps(_encoded(schemas)).encode())
+
+
+def _encoded(schemas: dict[str, pa.Schema]) -> dict[str, str]:
+    return {
+        name: base64.b64encode(plain_schema(schema).serialize().to_pybytes()).decode()
+        for name, schema in schemas.items()
+    }
 
 
 def _one_batch_stream(batch: pa.RecordBatch) -> pa.Buffer:
@@ -144,38 +168,33 @@ def _send_error(peer: socket.socket, status: str, sentence: str) -> None:
         send_frame(peer, ERROR, json.dumps({"status": status, "message": sentence}).encode())
 
 
-def read_parameters(encoded: str | None) -> list[Any] | None:
-    """Bound values from a base64 Arrow IPC stream of one row; None when there are none."""
-    if not encoded:
-        return None
-    table = pa.ipc.open_stream(base64.b64decode(encoded)).read_all()
-    return [column[0].as_py() for column in table.columns]
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Gateway worker; started by the front.")
     parser.add_argument("--descriptor", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--memory-mb", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--spill", type=Path)
+    parser.add_argument("--spill-mb", type=int, default=0)
+    parser.add_argument("--scratch", type=Path)
+    parser.add_argument("--scratch-mb", type=int, default=0)
+    parser.add_argument("--checked", action="store_true", help="The files have passed the check of their hashes.")
     return parser.parse_args()
 
 
-def main() -> int:
-    """Open, say so, serve until killed."""
-    arguments = _arguments()
-    listener = socket.socket(fileno=arguments.descriptor)
+def main(landlock: int = 0) -> int:
+    """Open, say so, serve until killed. ``landlock``: the version in force, for the front's report."""
+    a = _arguments()
+    listener = socket.socket(fileno=a.descriptor)
+    limits = EngineLimits(a.memory_mb, a.threads, a.spill, a.spill_mb, a.scratch, a.scratch_mb)
     try:
-        engine = open_extract(arguments.folder, EngineLimits(arguments.memory_mb, arguments.threads))
+        engine = open_extract(a.folder, limits, is_checked=a.checked)
     except (ExtractRefusedError, duckdb.Error) as error:
         sentence = str(error) if isinstance(error, ExtractRefusedError) else describe_engine_error(error)
         sys.stdout.write(json.dumps({"error": sentence}) + "\n")
         return 2
-    sys.stdout.write(json.dumps({"ready": True}) + "\n")
+    ready = {"ready": True, "landlock": landlock, "scratch": engine.scratch.problem}
+    sys.stdout.write(json.dumps(ready) + "\n")
     sys.stdout.flush()
     Server(engine, listener).serve_forever()
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

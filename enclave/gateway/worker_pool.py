@@ -1,164 +1,157 @@
-"""All workers of the front: one per project, started on demand, replaced when dead, stopped after ten idle minutes."""
+"""All workers of the front: one per person and project, so that nobody's query can touch another person's.
+
+Started on demand, replaced when dead, stopped after ten idle minutes or when their person may no longer ask, limited
+in number. A project's workers share a uid (they read the same extract) and its parser; nothing else.
+"""
 
 from __future__ import annotations
 
-import base64
-import json
-import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
+import structlog
 
-from enclave.domain.ids import ProjectId
-from enclave.gateway.frames import DONE, QUERY, receive_frame, send_frame
+from enclave.access import AccessFiles
+from enclave.domain.ids import PersonId, ProjectId
+from enclave.domain.people import Role
+from enclave.domain.projects import ProjectState
+from enclave.gateway.checked_extracts import CheckedExtracts
 from enclave.gateway.parser import StatementParser
-from enclave.gateway.worker_process import FIRST_UID, WorkerPlan, WorkerProcess, WorkerUnavailableError
-from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest, WorkerStream
+from enclave.gateway.person_worker import MAXIMUM_STREAMS, PersonWorker, WorkerKey, WorkerPlace
+from enclave.gateway.worker_process import FIRST_UID, WorkerLimits
+from enclave.gateway.worker_stream import QueryFailedError
 
+__all__ = ["MAXIMUM_STREAMS", "PersonWorker", "WorkerPool"]
+_log = structlog.get_logger()
 IDLE_SECONDS = 600.0
-MAXIMUM_STREAMS = 16
-"""Running queries per project: a stalled reader holds about 85 MB (measured)."""
-_SCHEMA_SECONDS = 30.0
+MAXIMUM_WORKERS = 32
+MAXIMUM_WORKERS_PER_PROJECT = 12
+_SPARED_SECONDS = 5.0
+"""A worker used so recently does not have to make room for another."""
 
 
-class ProjectWorker:
-    """The worker and the parser of one project. Thread-safe."""
+@dataclass
+class _Shared:
+    """What the people of one project share."""
 
-    def __init__(
-        self, project: ProjectId, socket_path: Path, uid: int, on_restart: Callable[[ProjectId], None]
-    ) -> None:
-        self._project = project
-        self._socket_path = socket_path
-        self._uid = uid
-        self._on_restart = on_restart
-        self._lock = threading.Lock()
-        self._process: WorkerProcess | None = None
-        self._streams = 0
-        self._used_at = time.monotonic()
-        self.parser = StatementParser(uid)
-
-    def open_stream(self, folder: Path, request: WorkerRequest, is_cancelled: Callable[[], bool]) -> WorkerStream:
-        """Send a query to the worker, starting it when needed. Raises QueryFailedError."""
-        process, peer = self._connect(folder)
-        return WorkerStream(peer, request, is_cancelled, process.kill)
-
-    def table_schemas(self, folder: Path) -> dict[str, pa.Schema]:
-        """Arrow schema of each table. Raises QueryFailedError."""
-        _, peer = self._connect(folder)
-        ends_at = time.monotonic() + _SCHEMA_SECONDS
-
-        def check() -> None:
-            if time.monotonic() > ends_at:
-                raise TimeoutError
-
-        with peer:
-            try:
-                send_frame(peer, QUERY, json.dumps({"tables": True}).encode())
-                frame = receive_frame(peer, check)
-            except OSError:
-                frame = None
-        if frame is None or frame[0] != DONE:
-            raise QueryFailedError("error", "The project's worker does not answer. Try again.")
-        return {
-            name: pa.ipc.read_schema(pa.py_buffer(base64.b64decode(raw))) for name, raw in json.loads(frame[1]).items()
-        }
-
-    def enter(self) -> None:
-        """Count one more running query. Raises QueryFailedError when there are too many."""
-        with self._lock:
-            if self._streams >= MAXIMUM_STREAMS:
-                raise QueryFailedError(
-                    "cap", f"This project already runs {MAXIMUM_STREAMS} queries. Wait until one has ended."
-                )
-            self._streams += 1
-
-    def leave(self) -> None:
-        """Count one query less."""
-        with self._lock:
-            self._streams -= 1
-            self._used_at = time.monotonic()
-
-    def stop_if_idle(self, now: float) -> None:
-        """Stop worker and parser when nothing ran for IDLE_SECONDS."""
-        if not self._lock.acquire(blocking=False):
-            return  # it is being used or started right now
-        try:
-            idle = self._streams == 0 and now - self._used_at > IDLE_SECONDS
-            if idle and self._process is not None:
-                self._process.kill()
-                self._process = None
-        finally:
-            self._lock.release()
-        if idle:
-            self.parser.close()
-
-    def stop(self) -> None:
-        """End both processes."""
-        with self._lock:
-            if self._process is not None:
-                self._process.kill()
-                self._process = None
-        self.parser.close()
-
-    def _connect(self, folder: Path) -> tuple[WorkerProcess, socket.socket]:
-        for _ in range(2):
-            process = self._running(folder)
-            try:
-                return process, process.connect()
-            except OSError:
-                process.kill()
-        raise QueryFailedError("error", "The project's worker does not stay up. Tell the administrator.")
-
-    def _running(self, folder: Path) -> WorkerProcess:
-        with self._lock:
-            self._used_at = time.monotonic()
-            process = self._process
-            if process is not None and process.is_running() and process.plan.folder == folder:
-                return process
-            if process is not None:
-                died = not process.is_running()
-                process.kill()
-                self._process = None
-                if died:
-                    self._on_restart(self._project)
-            try:
-                self._process = WorkerProcess.start(WorkerPlan(folder, self._socket_path, self._uid))
-            except WorkerUnavailableError as error:
-                raise QueryFailedError("error", str(error)) from error
-            return self._process
+    uid: int
+    parser: StatementParser
+    used_at: float
 
 
 class WorkerPool:
-    """``project(id)`` gives that project's worker; uids are handed out in order of first use."""
+    """``worker(project, person)`` and ``parser(project)``; uids are handed out in order of first use. Thread-safe."""
 
-    def __init__(self, run_dir: Path, on_restart: Callable[[ProjectId], None]) -> None:
-        self._folder = run_dir / "gw"
-        self._on_restart = on_restart
+    def __init__(
+        self,
+        run_dir: Path,
+        projects_dir: Path,
+        on_restart: Callable[[ProjectId], None],
+        limits: WorkerLimits | None = None,
+        maximum: int = MAXIMUM_WORKERS,
+        maximum_per_project: int = MAXIMUM_WORKERS_PER_PROJECT,
+    ) -> None:
+        self._folder, self._projects_dir, self._on_restart = run_dir / "gw", projects_dir, on_restart
+        self._limits = limits or WorkerLimits()
+        self._maximum, self._maximum_per_project = maximum, maximum_per_project
+        self._checked = CheckedExtracts()
         self._lock = threading.Lock()
-        self._workers: dict[ProjectId, ProjectWorker] = {}
+        self._shared: dict[ProjectId, _Shared] = {}
+        self._workers: dict[WorkerKey, PersonWorker] = {}
 
-    def project(self, project: ProjectId) -> ProjectWorker:
+    def parser(self, project: ProjectId) -> StatementParser:
+        """The project's parser."""
         with self._lock:
-            if project not in self._workers:
-                path = self._folder / project / "worker.sock"
-                uid = FIRST_UID + len(self._workers)
-                self._workers[project] = ProjectWorker(project, path, uid, self._on_restart)
-            return self._workers[project]
+            return self._of_project(project).parser
+
+    def worker(self, project: ProjectId, person: PersonId) -> PersonWorker:
+        """That person's worker in that project; it starts when it is first asked for something."""
+        with self._lock:
+            key = (project, person)
+            if key not in self._workers:
+                place = WorkerPlace(
+                    key,
+                    self._folder / project / person / "w.sock",
+                    self._projects_dir / project / "scratch" / person,
+                    self._of_project(project).uid,
+                    self._limits,
+                )
+                self._workers[key] = PersonWorker(place, self._checked, self._admit, self._on_restart)
+            return self._workers[key]
 
     def stop_idle(self) -> None:
         """Call about once a second."""
         now = time.monotonic()
         for worker in self._all():
-            worker.stop_if_idle(now)
+            worker.stop_if_idle(now, IDLE_SECONDS)
+        with self._lock:
+            idle = [shared for shared in self._shared.values() if now - shared.used_at > IDLE_SECONDS]
+        for shared in idle:
+            shared.parser.close()
+
+    def follow(self, access: AccessFiles) -> None:
+        """Stop the workers of people and projects that may no longer ask; call about once a second."""
+        for worker in self._all():
+            if worker.is_started and not _may_ask(access, worker.key):
+                _log.info("worker-stopped-no-access", project=worker.key[0], person=worker.key[1])
+                worker.stop()
+
+    def count(self) -> int:
+        """Workers that run or start."""
+        return sum(worker.is_started for worker in self._all())
 
     def close(self) -> None:
         """End every process."""
         for worker in self._all():
             worker.stop()
+        with self._lock:
+            shared = list(self._shared.values())
+        for found in shared:
+            found.parser.close()
 
-    def _all(self) -> list[ProjectWorker]:
+    def _of_project(self, project: ProjectId) -> _Shared:
+        now = time.monotonic()
+        if project not in self._shared:
+            uid = FIRST_UID + len(self._shared)
+            self._shared[project] = _Shared(uid, StatementParser(uid), now)
+        self._shared[project].used_at = now
+        return self._shared[project]
+
+    def _admit(self, worker: PersonWorker) -> None:
+        """Make room for one more worker, or raise QueryFailedError. Marks the worker as started."""
+        with self._lock:
+            started = [found for found in self._workers.values() if found.is_started and found is not worker]
+            of_project = [found for found in started if found.key[0] == worker.key[0]]
+            full = None
+            if len(of_project) >= self._maximum_per_project and not _stop_longest_idle(of_project):
+                full = f"{self._maximum_per_project} people are querying this project"
+            elif len(started) >= self._maximum and not _stop_longest_idle(started):
+                full = f"{self._maximum} people are querying here"
+            if full is not None:
+                raise QueryFailedError("cap", f"{full} at this moment, as many as may. Try again in a few minutes.")
+            worker.is_started = True
+
+    def _all(self) -> list[PersonWorker]:
         with self._lock:
             return list(self._workers.values())
+
+
+def _stop_longest_idle(workers: list[PersonWorker]) -> bool:
+    now = time.monotonic()
+    by_use = sorted(workers, key=lambda found: found.used_at)
+    return any(worker.stop_if_idle(now, _SPARED_SECONDS) for worker in by_use)
+
+
+def _may_ask(access: AccessFiles, key: WorkerKey) -> bool:
+    """As admission decides, in short; an auditor's test query comes from somebody who is no member."""
+    project_id, person_id = key
+    try:
+        record, person = access.project(project_id), access.find_person(person_id)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if record is None or person is None or not person.active or record.state is not ProjectState.ACTIVE:
+        return False
+    return person_id in record.members or Role.AUDITOR in person.roles

@@ -1,8 +1,9 @@
 """One worker process as the front sees it: start in the sandbox, connect, end.
 
 What a worker's sandbox holds: Python and our packages (read-only), the extract's folder (read-only, at ``/extract``),
-``/sys/fs/cgroup`` (DuckDB aborts without it), an empty private ``/tmp``, and one inherited listening socket. No
-network, no home of the enclave, no other project. Invariant 3 of DESIGN.md.
+``/sys/fs/cgroup`` (DuckDB aborts without it), an empty private ``/tmp``, a spill folder of its own (``/spill``, removed
+with it), its person's scratch folder (``/scratch``), and one inherited listening socket. No network, no home of the
+enclave, no other project, no other person. Inside, Landlock says the same again. Invariant 3 of DESIGN.md.
 """
 
 from __future__ import annotations
@@ -11,24 +12,51 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from enclave.sandbox import Bind, SandboxProfile, popen, python_binds
+import structlog
 
+from enclave.gateway.worker_start import EXTRACT_TARGET, SCRATCH_TARGET, SPILL_TARGET
+from enclave.sandbox import Bind, SandboxError, SandboxProfile, popen, python_binds
+
+_log = structlog.get_logger()
 FIRST_UID = 300_000
 """Workers run as 300000 + n, one uid per project, when the front is root."""
-MEMORY_MB = 2048
-"""DuckDB's memory limit."""
-ADDRESS_SPACE_MB = 5120
-"""RLIMIT_AS: what ends statements that ignore DuckDB's own limit. An idle worker maps 1.1 GB."""
 READY_SECONDS = 120.0
 """Time to hash and open the extract."""
-EXTRACT_TARGET = Path("/extract")
+
+
+@dataclass(frozen=True)
+class WorkerLimits:
+    """What one worker may use, in MiB; ``docs/adr/0009`` says how the figures were found."""
+
+    memory: int = 2048
+    """DuckDB's own limit."""
+    spill: int = 8192
+    scratch: int = 2048
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+
+    @property
+    def data(self) -> int:
+        """Writable memory (RLIMIT_DATA): ends statements that ignore DuckDB's limit. An idle worker has 140."""
+        return self.memory + self.memory // 2 + 512 + 16 * self.threads
+
+    @property
+    def address_space(self) -> int:
+        """RLIMIT_AS: extract and libraries are mapped, too; an idle worker maps 1.1 GB."""
+        return self.data + 2048
+
+    @property
+    def largest_file(self) -> int:
+        """RLIMIT_FSIZE: the hard end behind the quotas of spill and scratch."""
+        return max(self.spill, self.scratch + 512)
 
 
 class WorkerUnavailableError(Exception):
@@ -37,11 +65,16 @@ class WorkerUnavailableError(Exception):
 
 @dataclass(frozen=True)
 class WorkerPlan:
-    """What to start: the extract's folder, the private socket's path, the uid."""
+    """What to start: the extract's folder, the private socket's path, the uid; folders for spill and scratch."""
 
     folder: Path
     socket_path: Path
     uid: int
+    spill: Path | None = None
+    scratch: Path | None = None
+    limits: WorkerLimits = field(default_factory=WorkerLimits)
+    is_checked: bool = False
+    """The extract's files have passed the check of their hashes and have not changed since."""
 
 
 def worker_profile(plan: WorkerPlan, pass_fds: tuple[int, ...] = ()) -> SandboxProfile:
@@ -50,13 +83,19 @@ def worker_profile(plan: WorkerPlan, pass_fds: tuple[int, ...] = ()) -> SandboxP
     binds = [*python_binds(), Bind(plan.folder, EXTRACT_TARGET)]
     if cgroup.exists():
         binds.append(Bind(cgroup, cgroup))
+    if plan.spill is not None:
+        binds.append(Bind(plan.spill, SPILL_TARGET, writable=True))
+    if plan.scratch is not None:
+        binds.append(Bind(plan.scratch, SCRATCH_TARGET, writable=True))
+    writes = plan.spill is not None or plan.scratch is not None
     return SandboxProfile(
         binds=tuple(binds),
-        env={"ARROW_DEFAULT_MEMORY_POOL": "system", "PYTHONDONTWRITEBYTECODE": "1"},
+        env={"ARROW_DEFAULT_MEMORY_POOL": "system", "PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1"},
         uid=plan.uid,
-        memory_mb=ADDRESS_SPACE_MB,
-        processes=512,
-        files_mb=0,
+        memory_mb=plan.limits.address_space,
+        data_mb=plan.limits.data,
+        processes=4096,  # counted per uid, which all workers of the project share
+        files_mb=plan.limits.largest_file if writes else 0,
         tmp_mb=1,
         pass_fds=pass_fds,
     )
@@ -67,6 +106,7 @@ class WorkerProcess:
 
     def __init__(self, plan: WorkerPlan, process: subprocess.Popen[bytes]) -> None:
         self.plan = plan
+        self.landlock = 0
         self._process = process
 
     @classmethod
@@ -74,17 +114,21 @@ class WorkerProcess:
         """Raises WorkerUnavailableError."""
         plan.socket_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         plan.socket_path.unlink(missing_ok=True)
+        _prepare_folders(plan)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(str(plan.socket_path))
             plan.socket_path.chmod(0o600)
             listener.listen(64)
-            process = popen(
-                worker_profile(plan, (listener.fileno(),)),
-                _command(listener.fileno()),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # the engine may print values there
-            )
+            try:
+                process = popen(
+                    worker_profile(plan, (listener.fileno(),)),
+                    _command(plan, listener.fileno()),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,  # the engine may print values there
+                )
+            except SandboxError as error:
+                raise WorkerUnavailableError("The worker cannot be started. Run `enclave doctor` there.") from error
         worker = cls(plan, process)
         try:
             worker._wait_until_ready()
@@ -122,6 +166,8 @@ class WorkerProcess:
         if self._process.stdout is not None:
             self._process.stdout.close()
         self.plan.socket_path.unlink(missing_ok=True)
+        if self.plan.spill is not None:
+            shutil.rmtree(self.plan.spill, ignore_errors=True)
 
     def _wait_until_ready(self) -> None:
         assert self._process.stdout is not None  # noqa: S101
@@ -139,13 +185,44 @@ class WorkerProcess:
         answer = json.loads(line)
         if not answer.get("ready"):
             raise WorkerUnavailableError(f"The project's worker refused its extract: {answer.get('error')}")
+        self._report(answer)
+
+    def _report(self, answer: dict[str, Any]) -> None:
+        """Say what is not as it should be; queries are answered all the same."""
+        self.landlock = int(answer.get("landlock", 0))
+        if self.landlock == 0:
+            _log.warning("worker-without-landlock", remedy="a kernel from 5.13 on with landlock in lsm=")
+        if self.plan.scratch is not None and answer.get("scratch"):
+            _log.error("scratch-not-opened", folder=self.plan.scratch.name)
 
 
-def _command(descriptor: int) -> list[str]:
-    return [
-        *(sys.executable, "-I", "-m", "enclave.gateway.worker"),
+def _prepare_folders(plan: WorkerPlan) -> None:
+    """An empty spill folder, and a scratch folder that belongs to the worker's uid with whatever is in it."""
+    root = os.geteuid() == 0
+    if plan.spill is not None:
+        shutil.rmtree(plan.spill, ignore_errors=True)
+        plan.spill.mkdir(parents=True, mode=0o700)
+    if plan.scratch is not None:
+        plan.scratch.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        plan.scratch.mkdir(exist_ok=True, mode=0o700)
+    if root:
+        kept = list(plan.scratch.iterdir()) if plan.scratch is not None else []
+        for path in (plan.spill, plan.scratch, *kept):
+            if path is not None:
+                os.chown(path, plan.uid, plan.uid, follow_symlinks=False)
+
+
+def _command(plan: WorkerPlan, descriptor: int) -> list[str]:
+    limits = plan.limits
+    command = [
+        *(sys.executable, "-I", "-m", "enclave.gateway.worker_start"),
         *("--descriptor", str(descriptor)),
         *("--folder", str(EXTRACT_TARGET)),
-        *("--memory-mb", str(MEMORY_MB)),
-        *("--threads", str(os.cpu_count() or 1)),
+        *("--memory-mb", str(limits.memory)),
+        *("--threads", str(limits.threads)),
     ]
+    if plan.spill is not None:
+        command += ["--spill", str(SPILL_TARGET), "--spill-mb", str(limits.spill)]
+    if plan.scratch is not None:
+        command += ["--scratch", str(SCRATCH_TARGET), "--scratch-mb", str(limits.scratch)]
+    return [*command, "--checked"] if plan.is_checked else command

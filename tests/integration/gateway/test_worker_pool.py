@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from enclave.domain.ids import ProjectId
-from enclave.gateway.worker_pool import IDLE_SECONDS, MAXIMUM_STREAMS, ProjectWorker, WorkerPool
+from enclave.domain.ids import PersonId, ProjectId
+from enclave.gateway.person_worker import PersonWorker
+from enclave.gateway.worker_pool import IDLE_SECONDS, MAXIMUM_STREAMS, WorkerPool
 from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest
 
 PROJECT = ProjectId("heart-study")
+ALICE, BOB, CAROL = (PersonId(f"u-00000000000{n}") for n in (1, 2, 3))
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture
 def pool(home: Path) -> Iterator[WorkerPool]:
-    found = WorkerPool(home, lambda project: None)
+    found = WorkerPool(home / "run", home / "projects", lambda project: None)
     yield found
     found.close()
 
@@ -43,7 +45,7 @@ def extracts(home: Path, request: pytest.FixtureRequest) -> tuple[Path, Path]:
     return home / "v1", home / "v2"
 
 
-def answer(worker: ProjectWorker, folder: Path) -> str:
+def answer(worker: PersonWorker, folder: Path) -> str:
     stream = worker.open_stream(folder, WorkerRequest("SELECT v FROM t", 30), lambda: False)
     stream.read_schema()
     ((batch, _),) = list(stream.batches())
@@ -51,25 +53,25 @@ def answer(worker: ProjectWorker, folder: Path) -> str:
 
 
 def test_a_new_extract_version_gets_a_new_worker(pool: WorkerPool, extracts: tuple[Path, Path]) -> None:
-    worker = pool.project(PROJECT)
+    worker = pool.worker(PROJECT, ALICE)
     assert [answer(worker, extracts[0]), answer(worker, extracts[1])] == ["v1", "v2"]
 
 
 def test_an_idle_worker_is_stopped_and_comes_back(pool: WorkerPool, extracts: tuple[Path, Path]) -> None:
     import time
 
-    worker = pool.project(PROJECT)
+    worker = pool.worker(PROJECT, ALICE)
     assert answer(worker, extracts[0]) == "v1"
-    socket = worker._socket_path
-    worker.stop_if_idle(time.monotonic())
+    socket = worker.place.socket_path
+    worker.stop_if_idle(time.monotonic(), IDLE_SECONDS)
     assert socket.exists()
-    worker.stop_if_idle(time.monotonic() + IDLE_SECONDS + 1)
+    worker.stop_if_idle(time.monotonic() + IDLE_SECONDS + 1, IDLE_SECONDS)
     assert not socket.exists()
     assert answer(worker, extracts[0]) == "v1"
 
 
-def test_a_project_runs_a_limited_number_of_queries(pool: WorkerPool) -> None:
-    worker = pool.project(PROJECT)
+def test_a_person_runs_a_limited_number_of_queries(pool: WorkerPool) -> None:
+    worker = pool.worker(PROJECT, ALICE)
     for _ in range(MAXIMUM_STREAMS):
         worker.enter()
     with pytest.raises(QueryFailedError, match=f"already runs {MAXIMUM_STREAMS} queries"):
@@ -81,4 +83,4 @@ def test_a_project_runs_a_limited_number_of_queries(pool: WorkerPool) -> None:
 def test_a_missing_manifest_is_a_sentence(pool: WorkerPool, home: Path) -> None:
     (home / "empty").mkdir()
     with pytest.raises(QueryFailedError, match=r"manifest\.json"):
-        answer(pool.project(PROJECT), home / "empty")
+        answer(pool.worker(PROJECT, ALICE), home / "empty")
