@@ -1,5 +1,6 @@
 """c2sp.org/tlog-policy: its example with keys filled in, and every rule of its syntax."""
 
+import hashlib
 from datetime import UTC, datetime
 
 import pytest
@@ -10,10 +11,16 @@ from audit.cosignature import Cosigner
 from audit.note import NoteSigner, SignedNote, parse_note
 from audit.policy import PolicyError, parse_policy
 
-LOG = NoteSigner("log.example/a", Ed25519PrivateKey.generate())
-OTHER_LOG = NoteSigner("log.example/b", Ed25519PrivateKey.generate())
+
+def fixed_key(name: str) -> Ed25519PrivateKey:
+    """The same key in every run: the keys stand in the names of the tests."""
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest())
+
+
+LOG = NoteSigner("log.example/a", fixed_key("a"))
+OTHER_LOG = NoteSigner("log.example/b", fixed_key("b"))
 NAMES = ("X1", "X2", "X3", "Y1", "Y2", "Y3")
-WITNESSES = {name: Cosigner(f"witness.example/{name}", Ed25519PrivateKey.generate()) for name in NAMES}
+WITNESSES = {name: Cosigner(f"witness.example/{name}", fixed_key(name)) for name in NAMES}
 KEYS = {name: str(cosigner.key) for name, cosigner in WITNESSES.items()}
 
 EXAMPLE = f"""log {LOG.verifier}
