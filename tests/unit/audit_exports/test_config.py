@@ -50,6 +50,11 @@ def test_a_full_example_is_read(tmp_path):
     assert settings.site.enterprise_number == 12345
 
 
+def test_the_example_of_the_documentation_is_read():
+    settings = load_settings(Path(__file__).parents[3] / "docs" / "examples" / "exports.toml")
+    assert [target.name for target in settings.targets] == ["siem", "fhir"]
+
+
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
