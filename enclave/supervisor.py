@@ -174,6 +174,9 @@ class Supervisor:
         public = (settings.root, settings.run_dir, settings.log_dir, settings.projects_dir, settings.workspaces_dir)
         for folder in (*public, settings.access_dir, settings.audit_socket.parent):
             folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+        if os.geteuid() == 0 and settings.audit_uid:
+            # the audit daemon's account has to pass through; what is inside keeps its own modes
+            settings.root.chmod(settings.root.stat().st_mode | 0o011)
         for folder in (
             self._logs,
             settings.audit_dir,

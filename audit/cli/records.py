@@ -7,6 +7,7 @@ date first and which needs ``duckdb`` and ``pyarrow``; those are imported only t
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -107,6 +108,8 @@ def tail(
         size = read_checkpoint(log_dir)[1].size
         for row in _newest(log_dir, size, wanted, lines, opened):
             _print_row(row, as_json)
+        if follow:  # a shell's background job starts with it ignored
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         while follow:
             sys.stdout.flush()
             time.sleep(FOLLOW_SECONDS)

@@ -29,12 +29,25 @@ PROJECT = ProjectRecord(
 LAST_DAY = date(2026, 12, 31)
 
 
-@pytest.mark.parametrize("action", list(PolicyAction))
+WORK = [action for action in PolicyAction if action is not PolicyAction.SEND_CANARY]
+AUDITOR = replace(ALICE, id=PersonId("u-0000000000ff"), roles=frozenset({Role.AUDITOR}))
+
+
+def test_an_auditor_sends_test_queries_without_being_a_member_and_does_nothing_else() -> None:
+    assert POINT.decide(AUDITOR, PolicyAction.SEND_CANARY, PROJECT, LAST_DAY) == Allow(("auditor-sends-canary",))
+    for action in WORK:
+        assert isinstance(POINT.decide(AUDITOR, action, PROJECT, LAST_DAY), Deny)
+    assert isinstance(POINT.decide(ALICE, PolicyAction.SEND_CANARY, PROJECT, LAST_DAY), Deny)
+    closed = replace(PROJECT, state=ProjectState.CLOSED)
+    assert isinstance(POINT.decide(AUDITOR, PolicyAction.SEND_CANARY, closed, LAST_DAY), Deny)
+
+
+@pytest.mark.parametrize("action", WORK)
 def test_a_researcher_who_is_a_member_may_work_until_the_last_day(action: PolicyAction) -> None:
     assert POINT.decide(ALICE, action, PROJECT, LAST_DAY) == Allow(("researcher-works-in-own-project",))
 
 
-@pytest.mark.parametrize("action", list(PolicyAction))
+@pytest.mark.parametrize("action", WORK)
 @pytest.mark.parametrize(
     ("person", "project", "today", "fired", "sentence"),
     [
@@ -61,7 +74,8 @@ def test_all_unmet_conditions_are_named_together() -> None:
     person, project = replace(ALICE, active=False), replace(PROJECT, members=frozenset(), state=ProjectState.CLOSED)
     decision = POINT.decide(person, PolicyAction.QUERY, project, date(2030, 1, 1))
     assert isinstance(decision, Deny)
-    assert set(decision.policies) == POINT.policy_ids - {"researcher-works-in-own-project"}
+    permits = {"researcher-works-in-own-project", "auditor-sends-canary"}
+    assert set(decision.policies) == POINT.policy_ids - permits
     assert len(decision.reasons) == 4
 
 
