@@ -19,7 +19,7 @@ def test_auditor(visit: Any) -> None:
     visitor.portal("/audit/")
     visitor.shoot("auditor-log")
     hour_ago = (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M")
-    visitor.portal(f"/audit/?person=amelie&type=query%3Aintent&since={hour_ago}")
+    visitor.portal(f"/audit/?person=amelie&type=query%3Aintent&text=%22workspace%22&since={hour_ago}")
     expect(page.locator("tbody tr").first).to_contain_text("query:intent")
     visitor.shoot("auditor-queries")
     page.locator("tbody tr a").first.click()

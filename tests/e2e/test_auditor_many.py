@@ -74,6 +74,16 @@ def needle(enclave: Any) -> Receipt:
             payload={"sql": NEEDLE_TEXT},
         )
     )
+    outcome = {"rows": 1, "bytes": 72, "duration_ms": 14, "columns": 1, "min_cell": 31}
+    ended = AuditEvent(
+        "query:outcome",
+        person,
+        project=project,
+        request_id="q-needle0000000001",
+        counts=outcome,
+        data={"status": "ok"},
+    )
+    client.record(ended)
     for thread in half[WRITERS // 2 :]:
         thread.start()
     for thread in half[WRITERS // 2 :]:
