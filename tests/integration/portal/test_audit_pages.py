@@ -18,8 +18,8 @@ from audit.proof import verify_proof
 from enclave.access import AccessFiles
 from enclave.domain.events import EventType
 from enclave.domain.people import Role
-from enclave.portal.auditing import proofs
 from enclave.portal.actions import people, projects
+from enclave.portal.auditing import proofs
 from enclave.portal.models import Project, User
 from enclave.portal.record import record
 from enclave.settings import Settings
