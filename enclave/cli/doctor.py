@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from enclave.gateway.landlock import landlock_version
 from enclave.sandbox import SandboxError, SandboxProfile, popen
 from enclave.settings import Settings, get_settings
 
@@ -42,6 +43,11 @@ def _seccomp(settings: Settings) -> Finding:
     return Finding("libseccomp", problem, "apt-get install libseccomp2")
 
 
+def _landlock(settings: Settings) -> Finding:
+    problem = "" if landlock_version() else "the kernel has no Landlock, so query workers have one wall less"
+    return Finding("landlock", problem, "use a kernel from 5.13 on and add landlock to lsm= at its start")
+
+
 def _image(settings: Settings) -> Finding:
     problem = "" if (settings.image / "pyvenv.cfg").exists() else f"the workspace image is not at {settings.image}"
     return Finding("workspace image", problem, "make setup")
@@ -71,6 +77,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _has_program("setpriv", "util-linux"),
     _seccomp,
     _sandbox,
+    _landlock,
     _image,
     _home,
 )

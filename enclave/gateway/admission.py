@@ -21,8 +21,9 @@ from enclave.domain.ids import PersonId, ProjectId, WorkspaceId
 from enclave.domain.people import Person
 from enclave.domain.projects import ProjectRecord
 from enclave.gateway.project_files import ProjectFiles, ProjectFilesReader
+from enclave.gateway.remembered import RememberedDecisions, VerifiedTokens
 from enclave.policy import PolicyAction, PolicyDecisionPoint
-from enclave.tokens import CANARY_WORKSPACE, TokenClaims, TokenError, verify
+from enclave.tokens import CANARY_WORKSPACE, TokenClaims, TokenError
 
 _BEARER = "bearer "
 
@@ -74,7 +75,7 @@ def _today() -> date:
 
 
 class Admission:
-    """Holds no state of its own; every call reads the access files anew (one ``stat`` each)."""
+    """Every call reads the access files anew (one ``stat`` each); what it may remember is in ``remembered``."""
 
     def __init__(
         self,
@@ -84,8 +85,8 @@ class Admission:
         today: Callable[[], date] = _today,
     ) -> None:
         self._access = access
-        self._key = public_key
-        self._policy = policy
+        self._tokens = VerifiedTokens(public_key)
+        self._decisions = RememberedDecisions(policy)
         self._files = ProjectFilesReader(access)
         self._today = today
 
@@ -93,13 +94,13 @@ class Admission:
         """Raises CallRefusedError with the first condition that is not met."""
         token = _bearer(authorization)
         try:
-            claims = verify(self._key, token)
+            claims = self._tokens.verify(token)
         except TokenError as error:
             raise CallRefusedError("token-invalid", str(error), about_token=True) from error
         person = self._check_person(claims)
         _check_door(door, claims)
         record = self._record(claims)
-        decision = self._policy.decide(person, _narrowed(claims, action), record, self._today())
+        decision = self._decisions.decide(person, _narrowed(claims, action), record, self._today())
         if not isinstance(decision, Allow):
             raise CallRefusedError(
                 "policy", " ".join(decision.reasons), about_token=False, claims=claims, policies=decision.policies

@@ -130,7 +130,7 @@ class Engine:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, manifest: Manifest, scratch: ScratchStore) -> None:
         self._connection = connection
-        self._path = ", ".join(f"{name}.main" for name in self._catalogs(scratch))
+        self._path = ",".join(f"{name}.main" for name in self._catalogs(scratch))
         self._ready: list[duckdb.DuckDBPyConnection] = []
         self.manifest = manifest
         self.scratch = scratch

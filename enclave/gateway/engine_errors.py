@@ -19,7 +19,8 @@ _SENTENCES: tuple[tuple[type[Exception], str], ...] = (
     (duckdb.OutOfRangeException, "A number is outside the range of its type. Cast to a wider type, or use TRY_CAST."),
     (
         duckdb.OutOfMemoryException,
-        "The query needs more memory than this project's worker has. Select fewer columns or filter earlier.",
+        "The query needs more memory, or room on disk to work in, than your worker has. Select fewer columns or filter "
+        "earlier.",
     ),
     (duckdb.InvalidInputException, "A function was given a value it cannot work with. Filter such values out first."),
     (duckdb.InvalidTypeException, "A value has a type the expression cannot work with. Cast it."),

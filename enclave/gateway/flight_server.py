@@ -3,7 +3,8 @@
 Contract: works with unmodified Flight SQL clients (``adbc_driver_flightsql``): statements, prepared statements with one
 row of parameters, catalogue commands, cancel. Refused with a sentence: updates, ingest, transactions, Substrait.
 Preparing binds the statement in the worker, after an intent with the purpose "schema", because JDBC and
-``adbc_execute_schema`` read the columns from there; the answer is remembered per person, so a statement pays once.
+``adbc_execute_schema`` read the columns from there; the answer is remembered per person, so a statement pays once. A
+client that does not want them says so with the header ``enclave-columns: later``.
 Tickets are random handles, never SQL, and open only at this socket for the same person.
 """
 
@@ -18,6 +19,7 @@ from pyarrow import flight
 
 from enclave.gateway import flightsql as fs
 from enclave.gateway.admission import Caller, Door
+from enclave.gateway.direct_query import is_direct, parse_direct
 from enclave.gateway.flight_errors import as_flight_errors
 from enclave.gateway.gate import StatementRefusedError
 from enclave.gateway.metadata import MetadataCommand, metadata_schema, metadata_table
@@ -28,6 +30,7 @@ from enclave.gateway.statements import Prepared, StatementStore
 from enclave.policy import PolicyAction
 
 _HEADER = "authorization"
+_COLUMNS_HEADER = "enclave-columns"
 _NOT_SERVED = (
     "The extract is read-only: {name} is not possible. Query with SELECT, and keep results as files in your workspace."
 )
@@ -37,6 +40,7 @@ _ACTIONS = {
     "CancelFlightInfo": "Stop a running query.",
     "CancelQuery": "Stop a running query (older clients).",
     "CloseSession": "End of a connection.",
+    "enclave.cancel_query": "Stop a query that was sent in its ticket.",
     "enclave.tables": "The extract's tables as JSON.",
     "enclave.whoami": "Whom the token stands for, as JSON.",
     "enclave.request_release": 'Ask for a release: {"files", "title", "context"}.',
@@ -44,8 +48,9 @@ _ACTIONS = {
 
 
 class _Bearer(flight.ServerMiddleware):  # type: ignore[misc]
-    def __init__(self, value: str | None) -> None:
+    def __init__(self, value: str | None, wants_columns: bool) -> None:
         self.value = value
+        self.wants_columns = wants_columns
 
 
 class _BearerFactory(flight.ServerMiddlewareFactory):  # type: ignore[misc]
@@ -62,7 +67,7 @@ class _BearerFactory(flight.ServerMiddlewareFactory):  # type: ignore[misc]
         if info.method == flight.FlightMethod.HANDSHAKE:
             with as_flight_errors():
                 self._admit(text)
-        return _Bearer(text)
+        return _Bearer(text, "later" not in headers.get(_COLUMNS_HEADER, []))
 
 
 class _OpenHandshake(flight.ServerAuthHandler):  # type: ignore[misc]
@@ -120,19 +125,24 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
 
     def do_get(self, context: Any, ticket: Any) -> Any:
         with as_flight_errors():
+            if is_direct(ticket.ticket):
+                caller = self._admit(context, PolicyAction.QUERY)
+                query = parse_direct(ticket.ticket)
+                statement = Prepared(caller.person.id, query.query, 0.0, query.parameters)
+                return self._stream(context, caller, _direct_key(caller, query.id), statement)
             command = fs.parse_command(ticket.ticket)
             caller = self._admit(context, _action_for(command))
             match command:
                 case fs.StatementTicket(handle) | fs.PreparedQuery(handle):
-                    statement = self._statement(handle, caller)
-                    schema, relay = self._service.start_query(
-                        self._door, caller, ticket.ticket, statement, context.is_cancelled
-                    )
-                    return flight.GeneratorStream(schema, _released(relay))
+                    return self._stream(context, caller, ticket.ticket, self._statement(handle, caller))
                 case fs.StatementQuery() | fs.Unsupported():
                     raise self._not_served(caller, command)
                 case _:
                     return flight.RecordBatchStream(self._metadata(caller, command))
+
+    def _stream(self, context: Any, caller: Caller, running_as: bytes, statement: Prepared) -> Any:
+        schema, relay = self._service.start_query(self._door, caller, running_as, statement, context.is_cancelled)
+        return flight.GeneratorStream(schema, _released(relay))
 
     def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
         with as_flight_errors():
@@ -160,11 +170,7 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
         match name:
             case "CreatePreparedStatement":
                 caller = self._admit(context, PolicyAction.QUERY)
-                query = fs.parse_create_prepared(body)
-                found = self._service.describe(self._door, caller, query, context.is_cancelled)
-                handle = self._statements.add(caller.person.id, query)
-                columns, parameters = (schema.serialize().to_pybytes() for schema in (found.columns, found.parameters))
-                return fs.create_prepared_result(handle, columns, parameters)
+                return self._prepare(context, caller, fs.parse_create_prepared(body))
             case "ClosePreparedStatement":
                 caller = self._admit(context, PolicyAction.QUERY)
                 self._statements.forget(fs.parse_close_prepared(body), caller.person.id)
@@ -174,6 +180,9 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
                 ticket = fs.parse_cancel(body)
                 is_own = self._statements.find(fs.ticket_handle(ticket), caller.person.id) is not None
                 return fs.cancel_result(name, is_own and self._service.cancel(ticket))
+            case "enclave.cancel_query":
+                caller = self._admit(context, PolicyAction.QUERY)
+                return json.dumps({"cancelled": self._service.cancel(_direct_key(caller, body))}).encode()
             case "CloseSession":
                 return fs.session_closed()  # nothing is kept per connection, so there is nothing to check or close
             case "enclave.tables":
@@ -186,6 +195,16 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
             case _:
                 caller = self._admit(context, PolicyAction.QUERY)
                 raise self._not_served(caller, fs.Unsupported(name[:60]))
+
+    def _prepare(self, context: Any, caller: Caller, query: str) -> bytes:
+        bearer = context.get_middleware("bearer")
+        if bearer is not None and not bearer.wants_columns:
+            self._service.examine(self._door, caller, query)
+            return fs.create_prepared_result(self._statements.add(caller.person.id, query))
+        found = self._service.describe(self._door, caller, query, context.is_cancelled)
+        handle = self._statements.add(caller.person.id, query)
+        columns, parameters = (schema.serialize().to_pybytes() for schema in (found.columns, found.parameters))
+        return fs.create_prepared_result(handle, columns, parameters)
 
     def _admit(self, context: Any, action: PolicyAction) -> Caller:
         bearer = context.get_middleware("bearer")
@@ -212,6 +231,11 @@ def _action_for(command: fs.Command) -> PolicyAction:
     return PolicyAction.QUERY if isinstance(command, runs) else PolicyAction.LIST_TABLES
 
 
+def _direct_key(caller: Caller, query_id: bytes) -> bytes:
+    """Under which a query sent in its ticket can be stopped: by its own person, in its own project."""
+    return f"{caller.record.id}/{caller.person.id}/".encode() + query_id
+
+
 def _info(schema: pa.Schema | None, descriptor: Any, ticket: bytes) -> Any:
     endpoint = flight.FlightEndpoint(ticket, [])  # no location: this same socket
     return flight.FlightInfo(schema, descriptor, [endpoint], -1, -1)
@@ -219,10 +243,14 @@ def _info(schema: pa.Schema | None, descriptor: Any, ticket: bytes) -> Any:
 
 def _released(relay: Relay) -> Iterator[pa.RecordBatch]:
     """The relay's batches with its errors translated; when Flight drops this, the relay is closed."""
-    while True:
-        try:
-            with as_flight_errors():
-                batch = next(relay)
-        except StopIteration:
-            return
-        yield batch
+    try:
+        while True:
+            try:
+                with as_flight_errors():
+                    batch = next(relay)
+            except StopIteration:
+                return
+            yield batch
+            del batch
+    finally:
+        relay.close()

@@ -19,9 +19,12 @@ from enclave.access import AccessFiles
 from enclave.gateway.admission import Admission
 from enclave.gateway.control import control_app
 from enclave.gateway.doors import Doors
+from enclave.gateway.open_intents import OpenIntents
 from enclave.gateway.recording import Recorder
 from enclave.gateway.release import ReleaseClient
 from enclave.gateway.service import GatewayService
+from enclave.gateway.standing import Standing
+from enclave.gateway.usage import DailyUsage
 from enclave.gateway.worker_pool import WorkerPool
 from enclave.keys import KeyMissingError, service_secret, token_public_key
 from enclave.logs import configure
@@ -39,11 +42,15 @@ class Front:
         self._settings = settings
         policy = PolicyDecisionPoint()
         access = self._access = AccessFiles(settings)
-        recorder = Recorder(AuditClient(settings.audit_socket, "gateway"))
+        client = AuditClient(settings.audit_socket, "gateway")
+        OpenIntents(settings.log_dir, settings.usage_dir / "intents-closed.json", client).start()
+        recorder = Recorder(client)
         self._secret = service_secret(settings)
         self._workers = WorkerPool(settings.run_dir, settings.projects_dir, recorder.worker_restarted)
         admission = Admission(access, token_public_key(settings), policy)
-        service = GatewayService(admission, recorder, self._workers, ReleaseClient(settings))
+        self._standing = Standing(access)
+        release, usage = ReleaseClient(settings), DailyUsage(settings.usage_dir)
+        service = GatewayService(admission, recorder, self._workers, release, self._standing, usage)
         self._doors = Doors(settings, access, service)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -72,6 +79,7 @@ class Front:
         """One turn of housekeeping; an error is logged and the next turn tries again."""
         try:
             await asyncio.to_thread(self._doors.follow_projects)
+            await asyncio.to_thread(self._standing.stop_withdrawn)
             await asyncio.to_thread(self._workers.follow, self._access)
             await asyncio.to_thread(self._workers.stop_idle)
         except Exception as error:

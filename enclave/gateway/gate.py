@@ -18,6 +18,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from enclave.gateway.populations import CountColumn, count_columns, verb_of
@@ -55,6 +56,7 @@ _CATALOGUE_VIEWS = frozenset({"tables", "columns", "schemata"})
 _SHOWN = frozenset({'"tables"', "tables", "__show_tables_expanded"})
 _SYSTEM_PREFIXES = ("duckdb_", "pragma_", "sqlite_", "pg_", "information_schema")
 _FUNCTION_SCHEMAS = frozenset({"main", "pg_catalog"})
+_SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
 _FUNCTIONS_FILE = Path(__file__).with_name("allowed_functions.txt")
 
 
@@ -132,15 +134,16 @@ class _Walk:
             )
 
     def query(self, kind: str, item: dict[str, Any], scope: frozenset[str]) -> None:
-        if kind == "RECURSIVE_CTE_NODE":
-            scope = scope | {str(item.get("cte_name", "")).lower()}
         for entry in item.get("cte_map", {}).get("map", []):
-            name = str(entry["key"]).lower()
+            name = _folded(str(entry["key"]))
             if name.startswith(_SYSTEM_PREFIXES):
                 raise StatementRefusedError("cte-name", "A WITH clause may not be named like a system table.")
             self.any(entry["value"], scope)
             scope = scope | {name}
-        self.children(item, scope, skip=frozenset({"cte_map"}))
+        if kind == "RECURSIVE_CTE_NODE":  # its first part does not see its own name: there it is a table
+            self.any(item.get("left"), scope)
+            scope = scope | {_folded(str(item.get("cte_name", "")))}
+        self.children(item, scope, skip=frozenset({"cte_map", "left"} if kind == "RECURSIVE_CTE_NODE" else {"cte_map"}))
 
     def expression(self, item: dict[str, Any], scope: frozenset[str]) -> None:
         kind = item["class"]
@@ -228,7 +231,12 @@ def _path(item: dict[str, Any]) -> list[str]:
     path = name.get("path") if isinstance(name, dict) else None
     if not path or not all(isinstance(part, str) for part in path):
         raise StatementRefusedError("unknown-node", "Expected a named table or function, found one without a name.")
-    return [part.lower() for part in path]
+    return [_folded(part) for part in path]
+
+
+def _folded(name: str) -> str:
+    """Small letters as DuckDB compares names: A to Z only (Python would take the Kelvin sign for a k)."""
+    return name.translate(_SMALL)
 
 
 def _shown(path: list[str]) -> str:
@@ -252,7 +260,7 @@ def examine(
     try:
         tree = json.loads(document)
         statement = _only_statement(tree)
-        walk = _Walk({name.lower(): name for name in tables}, scratch)
+        walk = _Walk({_folded(name): name for name in tables}, scratch)
         walk.any(statement, frozenset())
         used, counts = tuple(sorted(walk.used)), count_columns(statement, people)
         return ExaminedStatement(used, _template_sha256(statement), verb_of(statement), counts)

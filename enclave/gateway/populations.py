@@ -91,7 +91,9 @@ class PopulationMeter:
         for name in self._shown_people(batch.schema):
             self._saw_column = True
             if len(self._seen) < MOST_PEOPLE:
-                self._seen.update(pc.unique(batch.column(name)).to_pylist())
+                column = batch.column(name)
+                column.validate(full=True)  # the worker wrote it; to read on wrong offsets would be to read our memory
+                self._seen.update(pc.unique(column).to_pylist())
 
     def _add_counts(self, column: CountColumn, values: pa.Array) -> None:
         least = pc.min(values).as_py()

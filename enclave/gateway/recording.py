@@ -34,7 +34,11 @@ class RecordingFailedError(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a query ended. ``digest``: SHA-256 over the Arrow IPC frames relayed, in order."""
+    """How a query ended.
+
+    ``digest``: ``blake3:`` and BLAKE3 over the Arrow IPC streams relayed, one per batch, in order. Records of earlier
+    versions hold 64 digits alone: SHA-256 over the same.
+    """
 
     status: str
     rows: int

@@ -8,7 +8,6 @@ Invariant 1 of DESIGN.md.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import threading
 import time
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 import structlog
+from blake3 import blake3
 
 from enclave.domain.permits import QueryCaps
 from enclave.gateway.admission import Caller, Door
@@ -24,35 +24,48 @@ from enclave.gateway.person_worker import PersonWorker
 from enclave.gateway.populations import PopulationMeter
 from enclave.gateway.recording import Outcome, Recorder, RecordingFailedError
 from enclave.gateway.statements import Prepared
+from enclave.gateway.usage import DailyCapError, DailyUsage
 from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest, WorkerStream
 
 _log = structlog.get_logger()
 _SHOWN_PARAMETER = 1000
+_DIGEST = "blake3"
+_ASK_SECONDS = 0.1
 
 
 class Relay:
     """Iterator over the batches of one query; ``close`` ends it early."""
 
     def __init__(
-        self, door: Door, caller: Caller, recorder: Recorder, worker: PersonWorker, is_cancelled: Callable[[], bool]
+        self,
+        door: Door,
+        caller: Caller,
+        recorder: Recorder,
+        worker: PersonWorker,
+        usage: DailyUsage,
+        is_cancelled: Callable[[], bool],
     ) -> None:
+        self._usage = usage
         self._door, self._caller, self._recorder, self._worker = door, caller, recorder, worker
         self._client_is_gone = is_cancelled
         self._cancel = threading.Event()
+        self._objection: str | None = None
         self._request_id = f"q-{secrets.token_hex(8)}"
         self._started_at = time.monotonic()
-        self._digest = hashlib.sha256()
+        self._digest = blake3()
         self._rows = self._bytes = 0
+        self._ask_at = self._started_at + _ASK_SECONDS
         self._columns: tuple[str, ...] = ()
         self._people = PopulationMeter((), frozenset())
         self._stream: WorkerStream | None = None
-        self._batches: Iterator[tuple[pa.RecordBatch, bytearray]] | None = None
+        self._batches: Iterator[tuple[pa.RecordBatch, pa.Buffer]] | None = None
         self._is_open = self._has_begun = False
 
     def begin(self, statement: Prepared, examined: ExaminedStatement, *, schema_only: bool = False) -> pa.Schema:
         """Record the intent, start the query, wait for its schema. Raises QueryFailedError, RecordingFailedError."""
-        self._worker.enter()
+        self._worker.enter(self._caps.streams)
         try:
+            self._check_today()
             purpose = "schema" if schema_only else "rows"
             shown = _shown_parameters(statement.parameters)
             self._recorder.intent(self._door, self._caller, self._request_id, statement.sql, examined, shown, purpose)
@@ -68,12 +81,19 @@ class Relay:
             schema_only,
             examined.write,
         )
+        asked, gone = self._cancel, self._client_is_gone
+
+        def is_cancelled() -> bool:
+            """Knows nothing of the relay: a stream that held it would keep it alive after Flight has dropped it."""
+            return asked.is_set() or gone()
+
         try:
-            self._stream = self._worker.open_stream(self._caller.files.folder, request, self._is_cancelled)
+            self._stream = self._worker.open_stream(self._caller.files.folder, request, is_cancelled)
             schema = self._stream.read_schema()
         except BaseException as error:
-            self._end("error", error)
-            raise
+            found = self._explained(error)
+            self._end("error", found)
+            raise found from None
         self._columns = tuple(schema.names)
         self._batches = self._stream.batches()
         return schema
@@ -91,13 +111,23 @@ class Relay:
             self._end("ok")
             raise
         except BaseException as error:
-            self._end("error", error)
-            raise
+            found = self._explained(error)
+            self._end("error", found)
+            raise found from None
         return batch
 
     def cancel(self) -> None:
         """Ask the running query to stop; seen within about 100 ms."""
         self._cancel.set()
+
+    def withdraw(self, objection: str) -> None:
+        """The caller may have nothing more: stop like ``cancel``; the objection is the sentence they get."""
+        self._objection = objection
+        self._cancel.set()
+
+    def _explained(self, error: BaseException) -> BaseException:
+        stopped = self._objection is not None and isinstance(error, QueryFailedError)
+        return QueryFailedError("revoked", self._objection or "") if stopped else error
 
     def close(self) -> None:
         """The client has gone: stop the worker, record the outcome. Harmless after the end."""
@@ -116,21 +146,45 @@ class Relay:
     def _caps(self) -> QueryCaps:
         return self._caller.files.permit.caps
 
-    def _is_cancelled(self) -> bool:
-        return self._cancel.is_set() or self._client_is_gone()
+    def _client_left(self) -> bool:
+        """As often as it matters: asking gRPC costs up to a millisecond (measured)."""
+        now = time.monotonic()
+        if now < self._ask_at:
+            return False
+        self._ask_at = now + _ASK_SECONDS
+        return self._client_is_gone()
 
-    def _count(self, batch: pa.RecordBatch, content: bytearray) -> None:
+    def _count(self, batch: pa.RecordBatch, content: pa.Buffer) -> None:
         caps = self._caps
         if self._rows + batch.num_rows > caps.rows:
             raise QueryFailedError("cap", _cap_sentence(caps.rows, "rows", "Aggregate, filter, or add LIMIT."))
         if self._bytes + batch.nbytes > caps.bytes:
             raise QueryFailedError("cap", _cap_sentence(caps.bytes, "bytes", "Select fewer columns, or aggregate."))
-        if self._is_cancelled():
+        if self._cancel.is_set() or self._client_left():
             raise QueryFailedError("cancelled", "The query was cancelled.")
+        self._add_to_today(batch)
         self._rows += batch.num_rows
         self._bytes += batch.nbytes
-        self._digest.update(content)
+        self._digest.update(memoryview(content))
         self._people.add(batch)
+
+    def _check_today(self) -> None:
+        try:
+            self._usage.begin(self._door.project, self._caller.person.id, self._caps)
+        except DailyCapError as error:
+            raise QueryFailedError("cap", str(error)) from error
+
+    def _add_to_today(self, batch: pa.RecordBatch) -> None:
+        try:
+            self._usage.add(self._door.project, self._caller.person.id, batch.num_rows, batch.nbytes, self._caps)
+        except DailyCapError as error:
+            raise QueryFailedError("cap", str(error)) from error
+
+    def _close_today(self) -> None:
+        try:
+            self._usage.end(self._door.project, self._caller.person.id)
+        except OSError as error:
+            _log.error("usage-not-written", reason=error.strerror)
 
     def _end(self, status: str, error: BaseException | None = None) -> None:
         """Stop the worker's side and record the outcome, once; a failing record wins over a normal end."""
@@ -140,13 +194,14 @@ class Relay:
         if self._stream is not None:
             self._stream.abandon()
         self._worker.leave()
+        self._close_today()
         found = error.status if isinstance(error, QueryFailedError) else status
         outcome = Outcome(
             status=found,
             rows=self._rows,
             bytes=self._bytes,
             duration_ms=int((time.monotonic() - self._started_at) * 1000),
-            digest=self._digest.hexdigest(),
+            digest=f"{_DIGEST}:{self._digest.hexdigest()}",
             columns=self._columns,
             persons=self._people.persons,
             min_cell=self._people.min_cell,

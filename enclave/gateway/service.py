@@ -18,8 +18,10 @@ from enclave.gateway.recording import Recorder
 from enclave.gateway.relay import Relay
 from enclave.gateway.release import ReleaseClient
 from enclave.gateway.scratch_names import ScratchNames
+from enclave.gateway.standing import Standing
 from enclave.gateway.statement_gate import ScratchView, StatementGate
 from enclave.gateway.statements import Prepared
+from enclave.gateway.usage import DailyUsage
 from enclave.gateway.worker_pool import WorkerPool
 from enclave.gateway.worker_stream import QueryFailedError
 from enclave.policy import PolicyAction
@@ -30,10 +32,20 @@ _REFUSED_AS = {PolicyAction.REQUEST_RELEASE: EventType.OUTPUT_REQUEST_REFUSED}
 class GatewayService:
     """One per front; thread-safe. Non-goal: anything of Flight (``flight_server`` translates)."""
 
-    def __init__(self, admission: Admission, recorder: Recorder, workers: WorkerPool, release: ReleaseClient) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        recorder: Recorder,
+        workers: WorkerPool,
+        release: ReleaseClient,
+        standing: Standing,
+        usage: DailyUsage,
+    ) -> None:
         self._admission = admission
+        self._standing = standing
         self._recorder = recorder
         self._workers = workers
+        self._usage = usage
         self._release = release
         self._gate = StatementGate()
         self._descriptions = DescriptionCache()
@@ -63,6 +75,9 @@ class GatewayService:
     def _worker(self, caller: Caller) -> PersonWorker:
         return self._workers.worker(caller.record.id, caller.person.id)
 
+    def _relay(self, door: Door, caller: Caller, is_cancelled: Callable[[], bool]) -> Relay:
+        return Relay(door, caller, self._recorder, self._worker(caller), self._usage, is_cancelled)
+
     def _scratch(self, caller: Caller) -> ScratchView:
         """What the gate asks when a statement needs the person's own names."""
         worker, folder = self._worker(caller), caller.files.folder
@@ -89,13 +104,14 @@ class GatewayService:
     ) -> tuple[pa.Schema, Relay]:
         """Gate, intent, worker. Raises StatementRefusedError, QueryFailedError, RecordingFailedError."""
         examined = self.examine(door, caller, statement.sql)
-        relay = Relay(door, caller, self._recorder, self._worker(caller), is_cancelled)
+        relay = self._relay(door, caller, is_cancelled)
         self._running[ticket] = relay
+        self._standing.watch(relay, caller)
         try:
             return relay.begin(statement, examined), relay
         except QueryFailedError as error:
             if not relay.has_begun:
-                self._recorder.statement_refused(door, caller, "streams", error.sentence, statement.sql)
+                self._recorder.statement_refused(door, caller, "cap", error.sentence, statement.sql)
             raise
 
     def describe(self, door: Door, caller: Caller, sql: str, is_cancelled: Callable[[], bool]) -> Description:
@@ -110,12 +126,12 @@ class GatewayService:
         found = self._descriptions.find(key)
         if found is not None:
             return found
-        relay = Relay(door, caller, self._recorder, self._worker(caller), is_cancelled)
+        relay = self._relay(door, caller, is_cancelled)
         try:
             schema = relay.begin(Prepared(caller.person.id, sql, 0.0), examined, schema_only=True)
         except QueryFailedError as error:
             if not relay.has_begun:
-                self._recorder.statement_refused(door, caller, "streams", error.sentence, sql)
+                self._recorder.statement_refused(door, caller, "cap", error.sentence, sql)
             raise
         for _ in relay:
             pass

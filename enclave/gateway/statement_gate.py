@@ -16,7 +16,13 @@ from enclave.gateway.scratch_statements import parse_scratch
 
 _REMEMBERED = 256
 _REMEMBERED_CHARACTERS = 10_000
-_EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+)?(?=(?:select|with|from|values|table|describe|summarize)\b)", re.I)
+_EXPLAINED = "select|with|from|values|table|describe|summarize|pivot|pivot_wider|unpivot|pivot_longer"
+_EXPLAIN = re.compile(rf"\s*explain\s+(?:analyze\s+)?(?=(?:{_EXPLAINED})\b)", re.I)
+_PIVOT = re.compile(r"\bpivot(?:_wider)?\b", re.I)
+_PIVOT_SENTENCE = (
+    "PIVOT has to be told its values, because a query's columns must be known before it reads rows. "
+    "Write PIVOT table ON column IN ('a', 'b') USING …; SELECT DISTINCT column FROM table shows which there are."
+)
 
 
 _Key = tuple[str, frozenset[str], frozenset[str]]
@@ -55,14 +61,7 @@ class StatementGate:
         A statement that passes without the person's own objects means the same with them, because the extract's names
         win; so those are asked for only when it does not, and only such answers are remembered.
         """
-        if len(sql) > maximum_characters:
-            raise StatementRefusedError(
-                "statement-characters",
-                f"The data permit allows {maximum_characters} characters for one statement, found {len(sql)}. "
-                "Shorten it.",
-            )
-        if "\x00" in sql:
-            raise StatementRefusedError("syntax", "Expected text, found a zero character in the statement. Remove it.")
+        _check_text(sql, maximum_characters)
         key = (sql, tables, people)
         with self._lock:
             if key in self._recent:
@@ -76,6 +75,8 @@ class StatementGate:
         try:
             found = _marked(examine(document, tables, people), plain != sql)
         except StatementRefusedError as error:
+            if error.rule == "statement" and _PIVOT.search(plain):
+                raise StatementRefusedError("pivot", _PIVOT_SENTENCE) from None
             names = scratch.names() if error.rule in _MAY_BE_SCRATCH else NO_SCRATCH
             if not names.objects:
                 raise
@@ -86,6 +87,16 @@ class StatementGate:
                 while len(self._recent) > _REMEMBERED:
                     self._recent.popitem(last=False)
         return found
+
+
+def _check_text(sql: str, maximum_characters: int) -> None:
+    if len(sql) > maximum_characters:
+        raise StatementRefusedError(
+            "statement-characters",
+            f"The data permit allows {maximum_characters} characters for one statement, found {len(sql)}. Shorten it.",
+        )
+    if "\x00" in sql:
+        raise StatementRefusedError("syntax", "Expected text, found a zero character in the statement. Remove it.")
 
 
 def _marked(found: ExaminedStatement, explained: bool) -> ExaminedStatement:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -46,20 +45,11 @@ class DailyUsage:
         self._today = today
         self._lock = threading.Lock()
         self._sent: dict[_Key, Sent] = {}
-        self._running: Counter[_Key] = Counter()
 
     def begin(self, project: ProjectId, person: PersonId, caps: QueryCaps) -> None:
-        """A query is about to run. Raises DailyCapError when nothing is left for today, or too many run already."""
-        key = (project, person)
+        """A query is about to run. Raises DailyCapError when nothing is left for today."""
         with self._lock:
-            sent = self._of(key)
-            check_left(sent, caps)
-            if self._running[key] >= caps.streams:
-                raise DailyCapError(
-                    f"The data permit allows {caps.streams} queries of one person at once; that many of yours are "
-                    "running. Wait for one to end, or cancel it."
-                )
-            self._running[key] += 1
+            check_left(self._of((project, person)), caps)
 
     def add(self, project: ProjectId, person: PersonId, rows: int, size: int, caps: QueryCaps) -> None:
         """A batch is about to leave. Raises DailyCapError when it does not fit into today any more."""
@@ -83,9 +73,6 @@ class DailyUsage:
         """The query has ended; what was sent is written down. Raises OSError."""
         key = (project, person)
         with self._lock:
-            self._running[key] -= 1
-            if not self._running[key]:
-                del self._running[key]
             sent = self._of(key)
             content = {"day": sent.day.isoformat(), "rows": sent.rows, "bytes": sent.bytes}
             path = self._path(key)

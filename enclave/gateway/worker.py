@@ -9,6 +9,7 @@ itself (``watchdog``). It knows no token, no name, no other person and no other 
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import base64
 import contextlib
@@ -16,7 +17,6 @@ import json
 import os
 import socket
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ from enclave.gateway.engine import (
     open_extract,
 )
 from enclave.gateway.engine_errors import describe_engine_error, is_fatal
-from enclave.gateway.frames import BATCH, DONE, ERROR, QUERY, SCHEMA, receive_frame, send_frame
+from enclave.gateway.frames import DONE, ERROR, QUERY, SCHEMA, receive_frame, send_frame
+from enclave.gateway.handover import BatchSender
 from enclave.gateway.plain_arrow import plain_batch, plain_schema
 from enclave.gateway.scratch_names import ScratchWrite, objects_to_json
 from enclave.gateway.scratch_store import ScratchFullError, ScratchRefusedError
@@ -57,7 +58,7 @@ class Server:
         self._engine.prepare_cursors()
         while True:
             peer, _ = self._listener.accept()
-            threading.Thread(target=self._answer, args=(peer,), daemon=True).start()
+            _thread.start_new_thread(self._answer, (peer,))  # does not wait for its start, as Thread does
 
     def _answer(self, peer: socket.socket) -> None:
         with peer, contextlib.suppress(OSError):
@@ -108,7 +109,7 @@ class Server:
         elif isinstance(error, duckdb.InterruptException):
             _send_error(peer, reason or "cancelled", "The query was stopped.")
         else:
-            _send_error(peer, reason or "error", describe_engine_error(error))
+            _send_error(peer, reason or "error", describe_engine_error(error), ends_worker=is_fatal(error))
         if is_fatal(error):
             os._exit(EXIT_UNUSABLE)
 
@@ -122,13 +123,11 @@ class Server:
         relation = bind(cursor, request["sql"], read_parameters(cursor, request["sql"], request.get("parameters")))
         reader = relation.to_arrow_reader(BATCH_ROWS)
         schema = plain_schema(reader.schema)
-        send_frame(peer, SCHEMA, memoryview(schema.serialize()))
+        sender = BatchSender(peer, schema, watch.sending)
         for batch in reader:
             for piece in cut(plain_batch(batch, schema)):
-                content = memoryview(_one_batch_stream(piece))
-                with watch.sending():
-                    send_frame(peer, BATCH, content)
-        send_frame(peer, DONE, b"{}")
+                sender.send(piece)
+        sender.end()
 
     def _change(
         self, peer: socket.socket, cursor: duckdb.DuckDBPyConnection, request: dict[str, Any], write: ScratchWrite
@@ -138,10 +137,10 @@ class Server:
         if not request.get("schema_only"):
             parameters = read_parameters(cursor, write.sql, request.get("parameters"))
             batches.append(pa.record_batch([[self._engine.scratch.change(cursor, write, parameters)]], _COUNT))
-        send_frame(peer, SCHEMA, memoryview(_COUNT.serialize()))
+        sender = BatchSender(peer, _COUNT, contextlib.nullcontext)
         for batch in batches:
-            send_frame(peer, BATCH, memoryview(_one_batch_stream(batch)))
-        send_frame(peer, DONE, b"{}")
+            sender.send(batch)
+        sender.end()
 
 
 def _send_schemas(peer: socket.socket, schemas: dict[str, pa.Schema]) -> None:
@@ -155,17 +154,10 @@ def _encoded(schemas: dict[str, pa.Schema]) -> dict[str, str]:
     }
 
 
-def _one_batch_stream(batch: pa.RecordBatch) -> pa.Buffer:
-    """A whole IPC stream for one batch: the frame carries everything that is needed to read it."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return sink.getvalue()
-
-
-def _send_error(peer: socket.socket, status: str, sentence: str) -> None:
+def _send_error(peer: socket.socket, status: str, sentence: str, *, ends_worker: bool = False) -> None:
+    content = {"status": status, "message": sentence, "ends_worker": ends_worker}
     with contextlib.suppress(OSError):
-        send_frame(peer, ERROR, json.dumps({"status": status, "message": sentence}).encode())
+        send_frame(peer, ERROR, json.dumps(content).encode())
 
 
 def _arguments() -> argparse.Namespace:

@@ -16,6 +16,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +109,8 @@ class WorkerProcess:
         self.plan = plan
         self.landlock = 0
         self._process = process
+        self._ending = threading.Lock()
+        self._is_cleared = False
 
     @classmethod
     def start(cls, plan: WorkerPlan) -> WorkerProcess:
@@ -158,16 +161,23 @@ class WorkerProcess:
         return peer
 
     def kill(self) -> None:
-        """End it at once, with everything it started; removes the socket."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=10)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        self.plan.socket_path.unlink(missing_ok=True)
-        if self.plan.spill is not None:
-            shutil.rmtree(self.plan.spill, ignore_errors=True)
+        """End it, with everything it started, and wait for that; removes socket and spill folder.
+
+        Once: they may belong to its successor when somebody asks again.
+        """
+        with self._ending:
+            if self._is_cleared:
+                return
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=10)
+            if self._process.stdout is not None:
+                self._process.stdout.close()
+            self.plan.socket_path.unlink(missing_ok=True)
+            if self.plan.spill is not None:
+                shutil.rmtree(self.plan.spill, ignore_errors=True)
+            self._is_cleared = True
 
     def _wait_until_ready(self) -> None:
         assert self._process.stdout is not None  # noqa: S101

@@ -14,10 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
+from enclave.gateway.batch_content import BatchRefusedError, read_batch
 from enclave.gateway.frames import BATCH, DONE, ERROR, QUERY, SCHEMA, BrokenFrameError, receive_frame, send_frame
+from enclave.gateway.handover import receive_handed
 from enclave.gateway.scratch_names import ScratchWrite
 
 GRACE_SECONDS = 5.0
@@ -73,6 +76,7 @@ class WorkerStream:
         self._kill_worker = kill_worker
         self._waited = 0.0
         self._ended = False
+        self._schema = pa.schema([])
         try:
             send_frame(peer, QUERY, request.encode())
         except OSError as error:
@@ -85,10 +89,11 @@ class WorkerStream:
         if kind != SCHEMA:
             self.abandon()
             raise QueryFailedError("error", _ENDED)
-        return pa.ipc.read_schema(pa.py_buffer(content))
+        self._schema = self._read(content, pa.ipc.read_schema)
+        return self._schema
 
-    def batches(self) -> Iterator[tuple[pa.RecordBatch, bytearray]]:
-        """Each batch with the bytes it came in. Raises QueryFailedError."""
+    def batches(self) -> Iterator[tuple[pa.RecordBatch, pa.Buffer]]:
+        """Each batch with the bytes it came in, which it lies in. Raises QueryFailedError."""
         while True:
             kind, content = self._next_frame()
             if kind == DONE:
@@ -97,8 +102,18 @@ class WorkerStream:
             if kind != BATCH:
                 self.abandon()
                 raise QueryFailedError("error", _ENDED)
-            with pa.ipc.open_stream(pa.py_buffer(content)) as reader:
-                yield reader.read_next_batch(), content
+            yield self._checked(content), content
+
+    def _checked(self, content: pa.Buffer) -> pa.RecordBatch:
+        """The one batch in ``content``; its offsets lie within its buffers, whatever the worker wrote."""
+        return self._read(content, lambda found: read_batch(found, self._schema))
+
+    def _read(self, content: pa.Buffer, read: Callable[[pa.Buffer], Any]) -> Any:
+        try:
+            return read(content)
+        except (pa.ArrowException, BatchRefusedError, OSError, EOFError) as error:
+            self.abandon()
+            raise QueryFailedError("error", _ENDED) from error
 
     def abandon(self) -> None:
         """Interrupt the query; returns at once. Harmless after the end."""
@@ -126,19 +141,23 @@ class WorkerStream:
         except OSError:
             pass
 
-    def _next_frame(self) -> tuple[bytes, bytearray]:
+    def _next_frame(self) -> tuple[bytes, pa.Buffer]:
         started_at = time.monotonic()
         try:
-            frame = receive_frame(self._peer, lambda: self._check(started_at))
+            frame = receive_handed(self._peer, lambda: self._check(started_at))
         except BrokenFrameError:
             frame = None
         self._waited += time.monotonic() - started_at
         if frame is None:
             self._finish()
+            self._kill_worker()  # waits for its end, so that the person's next query does not meet it still dying
             raise QueryFailedError("error", _ENDED)
         if frame[0] == ERROR:
             self._finish()
-            raise self._failure(json.loads(frame[1]))
+            content = json.loads(frame[1].to_pybytes())
+            if content.get("ends_worker"):
+                self._kill_worker()
+            raise self._failure(content)
         return frame
 
     def _check(self, waits_since: float) -> None:

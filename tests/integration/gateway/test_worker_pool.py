@@ -74,7 +74,7 @@ def test_a_person_runs_a_limited_number_of_queries(pool: WorkerPool) -> None:
     worker = pool.worker(PROJECT, ALICE)
     for _ in range(MAXIMUM_STREAMS):
         worker.enter()
-    with pytest.raises(QueryFailedError, match=f"already runs {MAXIMUM_STREAMS} queries"):
+    with pytest.raises(QueryFailedError, match=f"already run {MAXIMUM_STREAMS} queries"):
         worker.enter()
     worker.leave()
     worker.enter()

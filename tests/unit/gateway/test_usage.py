@@ -13,7 +13,7 @@ from enclave.gateway.usage import DailyCapError, DailyUsage, Sent
 
 HEART, LUNG = ProjectId("heart-study"), ProjectId("lung-study")
 ALICE, BOB = PersonId("u-000000000001"), PersonId("u-000000000002")
-CAPS = QueryCaps(rows_per_day=100, bytes_per_day=1000, streams=2)
+CAPS = QueryCaps(rows_per_day=100, bytes_per_day=1000)
 DAY = date(2026, 11, 22)
 
 
@@ -63,14 +63,3 @@ def test_a_damaged_file_counts_as_nothing_and_is_replaced(tmp_path: Path) -> Non
     usage = DailyUsage(tmp_path, lambda: DAY)
     send(usage, 5)
     assert DailyUsage(tmp_path, lambda: DAY).sent_today(HEART, ALICE).rows == 5
-
-
-def test_only_so_many_queries_of_one_person_at_once(tmp_path: Path) -> None:
-    usage = DailyUsage(tmp_path, lambda: DAY)
-    usage.begin(HEART, ALICE, CAPS)
-    usage.begin(HEART, ALICE, CAPS)
-    with pytest.raises(DailyCapError, match="allows 2 queries of one person at once"):
-        usage.begin(HEART, ALICE, CAPS)
-    usage.begin(HEART, BOB, CAPS)
-    usage.end(HEART, ALICE)
-    usage.begin(HEART, ALICE, CAPS)

@@ -46,6 +46,12 @@ def is_login_problem(error: Exception) -> bool:
     return any(sign in str(error).lower() for sign in _LOGIN_SIGNS)
 
 
+def is_worth_another_try(error: Exception) -> bool:
+    """Nothing has run: the token was refused, or nobody listened on a connection kept from before."""
+    text = str(error).lower()
+    return is_login_problem(error) or "failed to connect" in text or "connection refused" in text
+
+
 def as_sentence(error: Exception) -> str:
     """What the gateway said, without the drivers' decoration."""
     text = str(error)

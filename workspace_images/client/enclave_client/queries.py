@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from enclave_client.errors import EnclaveError, as_sentence, is_login_problem
+from enclave_client.errors import EnclaveError, as_sentence, is_worth_another_try
 from enclave_client.session import gateway_address, read_token
+from enclave_client.transport import Progress, fetch
 
 if TYPE_CHECKING:
     import pandas
@@ -71,22 +72,19 @@ class Result:
         return f"{self._table.slice(0, _SHOWN_ROWS).to_pandas().to_html()}<p>{self._summary()}</p>"
 
 
-def sql(query: str, params: Sequence[Any] | None = None) -> Result:
-    """Run one SELECT. ``params`` fill ``?`` marks in order. Raises EnclaveError with the gateway's own sentence."""
-    from adbc_driver_flightsql import dbapi
+def sql(query: str, params: Sequence[Any] | None = None, *, progress: Progress | None = None) -> Result:
+    """Run one statement. ``params`` fill ``?`` marks in order; ``progress`` is told rows and seconds while it runs.
+
+    Interrupting the cell stops the query at the gateway. Raises EnclaveError with the gateway's own sentence.
+    """
+    import pyarrow
 
     try:
-        return _run(query, params)
-    except dbapi.Error as error:
-        if not is_login_problem(error):
+        return Result(fetch(query, params, progress))
+    except (pyarrow.ArrowException, OSError) as error:
+        if not is_worth_another_try(error):
             raise EnclaveError(as_sentence(error)) from None
     try:
-        return _run(query, params)
-    except dbapi.Error as error:
+        return Result(fetch(query, params, progress))
+    except (pyarrow.ArrowException, OSError) as error:
         raise EnclaveError(as_sentence(error)) from None
-
-
-def _run(query: str, params: Sequence[Any] | None) -> Result:
-    with connect() as connection, connection.cursor() as cursor:
-        cursor.execute(query, list(params) if params else None)
-        return Result(cursor.fetch_arrow_table())

@@ -1,0 +1,133 @@
+"""At its start the front closes what an earlier front left open: query:outcome with status ``lost`` for each
+query:intent without an outcome, so that a front that was killed leaves no query of unknown end in the log.
+
+Contract: reads the published log only, in a thread of its own, while the front already serves. It looks again for
+``SETTLE_SECONDS``, because the last records of the killed front may be published a little later; records made since
+this front's start are never touched. How many rows had been sent is not known, so the outcome carries no counts.
+A small file remembers how far everything is closed, so that a start reads only what came since the start before.
+
+Non-goals: several fronts over one log at the same time (each would close the other's running queries), and a log that
+cannot be read (the verifier reports it).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from audit.client import AuditClient, AuditUnavailable
+from audit.event import AuditEvent, EventError
+from audit.reader import LogUnreadable, read_checkpoint, read_raw_entries
+from enclave.domain.events import EventType
+from enclave.files import write_atomically
+
+_log = structlog.get_logger()
+SETTLE_SECONDS = 10.0
+_TURN_SECONDS = 0.5
+_TURNS = int(SETTLE_SECONDS / _TURN_SECONDS)
+_WRITER = "gateway"
+LOST = "lost"
+
+
+class OpenIntents:
+    """One per front. ``start`` returns at once; ``turn`` is one look at the log."""
+
+    def __init__(self, log_dir: Path, mark: Path, client: AuditClient, started_at: datetime | None = None) -> None:
+        self._log_dir = log_dir
+        self._mark = mark
+        self._client = client
+        now = started_at or datetime.now(UTC)
+        # records tell the time in whole milliseconds: one of this very millisecond is not older
+        self._started_at = now.replace(microsecond=now.microsecond // 1000 * 1000)
+        self._next = self._published_at_start = 0
+        self._open: dict[str, dict[str, Any]] = {}
+
+    def start(self) -> None:
+        """Look and close in the background. Call before the first query can be recorded."""
+        self._next, self._published_at_start = self._read_mark(), self._published()
+        threading.Thread(target=self._run, name="open-intents", daemon=True).start()
+
+    def turn(self) -> int:
+        """Read what was published since the last turn and close what is open. Returns how many were closed.
+
+        Raises LogUnreadable, AuditUnavailable.
+        """
+        for leaf in self._leaves():
+            request = leaf.get("request_id")
+            if leaf.get("writer") != _WRITER or not isinstance(request, str):
+                continue
+            if leaf.get("type") == EventType.QUERY_OUTCOME:
+                self._open.pop(request, None)
+            elif leaf.get("type") == EventType.QUERY_INTENT and self._is_earlier(leaf):
+                self._open[request] = leaf
+        closed = 0
+        for request, leaf in list(self._open.items()):
+            self._client.record(_lost(leaf))
+            del self._open[request]
+            closed += 1
+        return closed
+
+    def _run(self) -> None:
+        done = False
+        for _ in range(_TURNS):
+            try:
+                closed = self.turn()
+                done = True
+                if closed:
+                    _log.warning("open-intents-closed", count=closed)
+            except (LogUnreadable, AuditUnavailable, EventError, OSError) as error:
+                done = False
+                _log.warning("open-intents-not-closed", kind=type(error).__name__)
+            time.sleep(_TURN_SECONDS)
+        if done:
+            self._mark.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._mark, json.dumps({"closed_below": self._published_at_start}).encode(), mode=0o600)
+
+    def _leaves(self) -> Iterator[dict[str, Any]]:
+        size = self._published()
+        for entry in read_raw_entries(self._log_dir, self._next, size):
+            self._next += 1
+            try:
+                leaf = json.loads(entry)
+            except ValueError:
+                continue
+            if isinstance(leaf, dict):
+                yield leaf
+
+    def _published(self) -> int:
+        try:
+            return read_checkpoint(self._log_dir)[1].size
+        except LogUnreadable:
+            return 0  # nothing has been published yet
+
+    def _read_mark(self) -> int:
+        try:
+            return int(json.loads(self._mark.read_bytes())["closed_below"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+
+    def _is_earlier(self, leaf: dict[str, Any]) -> bool:
+        try:
+            return datetime.fromisoformat(str(leaf.get("at"))) < self._started_at
+        except (ValueError, TypeError):
+            return False
+
+
+def _lost(intent: dict[str, Any]) -> AuditEvent:
+    """The outcome of a query nobody saw the end of: the intent's person, project and workspace."""
+    return AuditEvent(
+        type=EventType.QUERY_OUTCOME,
+        actor=str(intent["actor"]),
+        project=intent.get("project"),
+        workspace=intent.get("workspace"),
+        subject=intent.get("subject"),
+        request_id=intent["request_id"],
+        data={"status": LOST},
+    )

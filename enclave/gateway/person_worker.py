@@ -1,0 +1,209 @@
+"""The worker of one person in one project: started on demand, replaced when dead, asked for streams and names."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from enclave.domain.ids import PersonId, ProjectId
+from enclave.gateway.checked_extracts import CheckedExtracts, take_stamp
+from enclave.gateway.frames import DONE, QUERY, receive_frame, send_frame
+from enclave.gateway.scratch_names import NO_SCRATCH, ScratchNames, ScratchObject, objects_from_json
+from enclave.gateway.scratch_store import SCRATCH_FILE
+from enclave.gateway.worker_process import WorkerLimits, WorkerPlan, WorkerProcess, WorkerUnavailableError
+from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest, WorkerStream
+
+MAXIMUM_STREAMS = 8
+"""Running queries of one person in one project: a stalled reader holds about 85 MB (measured)."""
+_ANSWER_SECONDS = 30.0
+WorkerKey = tuple[ProjectId, PersonId]
+
+
+@dataclass(frozen=True)
+class WorkerPlace:
+    """Where one worker lives and what it may use."""
+
+    key: WorkerKey
+    socket_path: Path
+    scratch: Path
+    uid: int
+    limits: WorkerLimits = field(default_factory=WorkerLimits)
+
+
+@dataclass(frozen=True)
+class ScratchTable:
+    """A table or view of the person's own, for catalogue answers. A view that no longer fits has no columns."""
+
+    item: ScratchObject
+    schema: pa.Schema
+
+
+class PersonWorker:
+    """Thread-safe. ``admit`` is asked before a start and may refuse; ``on_restart`` hears of a worker that died."""
+
+    def __init__(
+        self,
+        place: WorkerPlace,
+        checked: CheckedExtracts,
+        admit: Callable[[PersonWorker], None],
+        on_restart: Callable[[ProjectId], None],
+    ) -> None:
+        self.key = place.key
+        self.place = place
+        self.is_started = False
+        """True from admission to the end of the process; kept by the pool's count."""
+        self._checked = checked
+        self._admit = admit
+        self._on_restart = on_restart
+        self._lock = threading.Lock()
+        self._process: WorkerProcess | None = None
+        self._streams = 0
+        self._writes = 0
+        self._is_changing = False
+        self._names: ScratchNames | None = None
+        self.used_at = time.monotonic()
+
+    def open_stream(self, folder: Path, request: WorkerRequest, is_cancelled: Callable[[], bool]) -> WorkerStream:
+        """Send a query to the worker, starting it when needed. Raises QueryFailedError."""
+        process, peer = self._connect(folder)
+        if request.write is not None:
+            with self._lock:
+                self._writes += 1
+                self._is_changing, self._names = True, None
+        return WorkerStream(peer, request, is_cancelled, process.kill)
+
+    def table_schemas(self, folder: Path) -> dict[str, pa.Schema]:
+        """Arrow schema of each table of the extract. Raises QueryFailedError."""
+        return _schemas(self._ask(folder, {"tables": True}))
+
+    def scratch_names(self, folder: Path) -> ScratchNames:
+        """What the person keeps; remembered until something changes. Raises QueryFailedError.
+
+        A worker is not started for somebody who has never kept anything.
+        """
+        with self._lock:
+            names, writes, running = self._names, self._writes, self._process is not None
+        if not running and not (self.place.scratch / SCRATCH_FILE).exists():
+            return NO_SCRATCH
+        if names is not None:
+            return names
+        found = objects_from_json(self._ask(folder, {"scratch": True})["objects"])
+        with self._lock:
+            if writes == self._writes and not self._is_changing:
+                self._names = found
+        return found
+
+    def scratch_tables(self, folder: Path) -> list[ScratchTable]:
+        """Tables and views the person keeps, with their columns. Raises QueryFailedError."""
+        if not self.scratch_names(folder).objects:
+            return []
+        answer = self._ask(folder, {"scratch": True, "schemas": True})
+        schemas = _schemas(answer["schemas"])
+        objects = objects_from_json(answer["objects"]).objects
+        return [ScratchTable(item, schemas[item.name]) for item in objects if item.name in schemas]
+
+    def enter(self, maximum: int = MAXIMUM_STREAMS) -> None:
+        """Count one more running query. Raises QueryFailedError when there are too many."""
+        with self._lock:
+            if self._streams >= maximum:
+                raise QueryFailedError(
+                    "cap", f"You already run {maximum} queries in this project. Wait until one has ended."
+                )
+            self._streams += 1
+
+    def leave(self) -> None:
+        """Count one query less."""
+        with self._lock:
+            self._streams -= 1
+            if self._is_changing:
+                self._names, self._is_changing = None, self._streams > 0
+            self.used_at = time.monotonic()
+
+    def stop_if_idle(self, now: float, seconds: float) -> bool:
+        """Stop the worker when nothing ran for so long; True when none runs afterwards."""
+        if not self._lock.acquire(blocking=False):
+            return False  # it is being used or started right now
+        try:
+            if self._streams == 0 and now - self.used_at > seconds:
+                self._end()
+            return self._process is None and self._streams == 0
+        finally:
+            self._lock.release()
+
+    def stop(self) -> None:
+        """End the process now; its streams end with an error."""
+        with self._lock:
+            self._end()
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+        self._process, self._names, self.is_started = None, None, False
+
+    def _ask(self, folder: Path, question: dict[str, Any]) -> dict[str, Any]:
+        _, peer = self._connect(folder)
+        ends_at = time.monotonic() + _ANSWER_SECONDS
+
+        def check() -> None:
+            if time.monotonic() > ends_at:
+                raise TimeoutError
+
+        with peer:
+            try:
+                send_frame(peer, QUERY, json.dumps(question).encode())
+                frame = receive_frame(peer, check)
+            except OSError:
+                frame = None
+        if frame is None or frame[0] != DONE:
+            raise QueryFailedError("error", "The project's worker does not answer. Try again.")
+        answer: dict[str, Any] = json.loads(frame[1])
+        return answer
+
+    def _connect(self, folder: Path) -> tuple[WorkerProcess, socket.socket]:
+        for _ in range(2):
+            process = self._running(folder)
+            try:
+                return process, process.connect()
+            except OSError:
+                process.kill()
+        raise QueryFailedError("error", "The project's worker does not stay up. Tell the administrator.")
+
+    def _running(self, folder: Path) -> WorkerProcess:
+        with self._lock:
+            self.used_at = time.monotonic()
+            process = self._process
+            if process is not None and process.is_running() and process.plan.folder == folder:
+                return process
+            if process is not None:
+                died = not process.is_running()
+                self._end()
+                if died:
+                    self._on_restart(self.key[0])
+            self._admit(self)
+            try:
+                self._process = self._start(folder)
+            except WorkerUnavailableError as error:
+                self.is_started = False
+                raise QueryFailedError("error", str(error)) from error
+            return self._process
+
+    def _start(self, folder: Path) -> WorkerProcess:
+        place, stamp = self.place, take_stamp(folder)
+        plan = WorkerPlan(folder, place.socket_path, place.uid, limits=place.limits)
+        plan = replace(plan, spill=place.socket_path.parent / "spill", scratch=place.scratch)
+        process = WorkerProcess.start(replace(plan, is_checked=self._checked.is_checked(folder, stamp)))
+        self._checked.keep(folder, stamp)
+        return process
+
+
+def _schemas(content: dict[str, str]) -> dict[str, pa.Schema]:
+    return {name: pa.ipc.read_schema(pa.py_buffer(base64.b64decode(raw))) for name, raw in content.items()}

@@ -1,0 +1,70 @@
+"""Clients we did not write, unmodified, each through the whole suite: what docs/clients.md says of them is true."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import CLIENTS
+from documented import examples, table
+from suite import Gateway, run_client
+
+EXAMPLE_SECONDS = 60
+LONGEST_EXAMPLE = 8
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_client_does_what_the_documentation_says(
+    client: str, gateway: Any, door: Gateway, command_of: Callable[[str], list[str]]
+) -> None:
+    before = cancelled(gateway)
+    found = run_client(command_of(client), door)
+    documented = table()[client]
+    differing = {
+        check: f"documented {documented.get(check)}, found {finding.result}: {finding.trouble}"
+        for check, finding in found.items()
+        if documented.get(check) != finding.result
+    }
+    assert differing == {}
+    assert {check for check, result in documented.items() if result != "not-offered"} <= set(found)
+    if found["cancel"].result == "yes":
+        gateway.wait_for(lambda: cancelled(gateway) > before, what="the record of the cancelled query")
+
+
+def cancelled(gateway: Any) -> int:
+    """Recorded queries that ended because the client wanted it."""
+    return sum(leaf["data"].get("status") == "cancelled" for leaf in gateway.events("query:outcome"))
+
+
+def test_the_documentation_s_table_has_every_client() -> None:
+    assert set(table()) == set(CLIENTS)
+
+
+@pytest.mark.parametrize("number", range(len(examples("python"))))
+def test_the_documentation_s_python_examples_run(
+    number: int, door: Gateway, client_python: str, tmp_path: Path
+) -> None:
+    text = examples("python")[number]
+    assert len([line for line in text.splitlines() if line.strip()]) <= LONGEST_EXAMPLE
+    (tmp_path / "token").write_text(door.token)
+    script = tmp_path / "example.py"
+    script.write_text(text)
+    own = {
+        "ENCLAVE_GATEWAY": f"grpc+unix://{door.socket}",
+        "ENCLAVE_TCP": door.address,
+        "ENCLAVE_TOKEN_FILE": str(tmp_path / "token"),
+    }
+    done = subprocess.run(
+        [client_python, str(script)],
+        env={**os.environ, **own},
+        capture_output=True,
+        text=True,
+        timeout=EXAMPLE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1000" in done.stdout

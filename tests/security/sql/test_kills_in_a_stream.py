@@ -1,0 +1,192 @@
+"""kill -9 of worker, front and audit daemon at each stage of a stream: the client gets an error or everything, never a
+silently short result; and on record every query that began has an end.
+
+Stages: before the schema (the worker is still binding), in the middle of the rows, and when all rows have been sent but
+the outcome is not on record yet (the daemon is held, so that the end of the stream waits for it).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from adbc_driver_manager import Error
+from raw_stream import FAILURES, Stream
+
+SMALL_SQL = "SELECT count(*) FROM person"
+ROWS = 3_000_000
+STREAM_SQL = f"SELECT i, repeat('x', 100) AS t FROM range({ROWS}) r(i)"
+SHORT_ROWS = 600_000
+"""More than the sockets hold: the front waits for the reader, so that the end of the stream is still to come."""
+SHORT_SQL = f"SELECT i, repeat('x', 100) AS t FROM range({SHORT_ROWS}) r(i)"
+SLOW_TO_BIND = "SELECT levenshtein(repeat('a', 60_000), repeat('b', 60_000))"
+VICTIMS = ("worker", "front", "daemon")
+
+
+def worker_pids(gateway: Any) -> list[int]:
+    """Sandboxes of workers that this front started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+            command = (stat.parent / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if parent == gateway.front.pid and b"gateway.worker" in command:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def kill(gateway: Any, victim: str) -> None:
+    match victim:
+        case "worker":
+            pids = worker_pids(gateway)
+            assert pids
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+        case "front":
+            gateway.front.kill()
+            gateway.front.wait(timeout=10)
+            gateway.settings.gateway_control_socket.unlink(missing_ok=True)
+        case "daemon":
+            gateway.kill_daemon()
+
+
+def bring_back(gateway: Any, victim: str) -> None:
+    if victim == "front":
+        gateway.start_front()
+    if victim == "daemon":
+        gateway.start_daemon()
+
+
+@pytest.fixture
+def opened(fresh_gateway: Any) -> Iterator[Any]:
+    """A gateway with its worker up."""
+    assert fresh_gateway.fetch(SMALL_SQL) == [(1000,)]
+    yield fresh_gateway
+
+
+def end_of(gateway: Any, intent: dict[str, Any]) -> str:
+    """How the query of this intent ended, from the log."""
+
+    def find() -> str | None:
+        for leaf in gateway.events("query:outcome"):
+            if leaf["request_id"] == intent["request_id"]:
+                return str(leaf["data"]["status"])
+        return None
+
+    return str(gateway.wait_for(find, seconds=30, what="the outcome"))
+
+
+def newest_intent(gateway: Any, before: int) -> dict[str, Any]:
+    found = gateway.wait_for(lambda: gateway.events("query:intent")[before:], what="the intent")
+    return dict(found[-1])
+
+
+def check_end(gateway: Any, victim: str, intent: dict[str, Any]) -> None:
+    if victim == "daemon":
+        # the running front could not record the end; the next one closes the query
+        gateway.front.terminate()
+        gateway.front.wait(timeout=20)
+        gateway.start_front()
+    status = end_of(gateway, intent)
+    # "ok" is true as well when the front dies between the record of the end and the end itself: every row was sent
+    assert status in {"worker": ("error",), "front": ("lost", "ok"), "daemon": ("lost", "error")}[victim]
+    assert gateway.fetch(SMALL_SQL) == [(1000,)]
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_before_the_schema(opened: Any, victim: str) -> None:
+    before = len(opened.wait_for(lambda: opened.events("query:intent")))
+    stream = Stream(opened, SLOW_TO_BIND)
+    failures: list[BaseException] = []
+    ended = threading.Event()
+
+    def run() -> None:
+        try:
+            stream.open()
+            stream.read()
+        except FAILURES as error:
+            failures.append(error)
+        ended.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    intent = newest_intent(opened, before)
+    assert not ended.is_set(), "still binding"
+    kill(opened, victim)
+    thread.join(60)
+    assert failures
+    assert stream.rows == 0 or victim == "daemon"  # rows may come without the daemon, but not the end
+    bring_back(opened, victim)
+    check_end(opened, victim, intent)
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_in_the_middle_of_the_rows(opened: Any, victim: str) -> None:
+    before = len(opened.wait_for(lambda: opened.events("query:intent")))
+    stream = Stream(opened, STREAM_SQL)
+    stream.open()
+    stream.read(at_most=1)
+    intent = newest_intent(opened, before)
+    kill(opened, victim)
+    with pytest.raises(FAILURES):
+        stream.read()
+    if victim != "daemon":  # without the daemon all rows may come, but not the end
+        assert 0 < stream.rows < ROWS
+    bring_back(opened, victim)
+    check_end(opened, victim, intent)
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_before_the_outcome(opened: Any, victim: str) -> None:
+    before = len(opened.wait_for(lambda: opened.events("query:intent")))
+    stream = Stream(opened, SHORT_SQL)
+    stream.open()
+    stream.read(at_most=1)
+    intent = newest_intent(opened, before)
+    os.kill(opened.daemon.pid, signal.SIGSTOP)
+    try:
+        stream.read(at_most=SHORT_ROWS)
+        assert stream.rows == SHORT_ROWS
+        kill(opened, victim)
+    finally:
+        if victim != "daemon":
+            os.kill(opened.daemon.pid, signal.SIGCONT)
+    if victim == "worker":
+        stream.read()  # everything had been sent, and the outcome could be recorded
+        assert end_of(opened, intent) == "ok"
+    else:
+        with pytest.raises(FAILURES):
+            stream.read()
+        bring_back(opened, victim)
+        check_end(opened, victim, intent)
+    assert opened.fetch(SMALL_SQL) == [(1000,)]
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_a_stock_client_never_takes_a_part_for_the_whole(opened: Any, victim: str) -> None:
+    with opened.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(STREAM_SQL)
+        reader = cursor.fetch_record_batch()
+        reader.read_next_batch()
+        kill(opened, victim)
+        with pytest.raises((*FAILURES, pa.ArrowInvalid)):
+            reader.read_all()
+        bring_back(opened, victim)
+        opened.wait_for(lambda: answers(connection), what="the same connection's next answer")
+    assert opened.fetch(SMALL_SQL) == [(1000,)]
+
+
+def answers(connection: Any) -> bool:
+    with contextlib.suppress(Error), connection.cursor() as cursor:
+        cursor.execute(SMALL_SQL)
+        return bool(cursor.fetchall() == [(1000,)])
+    return False

@@ -1,0 +1,219 @@
+"""A batch handed over as a sealed memory file, and what a hostile worker could send instead."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enclave.gateway.batch_content import BatchRefusedError, read_batch
+from enclave.gateway.frames import BATCH, DONE, SCHEMA, SHARED, BrokenFrameError, receive_frame, send_frame
+from enclave.gateway.handover import INLINE_BYTES, MAXIMUM_BATCH, BatchSender, receive_handed
+from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest, WorkerStream
+
+_SEALS = 0xF
+_PAD = bytes(8)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def _open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def _large() -> pa.RecordBatch:
+    return pa.record_batch({"number": pa.array(range(50_000), pa.int64()), "text": pa.array(["a", None] * 25_000)})
+
+
+def _ipc(batch: pa.RecordBatch) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _memory_file(content: bytes, seals: int = _SEALS) -> int:
+    descriptor = os.memfd_create("test", os.MFD_ALLOW_SEALING)
+    os.write(descriptor, content)
+    if seals:
+        fcntl.fcntl(descriptor, 1033, seals)
+    return descriptor
+
+
+def _hand_over(peer: socket.socket, descriptor: int, length: int) -> None:
+    send_frame(peer, SHARED, struct.pack("!Q", length) + _PAD, descriptor)
+    os.close(descriptor)
+
+
+def test_large_batches_arrive_whole_and_leave_no_descriptor(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    batch, before = _large(), _open_descriptors()
+
+    def work() -> None:
+        sender = BatchSender(theirs, batch.schema, contextlib.nullcontext)
+        for _ in range(5):
+            sender.send(batch)
+        sender.end()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    found = []
+    while (frame := receive_handed(ours)) is not None and frame[0] != DONE:
+        found.append((frame[0], pa.ipc.open_stream(frame[1]).read_next_batch() if frame[0] == BATCH else None))
+    thread.join(5)
+    assert [kind for kind, _ in found] == [SCHEMA, *[BATCH] * 5]
+    assert all(received == batch for kind, received in found if kind == BATCH)
+    found.clear()  # a mapping keeps its descriptor for as long as a batch lies in it
+    frame = None
+    assert _open_descriptors() == before
+
+
+def test_a_small_answer_is_one_write(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    batch = pa.record_batch({"one": [1]})
+    sender = BatchSender(theirs, batch.schema, contextlib.nullcontext)
+    sender.send(batch)
+    ours.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        ours.recv(1)
+    sender.end()
+    ours.setblocking(True)
+    kinds = [frame[0] for _ in range(3) if (frame := receive_handed(ours)) is not None]
+    assert kinds == [SCHEMA, BATCH, DONE]
+
+
+def test_a_reader_that_stalls_holds_only_a_few_batches(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    theirs.settimeout(0.5)
+    sent = 0
+    sender = BatchSender(theirs, _large().schema, contextlib.nullcontext)
+    with pytest.raises(TimeoutError):
+        for _ in range(50):
+            sender.send(_large())
+            sent += 1
+    assert 1 <= sent <= 8
+    ours.close()
+
+
+@pytest.mark.parametrize(
+    ("case", "seals", "length"),
+    [
+        ("not sealed", 0, None),
+        ("may still be written", 0x1 | 0x2 | 0x4, None),
+        ("may still shrink", 0x1 | 0x4 | 0x8, None),
+        ("announces more than it has", _SEALS, 1 << 20),
+        ("announces less than it has", _SEALS, 10),
+        ("announces nothing", _SEALS, 0),
+        ("announces too much", _SEALS, MAXIMUM_BATCH + 1),
+    ],
+)
+def test_a_memory_file_that_is_not_as_promised_is_refused(
+    pair: tuple[socket.socket, socket.socket], case: str, seals: int, length: int | None
+) -> None:
+    ours, theirs = pair
+    before = _open_descriptors()
+    content = _ipc(_large())
+    _hand_over(theirs, _memory_file(content, seals), len(content) if length is None else length)
+    with pytest.raises(BrokenFrameError):
+        receive_handed(ours)
+    assert _open_descriptors() == before, case
+
+
+def test_another_file_a_missing_descriptor_and_surplus_ones_are_refused(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = pair
+    before = _open_descriptors()
+    descriptor = os.open("/etc/hostname", os.O_RDONLY)
+    _hand_over(theirs, descriptor, os.fstat(descriptor).st_size)
+    with pytest.raises(BrokenFrameError):
+        receive_handed(ours)
+    send_frame(theirs, SHARED, struct.pack("!Q", 100))
+    with pytest.raises(BrokenFrameError):
+        receive_handed(ours)
+    many = [_memory_file(b"x") for _ in range(5)]
+    socket.send_fds(theirs, [struct.pack("!cI", DONE, 2)], many)
+    theirs.sendall(b"{}")
+    for surplus in many:
+        os.close(surplus)
+    frame = receive_handed(ours)
+    assert frame is not None and frame[0] == DONE
+    assert _open_descriptors() == before
+
+
+def test_bytes_that_are_no_arrow_end_only_that_stream() -> None:
+    schema = _large().schema
+    broken = (b"\xff" * (INLINE_BYTES + 1), _ipc(_large())[: INLINE_BYTES + 64], b"\xff\xff\xff\xff" + bytes(4))
+    for content in broken:
+        ours, theirs = socket.socketpair()
+        stream = WorkerStream(ours, WorkerRequest("select 1", 5), lambda: False, lambda: None)
+        receive_frame(theirs)
+        send_frame(theirs, SCHEMA, memoryview(schema.serialize()))
+        _hand_over(theirs, _memory_file(content), len(content))
+        theirs.close()
+        assert stream.read_schema() == schema
+        with pytest.raises(QueryFailedError):
+            next(stream.batches())
+
+
+def test_offsets_that_point_beyond_their_buffer_are_refused() -> None:
+    """Flight would send whatever lies behind the buffer in the front's memory."""
+    honest = pa.record_batch({"text": pa.array(["abc"] * 40_000)})
+    content = bytearray(_ipc(honest))
+    last_offset = struct.pack("<i", 3 * 40_000)
+    position = content.index(last_offset)
+    content[position : position + 4] = struct.pack("<i", 1 << 30)
+    ours, theirs = socket.socketpair()
+    stream = WorkerStream(ours, WorkerRequest("select 1", 5), lambda: False, lambda: None)
+    receive_frame(theirs)
+    send_frame(theirs, SCHEMA, memoryview(honest.schema.serialize()))
+    _hand_over(theirs, _memory_file(bytes(content)), len(content))
+    theirs.close()
+    stream.read_schema()
+    with pytest.raises(QueryFailedError):
+        next(stream.batches())
+
+
+@pytest.mark.parametrize("compression", ["lz4", "zstd"])
+def test_a_compressed_batch_is_refused_before_it_is_unpacked(compression: str) -> None:
+    """Sixteen megabytes of zeros fit into a few kilobytes; a worker could fill the front's memory with them."""
+    bomb, schema = pa.record_batch({"zeros": pa.array([0] * 2_000_000, pa.int64())}), pa.schema([("zeros", pa.int64())])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+        writer.write_batch(bomb)
+    before = pa.total_allocated_bytes()
+    with pytest.raises(BatchRefusedError, match="not compressed"):
+        read_batch(sink.getvalue(), schema)
+    assert pa.total_allocated_bytes() - before < 1 << 20
+
+
+def test_other_columns_than_announced_are_refused() -> None:
+    content = pa.py_buffer(_ipc(_large()))
+    assert read_batch(content, _large().schema) == _large()
+    for schema in (pa.schema([("number", pa.string())]), pa.schema([(str(n), pa.string()) for n in range(5)])):
+        with pytest.raises(BatchRefusedError):
+            read_batch(content, schema)
+
+
+@given(st.binary(max_size=200), st.integers(0, 500))
+def test_altered_bytes_give_a_batch_or_a_refusal_and_never_a_crash(noise: bytes, position: int) -> None:
+    honest = pa.record_batch({"number": [1, 2, 3], "text": ["a", None, "c"], "list": [[1], [], None]})
+    content = bytearray(_ipc(honest))
+    content[position : position + len(noise)] = noise
+    with contextlib.suppress(BatchRefusedError):
+        read_batch(pa.py_buffer(bytes(content)), honest.schema).serialize()
