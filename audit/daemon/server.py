@@ -68,12 +68,12 @@ class Server:
 
     def run(self) -> None:
         """Listen and serve. Raise WalBroken or PublishingFailed when the log can no longer keep records."""
+        self._catch_signals()  # before anybody can see the socket and send one
         self._record_own(self._heartbeat.birth())
         listener = self._listen()
         self._selector.register(listener, selectors.EVENT_READ, None)
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
         self._audit.publishing.on_trouble = self._wake
-        self._catch_signals()
         self._outside.start(self._wake)
         try:
             while not self._stopping:

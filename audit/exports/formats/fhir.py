@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -32,6 +33,7 @@ from audit.exports.message import (
 from audit.reader import LogEntry
 
 _READING = (Activity.QUERY, Activity.READ, Activity.EXPORT, Activity.LOG_READ)
+_OTHER_SPACE = re.compile(r"[^\S \t\r\n]")
 _CLIENT_RECEIVES = (Activity.READ, Activity.EXPORT, Activity.LOG_READ)
 
 
@@ -92,7 +94,21 @@ def audit_event(entry: LogEntry, origin: str, site: SiteFacts) -> dict[str, Any]
         "type": [codes.SECURITY_SERVER.coding()],
     }
     event["entity"] = _entities(entry, origin, kind, shape, site)
-    return event
+    cleaned: dict[str, Any] = _in_fhir_characters(event)
+    return cleaned
+
+
+def _in_fhir_characters(value: Any) -> Any:
+    """FHIR strings hold no white space but blank, tab and line ends (R4, 2.24.0.1): anything else becomes a blank."""
+    match value:
+        case str():
+            return _OTHER_SPACE.sub(" ", value)
+        case dict():
+            return {name: _in_fhir_characters(member) for name, member in value.items()}
+        case list():
+            return [_in_fhir_characters(member) for member in value]
+        case _:
+            return value
 
 
 def _purpose(leaf: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,8 +80,8 @@ def test_without_the_audit_daemon_nothing_is_released(fresh_gateway: Any) -> Non
         gateway.fetch(SQL)
     gateway.start_daemon()
     assert gateway.fetch(SQL) == [(1000,)]
-    intents = {leaf["request_id"] for leaf in gateway.wait_for(lambda: gateway.events("query:intent"))}
     outcomes = gateway.wait_for(lambda: len(found := gateway.events("query:outcome")) == 2 and found)
+    intents = {leaf["request_id"] for leaf in gateway.events("query:intent")}
     assert {leaf["request_id"] for leaf in outcomes} <= intents
 
 

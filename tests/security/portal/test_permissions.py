@@ -16,7 +16,15 @@ from enclave.portal.actions import projects
 from enclave.portal.models import Project, User
 from enclave.portal.permissions import LIBRARY_ROUTES, Access, Audience, find_access
 
-EXAMPLES = {"project": "walked-one", "person": "u-000000000000", "index": "0", "key": "k", "uidb36": "1"}
+EXAMPLES = {
+    "project": "walked-one",
+    "person": "u-000000000000",
+    "index": "0",
+    "key": "k",
+    "uidb36": "1",
+    "rule": "off-hours",
+    "alert": "off-hours-00000000000000000000",
+}
 ALL_IN_ONE = "both"
 
 
@@ -33,7 +41,11 @@ def routes(patterns: Any = None, prefix: str = "/", namespace: str = "") -> Iter
 
 def _filled(pattern: str) -> str:
     plain = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"<\1>", pattern.replace("^", "").replace("$", ""))
-    return re.sub(r"<(?:(\w+):)?(\w+)>", lambda m: "1" if m[1] == "int" else EXAMPLES.get(m[2], "example"), plain)
+    return re.sub(
+        r"<(?:(\w+):)?(\w+)>",
+        lambda m: "1" if m[1] == "int" else EXAMPLES.get(m[1]) or EXAMPLES.get(m[2], "example"),
+        plain,
+    )
 
 
 def declared() -> list[tuple[str, str, Access]]:
