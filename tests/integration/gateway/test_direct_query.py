@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import _thread
 import importlib
+import signal
 import struct
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +83,15 @@ def test_a_malformed_ticket_is_refused_with_a_sentence(gateway: Any, ticket: fli
         channel.do_get(ticket, _options(gateway.token())).read_all()
 
 
-def test_an_interrupt_stops_the_query_at_the_gateway(gateway: Any, enclave: Any) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell's background job starts with interrupts ignored; a notebook's kernel does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_stops_the_query_at_the_gateway(gateway: Any, enclave: Any, interruptible: None) -> None:
     told: list[tuple[int, float]] = []
     threading.Timer(1.0, _thread.interrupt_main).start()
     started_at = time.monotonic()
