@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from audit.daemon.reserve import DEFAULT_RESERVE_BYTES
 from audit.daemon.server import Server, ServerSettings
 from audit.durable import DurableError
 from audit.note import NoteError, SigningFailed
+from audit.operator_log import configure_log
 from audit.payload_segments import PayloadSegmentError
 from audit.wal import DEFAULT_SEGMENT_BYTES, WalBroken, WalRefused
 
@@ -92,19 +92,6 @@ def keep_commits_short() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-
-
-def configure_log() -> None:
-    """JSON lines on standard error; no record's content is ever written there."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-    )
 
 
 def parse_arguments(arguments: Sequence[str]) -> DaemonSettings:

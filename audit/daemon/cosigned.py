@@ -13,8 +13,9 @@ from audit.checkpoint import parse_checkpoint, read_unverified
 from audit.cosignature import ED25519_COSIGNATURE, ML_DSA_44_COSIGNATURE, split_cosignature
 from audit.durable import fsync_directory, make_directories, write_atomic, write_file
 from audit.note import NoteError, NoteSignature, SignedNote, parse_note
+from audit.proof import COSIGNED
 
-FOLDER = "cosigned"
+FOLDER = COSIGNED
 KEPT = 64
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import ssl
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import structlog
 
 from audit.exports.config import ConfigError, load_settings
 from audit.exports.service import AlreadyRunning, serve
+from audit.operator_log import configure_log
 
 EXIT_REFUSED = 3
 
@@ -26,19 +26,6 @@ def run(config: Path) -> int:
         structlog.get_logger().error("start-refused", reason=str(error))
         return EXIT_REFUSED
     return 0
-
-
-def configure_log() -> None:
-    """JSON lines on standard error; no record's content is ever written there."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-    )
 
 
 def main(arguments: Sequence[str]) -> int:

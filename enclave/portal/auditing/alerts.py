@@ -70,11 +70,6 @@ def all_alerts(index: LogIndex, now: datetime | None = None) -> list[AlertState]
         return state(connection, now or datetime.now(UTC))
 
 
-def open_count(index: LogIndex) -> int:
-    """How many alerts wait for an auditor."""
-    return sum(alert.status is Status.OPEN for alert in all_alerts(index))
-
-
 def rule_texts(index: LogIndex) -> Sequence[RuleText]:
     """All rules with the mutes that hold now."""
     with closing(index.connection()) as connection:

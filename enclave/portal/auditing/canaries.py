@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
+from audit.completeness import CANARY_GRACE
 from audit.index import LogIndex, Row, Wanted
 
-GRACE = timedelta(minutes=15)
 _SHOWN = 50
 
 
@@ -34,7 +34,7 @@ def _row(index: LogIndex, ordered: Row, now: datetime) -> CanaryRow:
     found = index.search(wanted, limit=1) if template else []
     if found:
         return CanaryRow(ordered, due, "found", found[0].index)
-    waiting = due is not None and now < due + GRACE
+    waiting = due is not None and now < due + CANARY_GRACE
     return CanaryRow(ordered, due, "waiting" if waiting else "missing", None)
 
 
