@@ -87,13 +87,16 @@ class Server:
         self._outside.finish()
 
     def _listen(self) -> socket.socket:
+        """The name appears once it can be connected to: whoever waits for it is never refused."""
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.unlink(missing_ok=True)
-        listener.bind(str(self._path))
-        self._path.chmod(0o666)
+        unheard = self._path.with_name(f"{self._path.name}~")
+        unheard.unlink(missing_ok=True)
+        listener.bind(str(unheard))
+        unheard.chmod(0o666)
         listener.listen(BACKLOG)
         listener.setblocking(False)
+        unheard.replace(self._path)
         return listener
 
     def _catch_signals(self) -> None:

@@ -5,8 +5,10 @@ Only ``FlightError`` classes are used: pyarrow appends the traceback to the mess
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -55,10 +57,17 @@ def translate(error: Exception) -> Any:
         case flight.FlightError():
             return error
         case _:
-            _log.error("unexpected-error", kind=type(error).__name__)
+            _log.error("unexpected-error", kind=type(error).__name__, raised_at=_place(error))
             return flight.FlightInternalError("The gateway met an error it does not know. Tell the administrator.")
 
 
 def _ended(sentence: str) -> str:
     """Flight goes on after the message with ". Detail: …"."""
     return sentence.removesuffix(".")
+
+
+def _place(error: Exception) -> str:
+    """File and line that raised it, for the operators: a place, never a value."""
+    frames = list(traceback.walk_tb(error.__traceback__))  # extract_tb would heed the front's tracebacklimit of 0
+    frame, line = frames[-1]
+    return f"{Path(frame.f_code.co_filename).name}:{line}"

@@ -28,6 +28,7 @@ from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, Username, Wo
 from enclave.domain.people import Person, Role
 from enclave.domain.projects import ProjectRecord, ProjectState
 from enclave.keys import ensure_keys, service_secret, token_private_key
+from enclave.processes import accepts_connections
 from enclave.settings import Settings
 from enclave.tokens import CLI_WORKSPACE, issue
 
@@ -49,7 +50,9 @@ tables:
   person:
     person: person_id
     columns: {{person_id: person-pseudonym}}
-caps: {{rows: {rows}, bytes: {bytes}, seconds: {seconds}, statement_characters: {characters}}}
+caps:
+  {{rows: {rows}, bytes: {bytes}, rows_per_day: {rows}0, bytes_per_day: {bytes}0, seconds: {seconds},
+   statement_characters: {characters}}}
 """
 
 SAMPLE_SQL = (
@@ -153,11 +156,12 @@ class Stack:
         s = self.settings
         arguments = ["--socket", str(s.audit_socket), "--log", str(s.log_dir), "--state", str(s.audit_dir)]
         self.daemon = self._run("audit.daemon", *arguments, "--origin", s.log_origin)
-        wait_for(s.audit_socket.exists, what="the audit daemon's socket")
+        wait_for(lambda: accepts_connections(s.audit_socket), what="the audit daemon's socket")
 
     def start_front(self) -> None:
         self.front = self._run("enclave.gateway.front")
-        wait_for(self.settings.gateway_control_socket.exists, what="the front's control socket")
+        control = self.settings.gateway_control_socket
+        wait_for(lambda: accepts_connections(control), what="the front's control socket")
 
     def _run(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         env = {**os.environ, "ENCLAVE_HOME": str(self.home)}
@@ -208,7 +212,7 @@ class Stack:
 
     def socket(self, project: ProjectId = SMALL) -> Path:
         path = self.settings.run_dir / project / "gateway.sock"
-        wait_for(path.exists, what="the project's socket")
+        wait_for(lambda: accepts_connections(path), what="the project's socket")
         return path
 
     def token(

@@ -27,6 +27,7 @@ import httpx
 from aiohttp import web
 
 from enclave import keys
+from enclave.processes import accepts_connections
 from enclave.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -216,7 +217,7 @@ class Stand:
         asyncio.run_coroutine_threadsafe(self._serve(), self._loop).result(20)
         self.prepare()
         self.edge = self.start("enclave.edge.serve")
-        wait_for(self.settings.edge_api_socket.exists, "the edge's route API")
+        wait_for(lambda: accepts_connections(self.settings.edge_api_socket), "the edge's route API")
         wait_for(lambda: self.answers(self.settings.portal_url), "the edge's listener")
         if self._with_hub:
             self.hub = self.start("enclave.workspaces.serve")

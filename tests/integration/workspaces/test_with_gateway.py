@@ -25,6 +25,7 @@ from enclave.domain.people import Person, Role
 from enclave.domain.projects import ProjectRecord, ProjectState
 from enclave.extracts.permit_file import parse_permit
 from enclave.extracts.sample import register_for_permit
+from enclave.processes import accepts_connections
 
 PERMIT = """
 permit: 1
@@ -125,7 +126,7 @@ class GatewayStand(Stand):  # type: ignore[misc]
             )
         )
         self.start("enclave.gateway.front")
-        wait_for(settings.gateway_control_socket.exists, "the gateway")
+        wait_for(lambda: accepts_connections(settings.gateway_control_socket), "the gateway")
 
     def _build(self) -> None:
         from enclave.extracts.producer import ensure_pseudonym_key

@@ -104,8 +104,17 @@ def test_a_stream_outlives_its_token_and_the_next_call_does_not(fresh_gateway: A
     assert fresh_gateway.wait_event("token:refused")
 
 
-def test_a_revoked_person_gets_no_further_rows(fresh_gateway: Any) -> None:
-    gateway, alice = fresh_gateway, "u-000000000001"
+@pytest.fixture
+def generous_gateway(stack_parts: Any) -> Iterator[Any]:
+    """A permit whose caps no reader reaches before a revocation is seen."""
+    with stack_parts.running_stack() as stack:
+        stack.add_project(rows=4_000_000_000, bytes=4_000_000_000_000)
+        stack.socket()
+        yield stack
+
+
+def test_a_revoked_person_gets_no_further_rows(generous_gateway: Any) -> None:
+    gateway, alice = generous_gateway, "u-000000000001"
     stream = Stream(gateway, "SELECT i, repeat('x', 100) AS t FROM range(4_000_000_000) r(i)")
     stream.open()
     stream.read(at_most=1)

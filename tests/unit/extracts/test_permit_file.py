@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import fields
 from datetime import date
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enclave.domain.permits import Treatment
+from enclave.domain.permits import OutputRules, QueryCaps, Treatment, WorkspaceRules
 from enclave.extracts.permit_file import PermitError, parse_permit, read_permit
 
 PERMIT = """\
@@ -65,6 +66,16 @@ def test_optional_parts_replace_the_defaults() -> None:
     assert permit.outputs.minimum_count == 20
     assert permit.outputs.file_types == (".csv",)
     assert (permit.caps.rows, permit.caps.seconds) == (10, 300)
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"), [("caps", QueryCaps), ("workspace", WorkspaceRules), ("outputs", OutputRules)]
+)
+def test_every_number_of_an_optional_part_can_be_written_in_a_permit(part, kind):
+    """A field of the domain that the file's reader does not know would end the reader instead of the permit."""
+    numbers = {field.name: getattr(kind(), field.name) for field in fields(kind) if field.name != "file_types"}
+    written = ", ".join(f"{name}: {value}" for name, value in numbers.items())
+    assert getattr(parse_permit(f"{PERMIT}{part}: {{{written}}}\n"), part) == kind()
 
 
 @pytest.mark.parametrize("name", ["gibleed.yaml", "mimic-demo.yaml"])
