@@ -17,6 +17,7 @@ import json
 import os
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,13 @@ import pyarrow as pa
 
 from enclave.gateway.describe import describe, read_parameters
 from enclave.gateway.engine import (
-    BATCH_ROWS,
     Engine,
     EngineLimits,
     ExtractRefusedError,
     RowTooLargeError,
-    bind,
     cut,
     open_extract,
+    run,
 )
 from enclave.gateway.engine_errors import describe_engine_error, is_fatal
 from enclave.gateway.frames import DONE, ERROR, QUERY, SCHEMA, receive_frame, send_frame
@@ -40,25 +40,47 @@ from enclave.gateway.handover import BatchSender
 from enclave.gateway.plain_arrow import plain_batch, plain_schema
 from enclave.gateway.scratch_names import ScratchWrite, objects_to_json
 from enclave.gateway.scratch_store import ScratchFullError, ScratchRefusedError
-from enclave.gateway.watchdog import QueryWatch
+from enclave.gateway.watchdog import QueryWatch, Watchdog
 
 EXIT_UNUSABLE = 70
 """Exit code after an error that leaves the database instance unusable; the front starts a new worker."""
+_WAITING_THREADS = 3
+"""Threads that wait for a connection; more come when all are busy, and go again."""
 _COUNT = pa.schema([pa.field("Count", pa.int64())])
 
 
 class Server:
-    """Answers queries on the inherited socket, one thread per connection."""
+    """Answers queries on the inherited socket. Threads stay: DuckDB is slower on one it has not seen (measured)."""
 
     def __init__(self, engine: Engine, listener: socket.socket) -> None:
         self._engine = engine
         self._listener = listener
+        self._watchdog = Watchdog()
+        self._lock = threading.Lock()
+        self._waiting = 0
 
     def serve_forever(self) -> None:
         self._engine.prepare_cursors()
+        _thread.start_new_thread(self._serve, ())
+        threading.Event().wait()
+
+    def _serve(self) -> None:
+        """Answer one connection after the other, while few others wait for one as well."""
         while True:
-            peer, _ = self._listener.accept()
-            _thread.start_new_thread(self._answer, (peer,))  # does not wait for its start, as Thread does
+            with self._lock:
+                if self._waiting >= _WAITING_THREADS:
+                    return
+                self._waiting += 1
+            try:
+                peer, _ = self._listener.accept()
+            except OSError:
+                os._exit(EXIT_UNUSABLE)  # the front starts another worker
+            with self._lock:
+                self._waiting -= 1
+                is_last = self._waiting == 0
+            if is_last:
+                _thread.start_new_thread(self._serve, ())  # does not wait for its start, as Thread does
+            self._answer(peer)
 
     def _answer(self, peer: socket.socket) -> None:
         with peer, contextlib.suppress(OSError):
@@ -72,7 +94,6 @@ class Server:
                 self._send_scratch(peer, with_schemas=bool(request.get("schemas")))
             else:
                 self._run(peer, request)
-        self._engine.prepare_cursors()
 
     def _send_scratch(self, peer: socket.socket, *, with_schemas: bool) -> None:
         objects = self._engine.scratch.objects()
@@ -87,12 +108,14 @@ class Server:
             _send_error(peer, "error", str(error))
             return
         cursor = self._engine.cursor()
-        watch = QueryWatch(peer, cursor, float(request["seconds"]), room.is_exceeded if room else None)
+        watch = self._watchdog.watch(peer, cursor, float(request["seconds"]), room.is_exceeded if room else None)
+        is_clean = False
         try:
             if write is None:
                 self._stream(peer, cursor, request, watch)
             else:
                 self._change(peer, cursor, request, write)
+            is_clean = write is None
         except (RowTooLargeError, ScratchRefusedError) as error:
             _send_error(peer, "error", str(error))
         except OSError:
@@ -101,7 +124,7 @@ class Server:
             self._report(peer, error, watch.reason)
         finally:
             watch.end()
-            cursor.close()
+            self._engine.give_back(cursor, is_clean=is_clean and watch.reason is None)
 
     def _report(self, peer: socket.socket, error: Exception, reason: str | None) -> None:
         if reason == "quota":
@@ -120,8 +143,8 @@ class Server:
             send_frame(peer, SCHEMA, memoryview(describe(cursor, request["sql"]).serialize()))
             send_frame(peer, DONE, b"{}")
             return
-        relation = bind(cursor, request["sql"], read_parameters(cursor, request["sql"], request.get("parameters")))
-        reader = relation.to_arrow_reader(BATCH_ROWS)
+        parameters = read_parameters(cursor, request["sql"], request.get("parameters"))
+        reader = run(cursor, request["sql"], parameters)
         schema = plain_schema(reader.schema)
         sender = BatchSender(peer, schema, watch.sending)
         for batch in reader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclave.domain.manifest import Manifest, ManifestTable
-from enclave.gateway.engine import BATCH_BYTES, RowTooLargeError, cut
+from enclave.gateway.engine import BATCH_BYTES, RowTooLargeError, cut, run
 from enclave.gateway.engine_errors import describe_engine_error
 from enclave.gateway.flightsql import GetSchemas, GetSqlInfo, GetTables
 from enclave.gateway.frames import BATCH, MAXIMUM_FRAME, BrokenFrameError, receive_frame, send_frame
@@ -189,3 +190,25 @@ def test_release_requests_of_another_form_are_refused(body: bytes) -> None:
 def test_a_release_request_keeps_its_fields() -> None:
     content = b'{"files": ["a.csv"], "title": "t", "context": "c"}'
     assert parse_request(content) == {"files": ["a.csv"], "title": "t", "context": "c"}
+
+
+@pytest.mark.parametrize(
+    ("sql", "parameters"),
+    [
+        ("SELECT i, 'x' || i AS t FROM range(100000) r(i)", None),
+        ("SELECT ?::INTEGER + ? AS s", [1, 2]),
+        ("SELECT $a || $b AS s", {"a": "x", "b": "y"}),
+        ("FROM (VALUES (1, [1, 2], {'a': DATE '2020-01-01'})) v(a, b, c)", None),
+        ("SUMMARIZE SELECT 1 AS a", None),
+        ("DESCRIBE SELECT 1 AS a", None),
+        ("PIVOT (SELECT 1 AS a, 'x' AS b) ON b IN ('x', 'y') USING sum(a)", None),
+        ("SELECT 1 AS a WHERE false", None),
+    ],
+)
+def test_running_a_statement_gives_what_duckdb_s_own_relation_gives(sql: str, parameters: Any) -> None:
+    with duckdb.connect() as connection:
+        expected = (connection.sql(sql, params=parameters) if parameters else connection.sql(sql)).to_arrow_reader()
+        rows = expected.read_all()
+        found = run(connection, sql, parameters)
+        assert found.schema == expected.schema
+        assert found.read_all() == rows
