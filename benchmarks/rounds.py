@@ -21,8 +21,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-NO_CAP = {"rows": 10**9, "bytes": 10**12, "seconds": 3600}
-"""Caps of the benchmark's permit; the highest a permit may have."""
+NO_CAP = {"rows": 10**11, "bytes": 10**14, "seconds": 3600}
+"""Caps of the benchmark's permit; nobody meets them."""
 
 
 def load_stack() -> Any:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -51,6 +52,16 @@ class Settings(BaseSettings):
     image: Path = REPOSITORY / ".images" / "python"
     """The Python environment that is mounted at /opt/image in a workspace."""
     token_minutes: int = 15
+    query_memory_mb: int = Field(default=2048, ge=256)
+    """DuckDB's memory limit in one query worker; there is a worker per person who queries."""
+    query_threads: int = Field(default=0, ge=0)
+    """Threads of one query worker; 0: as many as the machine has cores."""
+    query_spill_mb: int = Field(default=8192, ge=0)
+    """Disk that one worker may use for what does not fit into its memory."""
+    query_scratch_mb: int = Field(default=2048, ge=0)
+    """Disk that one person may keep intermediate results in, per project."""
+    query_workers: int = Field(default=32, ge=1)
+    """Query workers at once, all projects together."""
     demo: bool = False
     """True only for ``enclave demo``: sample people with printed second factors exist."""
     demo_witness_port: int = 0

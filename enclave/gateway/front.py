@@ -26,6 +26,7 @@ from enclave.gateway.service import GatewayService
 from enclave.gateway.standing import Standing
 from enclave.gateway.usage import DailyUsage
 from enclave.gateway.worker_pool import WorkerPool
+from enclave.gateway.worker_process import worker_limits
 from enclave.keys import KeyMissingError, service_secret, token_public_key
 from enclave.logs import configure
 from enclave.policy import PolicyDecisionPoint, PolicyError
@@ -46,7 +47,10 @@ class Front:
         OpenIntents(settings.log_dir, settings.usage_dir / "intents-closed.json", client).start()
         recorder = Recorder(client)
         self._secret = service_secret(settings)
-        self._workers = WorkerPool(settings.run_dir, settings.projects_dir, recorder.worker_restarted)
+        restarted, limits = recorder.worker_restarted, worker_limits(settings)
+        self._workers = WorkerPool(
+            settings.run_dir, settings.projects_dir, restarted, limits, maximum=settings.query_workers
+        )
         admission = Admission(access, token_public_key(settings), policy)
         self._standing = Standing(access)
         release, usage = ReleaseClient(settings), DailyUsage(settings.usage_dir)

@@ -26,6 +26,7 @@ import structlog
 
 from enclave.gateway.worker_start import EXTRACT_TARGET, SCRATCH_TARGET, SPILL_TARGET
 from enclave.sandbox import Bind, SandboxError, SandboxProfile, popen, python_binds
+from enclave.settings import Settings
 
 _log = structlog.get_logger()
 FIRST_UID = 300_000
@@ -58,6 +59,12 @@ class WorkerLimits:
     def largest_file(self) -> int:
         """RLIMIT_FSIZE: the hard end behind the quotas of spill and scratch."""
         return max(self.spill, self.scratch + 512)
+
+
+def worker_limits(settings: Settings) -> WorkerLimits:
+    """The site's limits."""
+    threads = settings.query_threads or os.cpu_count() or 1
+    return WorkerLimits(settings.query_memory_mb, settings.query_spill_mb, settings.query_scratch_mb, threads)
 
 
 class WorkerUnavailableError(Exception):

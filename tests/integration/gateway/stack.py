@@ -118,12 +118,17 @@ def build_extract(folder: Path, project: str, statements: tuple[str, ...], permi
         "files": [
             {
                 "path": file.name,
-                "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+                "sha256": sha256_of(file),
                 "bytes": file.stat().st_size,
             }
         ],
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def sha256_of(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 class Stack:
