@@ -168,5 +168,5 @@ def _hung_up(descriptors: Iterable[int]) -> list[int]:
     """Which of these were closed at the other end; waits one tick, less when one is."""
     poll = select.poll()
     for descriptor in descriptors:
-        poll.register(descriptor, select.POLLIN | select.POLLRDHUP)
+        poll.register(descriptor, select.POLLRDHUP)  # what comes in are freed slots
     return [descriptor for descriptor, _ in poll.poll(int(_TICK_SECONDS * 1000))]

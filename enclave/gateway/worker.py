@@ -146,11 +146,11 @@ class Server:
         parameters = read_parameters(cursor, request["sql"], request.get("parameters"))
         reader = run(cursor, request["sql"], parameters)
         schema = plain_schema(reader.schema)
-        sender = BatchSender(peer, schema, watch.sending)
-        for batch in reader:
-            for piece in cut(plain_batch(batch, schema)):
-                sender.send(piece)
-        sender.end()
+        with contextlib.closing(BatchSender(peer, schema, watch.sending)) as sender:
+            for batch in reader:
+                for piece in cut(plain_batch(batch, schema)):
+                    sender.send(piece)
+            sender.end()
 
     def _change(
         self, peer: socket.socket, cursor: duckdb.DuckDBPyConnection, request: dict[str, Any], write: ScratchWrite
@@ -160,10 +160,10 @@ class Server:
         if not request.get("schema_only"):
             parameters = read_parameters(cursor, write.sql, request.get("parameters"))
             batches.append(pa.record_batch([[self._engine.scratch.change(cursor, write, parameters)]], _COUNT))
-        sender = BatchSender(peer, _COUNT, contextlib.nullcontext)
-        for batch in batches:
-            sender.send(batch)
-        sender.end()
+        with contextlib.closing(BatchSender(peer, _COUNT, contextlib.nullcontext)) as sender:
+            for batch in batches:
+                sender.send(batch)
+            sender.end()
 
 
 def _send_schemas(peer: socket.socket, schemas: dict[str, pa.Schema]) -> None:

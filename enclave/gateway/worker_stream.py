@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from enclave.gateway.batch_content import BatchRefusedError, read_batch
 from enclave.gateway.frames import BATCH, DONE, ERROR, QUERY, SCHEMA, BrokenFrameError, receive_frame, send_frame
-from enclave.gateway.handover import receive_handed
+from enclave.gateway.handover import BatchReceiver
 from enclave.gateway.scratch_names import ScratchWrite
 
 GRACE_SECONDS = 5.0
@@ -70,7 +70,7 @@ class WorkerStream:
         is_cancelled: Callable[[], bool],
         kill_worker: Callable[[], None],
     ) -> None:
-        self._peer = peer
+        self._peer, self._receiver = peer, BatchReceiver(peer)
         self._seconds = request.seconds
         self._is_cancelled = is_cancelled
         self._kill_worker = kill_worker
@@ -133,7 +133,7 @@ class WorkerStream:
                 raise TimeoutError
 
         try:
-            with self._peer:
+            with contextlib.closing(self._receiver):
                 while receive_frame(self._peer, check) is not None:
                     check()
         except TimeoutError:
@@ -144,7 +144,7 @@ class WorkerStream:
     def _next_frame(self) -> tuple[bytes, pa.Buffer]:
         started_at = time.monotonic()
         try:
-            frame = receive_handed(self._peer, lambda: self._check(started_at))
+            frame = self._receiver.receive(lambda: self._check(started_at))
         except BrokenFrameError:
             frame = None
         self._waited += time.monotonic() - started_at
@@ -178,7 +178,7 @@ class WorkerStream:
 
     def _finish(self) -> None:
         self._ended = True
-        self._peer.close()
+        self._receiver.close()
 
 
 def seconds_sentence(seconds: int) -> str:

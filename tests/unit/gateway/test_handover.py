@@ -1,4 +1,4 @@
-"""A batch handed over as a sealed memory file, and what a hostile worker could send instead."""
+"""Batches handed over in shared memory, and what a hostile worker could send instead."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from enclave.gateway.batch_content import BatchRefusedError, read_batch
 from enclave.gateway.frames import BATCH, DONE, SCHEMA, SHARED, BrokenFrameError, receive_frame, send_frame
-from enclave.gateway.handover import INLINE_BYTES, MAXIMUM_BATCH, BatchSender, receive_handed
+from enclave.gateway.handover import INLINE_BYTES, MAXIMUM_BATCH, SLOT_BYTES, SLOTS, BatchReceiver, BatchSender
 from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest, WorkerStream
 
-_SEALS = 0xF
-_PAD = bytes(8)
+_SEALS = 0x7
+_PLACE = struct.Struct("!BQ")
 
 
 @pytest.fixture
@@ -55,31 +55,51 @@ def _memory_file(content: bytes, seals: int = _SEALS) -> int:
     return descriptor
 
 
-def _hand_over(peer: socket.socket, descriptor: int, length: int) -> None:
-    send_frame(peer, SHARED, struct.pack("!Q", length) + _PAD, descriptor)
+def _hand_over(peer: socket.socket, descriptor: int, length: int, slot: int = 0) -> None:
+    send_frame(peer, SHARED, _PLACE.pack(slot, length), descriptor)
     os.close(descriptor)
 
 
-def test_large_batches_arrive_whole_and_leave_no_descriptor(pair: tuple[socket.socket, socket.socket]) -> None:
-    ours, theirs = pair
-    batch, before = _large(), _open_descriptors()
+def _received(send: Callable[[BatchSender], None], schema: pa.Schema) -> list[pa.RecordBatch]:
+    """What arrives of what ``send`` sends on a thread of its own."""
+    theirs, worker = socket.socketpair()
 
     def work() -> None:
-        sender = BatchSender(theirs, batch.schema, contextlib.nullcontext)
-        for _ in range(5):
-            sender.send(batch)
-        sender.end()
+        with worker, contextlib.closing(BatchSender(worker, schema, contextlib.nullcontext)) as sender:
+            send(sender)
+            sender.end()
 
     thread = threading.Thread(target=work)
     thread.start()
     found = []
-    while (frame := receive_handed(ours)) is not None and frame[0] != DONE:
-        found.append((frame[0], pa.ipc.open_stream(frame[1]).read_next_batch() if frame[0] == BATCH else None))
-    thread.join(5)
-    assert [kind for kind, _ in found] == [SCHEMA, *[BATCH] * 5]
-    assert all(received == batch for kind, received in found if kind == BATCH)
-    found.clear()  # a mapping keeps its descriptor for as long as a batch lies in it
-    frame = None
+    with contextlib.closing(BatchReceiver(theirs)) as receiver:
+        while (frame := receiver.receive()) is not None and frame[0] != DONE:
+            if frame[0] == BATCH:
+                found.append(pa.ipc.open_stream(frame[1]).read_next_batch())
+    thread.join(10)
+    return found
+
+
+def test_large_batches_arrive_whole_and_leave_no_descriptor() -> None:
+    batch, before = _large(), _open_descriptors()
+    small = batch.slice(0, 10)
+
+    def send(sender: BatchSender) -> None:
+        for number in range(4 * SLOTS):
+            sender.send(batch.slice(number))
+            sender.send(small)
+
+    found = _received(send, batch.schema)
+    expected = [piece for number in range(4 * SLOTS) for piece in (batch.slice(number), small)]
+    assert found == expected, "a slot used again changes nothing that was received before"
+    assert _open_descriptors() == before
+
+
+def test_a_row_larger_than_a_slot_gets_a_larger_one() -> None:
+    before = _open_descriptors()
+    rows = [pa.record_batch({"text": ["x" * size]}) for size in (70_000, SLOT_BYTES + 5, 80_000, SLOT_BYTES + 9) * 3]
+    found = _received(lambda sender: [sender.send(row) for row in rows] and None, rows[0].schema)
+    assert found == rows
     assert _open_descriptors() == before
 
 
@@ -93,12 +113,13 @@ def test_a_small_answer_is_one_write(pair: tuple[socket.socket, socket.socket]) 
         ours.recv(1)
     sender.end()
     ours.setblocking(True)
-    kinds = [frame[0] for _ in range(3) if (frame := receive_handed(ours)) is not None]
+    receiver = BatchReceiver(ours)
+    kinds = [frame[0] for _ in range(3) if (frame := receiver.receive()) is not None]
     assert kinds == [SCHEMA, BATCH, DONE]
 
 
 def test_a_reader_that_stalls_holds_only_a_few_batches(pair: tuple[socket.socket, socket.socket]) -> None:
-    ours, theirs = pair
+    _, theirs = pair
     theirs.settimeout(0.5)
     sent = 0
     sender = BatchSender(theirs, _large().schema, contextlib.nullcontext)
@@ -106,54 +127,77 @@ def test_a_reader_that_stalls_holds_only_a_few_batches(pair: tuple[socket.socket
         for _ in range(50):
             sender.send(_large())
             sent += 1
-    assert 1 <= sent <= 8
-    ours.close()
+    assert sent == SLOTS
+    sender.close()
 
 
 @pytest.mark.parametrize(
-    ("case", "seals", "length"),
+    ("case", "seals", "length", "slot"),
     [
-        ("not sealed", 0, None),
-        ("may still be written", 0x1 | 0x2 | 0x4, None),
-        ("may still shrink", 0x1 | 0x4 | 0x8, None),
-        ("announces more than it has", _SEALS, 1 << 20),
-        ("announces less than it has", _SEALS, 10),
-        ("announces nothing", _SEALS, 0),
-        ("announces too much", _SEALS, MAXIMUM_BATCH + 1),
+        ("not sealed", 0, None, 0),
+        ("may still shrink", 0x1 | 0x4, None, 0),
+        ("may lose its seals", 0x2 | 0x4, None, 0),
+        ("announces more than it has", _SEALS, 1 << 21, 0),
+        ("announces nothing", _SEALS, 0, 0),
+        ("announces too much", _SEALS, MAXIMUM_BATCH + 1, 0),
+        ("a slot too many", _SEALS, None, SLOTS),
     ],
 )
 def test_a_memory_file_that_is_not_as_promised_is_refused(
-    pair: tuple[socket.socket, socket.socket], case: str, seals: int, length: int | None
+    pair: tuple[socket.socket, socket.socket], case: str, seals: int, length: int | None, slot: int
 ) -> None:
     ours, theirs = pair
     before = _open_descriptors()
     content = _ipc(_large())
-    _hand_over(theirs, _memory_file(content, seals), len(content) if length is None else length)
+    _hand_over(theirs, _memory_file(content, seals), len(content) if length is None else length, slot)
+    receiver = BatchReceiver(ours)
     with pytest.raises(BrokenFrameError):
-        receive_handed(ours)
-    assert _open_descriptors() == before, case
+        receiver.receive()
+    receiver.close()
+    assert _open_descriptors() == before - 1, f"{case}: all but the connection is still open"
 
 
 def test_another_file_a_missing_descriptor_and_surplus_ones_are_refused(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     ours, theirs = pair
-    before = _open_descriptors()
-    descriptor = os.open("/etc/hostname", os.O_RDONLY)
+    receiver, before = BatchReceiver(ours), _open_descriptors()
+    descriptor = os.open("/etc/passwd", os.O_RDONLY)
     _hand_over(theirs, descriptor, os.fstat(descriptor).st_size)
     with pytest.raises(BrokenFrameError):
-        receive_handed(ours)
-    send_frame(theirs, SHARED, struct.pack("!Q", 100))
+        receiver.receive()
+    send_frame(theirs, SHARED, _PLACE.pack(1, 100))
     with pytest.raises(BrokenFrameError):
-        receive_handed(ours)
+        receiver.receive()
+    send_frame(theirs, SHARED, _PLACE.pack(1, 100) + b"more")
+    with pytest.raises(BrokenFrameError):
+        receiver.receive()
     many = [_memory_file(b"x") for _ in range(5)]
     socket.send_fds(theirs, [struct.pack("!cI", DONE, 2)], many)
     theirs.sendall(b"{}")
     for surplus in many:
         os.close(surplus)
-    frame = receive_handed(ours)
+    frame = receiver.receive()
     assert frame is not None and frame[0] == DONE
-    assert _open_descriptors() == before
+    receiver.close()
+    assert _open_descriptors() == before - 1
+
+
+def test_what_was_received_does_not_change_when_the_worker_writes_on(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    """What was checked and hashed is what is sent."""
+    ours, theirs = pair
+    content = _ipc(_large())
+    descriptor = _memory_file(content)
+    kept = os.dup(descriptor)
+    _hand_over(theirs, descriptor, len(content))
+    receiver = BatchReceiver(ours)
+    frame = receiver.receive()
+    os.pwrite(kept, b"\xff" * len(content), 0)
+    os.close(kept)
+    assert frame is not None and frame[1].to_pybytes() == content
+    receiver.close()
 
 
 def test_bytes_that_are_no_arrow_end_only_that_stream() -> None:
