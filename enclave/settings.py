@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -27,7 +28,7 @@ class Settings(BaseSettings):
 
     home: Path = Path(".enclave")
     host: str = "127.0.0.1"
-    """Address the edge listens on; the only TCP listener of the enclave."""
+    """Address the edge listens on; the only TCP listener of the enclave unless ``gateway_tcp`` is set."""
     port: int = 8000
     portal_name: str = "portal.localhost"
     hub_name: str = "hub.localhost"
@@ -51,6 +52,20 @@ class Settings(BaseSettings):
     image: Path = REPOSITORY / ".images" / "python"
     """The Python environment that is mounted at /opt/image in a workspace."""
     token_minutes: int = 15
+    run_folder: Path | None = None
+    """Sockets and process state, on this machine's own disk. None: ``run/`` under ``home``."""
+    gateway_tcp: str = ""
+    """``host:port`` where the gateway also speaks Flight SQL over TLS. Empty: unix sockets only."""
+    gateway_tls_certificate: Path | None = None
+    """PEM certificate chain of the TCP port, its own certificate first."""
+    gateway_tls_key: Path | None = None
+    """Its private key (PEM, mode 0600)."""
+    gateway_tls_client_ca: Path | None = None
+    """PEM certificates of the authority that issues client certificates: every client has to show one. None: no."""
+    gateway_replicas: int = Field(default=0, ge=0, le=8)
+    """Further gateway fronts on this machine, ``r1`` …; with ``gateway_tcp`` at the ports that follow its own."""
+    gateway_locations: tuple[str, ...] = ()
+    """``grpc+tls://host:port`` of all replicas, told to clients that read a table in parts."""
     demo: bool = False
     """True only for ``enclave demo``: sample people with printed second factors exist."""
     demo_witness_port: int = 0
@@ -77,7 +92,7 @@ class Settings(BaseSettings):
     @property
     def run_dir(self) -> Path:
         """Sockets and process state; nothing in it survives a stop."""
-        return self.root / "run"
+        return self.run_folder.absolute() if self.run_folder else self.root / "run"
 
     @property
     def audit_socket(self) -> Path:
@@ -119,7 +134,7 @@ class Settings(BaseSettings):
 
     @property
     def usage_dir(self) -> Path:
-        """``<project>/<person>.json``: what a person was sent today; written by the gateway front."""
+        """``<project>/<person>.json``: what a person was sent today; written by all gateway fronts."""
         return self.root / "usage"
 
     @property
