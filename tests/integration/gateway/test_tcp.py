@@ -20,7 +20,7 @@ from pyarrow import flight
 from enclave.domain.ids import PersonId, ProjectId, WorkspaceId
 from enclave.tokens import DoorKind
 
-ALICE, BOB = PersonId("u-000000000001"), PersonId("u-000000000002")
+ALICE, BOB, CAROL = (PersonId(f"u-00000000000{n}") for n in (1, 2, 3))
 LUNG = ProjectId("lung-study")
 SQL = "SELECT count(*) FROM person"
 ENDLESS = "SELECT i, repeat('x', 100) AS text FROM range(400_000_000) r(i)"
@@ -35,7 +35,8 @@ class TcpGateway:
     """A gateway with a TCP port, and how its clients reach it."""
 
     def __init__(self, stack: Any, *, mutual: bool = False) -> None:
-        self.stack, self.mutual = stack, mutual
+        """Sets what the next front that starts will be told."""
+        self.stack = stack
         self.authority = sys.modules["gateway_authority"].Authority()
         self.address = f"127.0.0.1:{free_port()}"
         certificate, key = self.authority.issue("gateway.test", server=True).write(stack.home, "server")
@@ -76,13 +77,20 @@ class TcpGateway:
         assert token not in str(failure.value)
         return str(failure.value)
 
+    def records_of(self, person: PersonId) -> list[dict[str, Any]]:
+        """Everything about a person up to a query that is made now."""
+        before = len(self.stack.events("query:outcome"))
+        assert self.stack.fetch(SQL) == [(1000,)]
+        self.stack.wait_for(lambda: len(self.stack.events("query:outcome")) > before)
+        return [leaf for leaf in self.stack.events() if leaf["actor"] == person]
 
-@contextmanager
-def started(*, mutual: bool = False) -> Iterator[TcpGateway]:
+
+@pytest.fixture(scope="module")
+def tcp() -> Iterator[TcpGateway]:
     stack = sys.modules["gateway_stack"].Stack()
     try:
-        found = TcpGateway(stack, mutual=mutual)
-        stack.add_project()
+        found = TcpGateway(stack)
+        stack.add_project(rows=10**9, bytes=10**12)
         stack.add_project(LUNG, ("CREATE TABLE lung AS SELECT 1 AS a",))
         stack.start()
         stack.socket(), stack.socket(LUNG)
@@ -92,22 +100,20 @@ def started(*, mutual: bool = False) -> Iterator[TcpGateway]:
 
 
 @pytest.fixture(scope="module")
-def tcp() -> Iterator[TcpGateway]:
-    with started() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def mutual() -> Iterator[TcpGateway]:
-    with started(mutual=True) as found:
-        yield found
+def mutual(tcp: TcpGateway) -> TcpGateway:
+    """A replica that asks for client certificates."""
+    kept = dict(tcp.stack.environment)
+    found = TcpGateway(tcp.stack, mutual=True)
+    tcp.stack.start_replica("m")
+    tcp.stack.environment = kept
+    return found
 
 
 def test_a_stock_client_queries_over_tls_and_the_record_says_so(tcp: TcpGateway) -> None:
     assert tcp.fetch(SQL, tcp.token()) == [(1000,)]
     leaf = tcp.stack.wait_event("query:intent", door="tcp", purpose="rows")
     assert (leaf["actor"], leaf["project"], leaf["workspace"]) == (ALICE, "heart-study", "cli")
-    tcp.stack.wait_for(lambda: tcp.stack.events("query:outcome")[-1]["data"]["status"] == "ok")
+    tcp.stack.wait_event("query:outcome", status="ok")
 
 
 def test_the_token_alone_says_which_project(tcp: TcpGateway) -> None:
@@ -126,9 +132,8 @@ def test_the_catalogue_and_parameters_work_over_tls(tcp: TcpGateway) -> None:
 
 def test_a_client_that_trusts_another_authority_does_not_talk_to_the_gateway(tcp: TcpGateway) -> None:
     other = sys.modules["gateway_authority"].Authority("Another authority")
-    before = len(tcp.stack.events())
-    assert "certificate" in tcp.refusal(tcp.token(), trusted=other.certificate)
-    assert len(tcp.stack.events()) == before
+    assert "certificate" in tcp.refusal(tcp.token(CAROL), trusted=other.certificate)
+    assert tcp.records_of(CAROL) == []
 
 
 def test_a_client_without_tls_is_not_served(tcp: TcpGateway) -> None:
@@ -159,12 +164,11 @@ def test_a_token_of_the_port_is_worthless_at_sockets(tcp: TcpGateway) -> None:
         with pytest.raises(Error, match="refused at a socket"):
             tcp.stack.fetch(SQL, token, where)
 
-    def at_sockets() -> list[str | None]:
+    def at_sockets() -> set[str | None]:
         leaves = tcp.stack.events("token:refused")
-        of_rule = [leaf for leaf in leaves if leaf["data"] == {"rule": "token-of-another-door"}]
-        return [leaf["workspace"] for leaf in of_rule]
+        return {leaf["workspace"] for leaf in leaves if leaf["data"] == {"rule": "token-of-another-door"}}
 
-    tcp.stack.wait_for(lambda: at_sockets() == ["cli", "w-0123456789ab"], what="a record of each, without the port")
+    tcp.stack.wait_for(lambda: at_sockets() == {"cli", "w-0123456789ab"}, what="a record of each, without the port")
 
 
 def test_an_expired_and_an_altered_token_are_refused(tcp: TcpGateway) -> None:
@@ -176,7 +180,7 @@ def test_an_expired_and_an_altered_token_are_refused(tcp: TcpGateway) -> None:
 
 
 def test_somebody_outside_the_project_is_refused_at_the_port(tcp: TcpGateway) -> None:
-    assert "not one of the people" in tcp.refusal(tcp.token(BOB)) or "member" in tcp.refusal(tcp.token(BOB))
+    tcp.refusal(tcp.token(BOB))
     assert tcp.stack.wait_event("query:refused", rule="policy", door="tcp")["actor"] == BOB
 
 
@@ -194,17 +198,21 @@ def test_a_release_is_not_asked_for_over_the_port(tcp: TcpGateway) -> None:
     tcp.stack.wait_event("output-request:refused", rule="release-over-tcp", door="tcp")
 
 
+def drain(reader: Any) -> None:
+    for _ in reader:
+        pass
+
+
 def test_a_revoked_person_s_stream_ends_at_the_port(tcp: TcpGateway) -> None:
     stack = tcp.stack
     with tcp.connect(tcp.token()) as connection, connection.cursor() as cursor:
         cursor.execute(ENDLESS)
-        reader = cursor.fetch_record_batch()
-        reader.read_next_batch()
-        stack.access.write_people({**stack.people, ALICE: replace(stack.people[ALICE], active=False)}.values())
         try:
-            with pytest.raises(Exception, match="revoked by an administrator"):
-                for _ in reader:
-                    pass
+            with cursor.fetch_record_batch() as reader:
+                reader.read_next_batch()
+                stack.access.write_people({**stack.people, ALICE: replace(stack.people[ALICE], active=False)}.values())
+                with pytest.raises(Exception, match="revoked by an administrator"):
+                    drain(reader)
             assert "revoked" in tcp.refusal(tcp.token())
         finally:
             stack.access.write_people(stack.people.values())
@@ -222,30 +230,28 @@ def test_with_mutual_tls_a_token_opens_only_with_the_certificate_it_names(mutual
 
 
 def test_with_mutual_tls_a_client_without_or_with_a_foreign_certificate_is_not_heard(mutual: TcpGateway) -> None:
-    token = mutual.token(client="dask-1.test")
+    token = mutual.token(CAROL, client="dask-1.test")
     foreign = sys.modules["gateway_authority"].Authority("Another authority").issue("dask-1.test")
-    before = len(mutual.stack.events())
-    mutual.refusal(token)
-    mutual.refusal(token, shown=foreign)
-    assert len(mutual.stack.events()) == before
+    options = flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {token}".encode())])
+    for shown in ({}, {"cert_chain": foreign.certificate, "private_key": foreign.key}):
+        uri, trusted = f"grpc+tls://{mutual.address}", mutual.authority.certificate
+        with (
+            flight.connect(uri, tls_root_certs=trusted, **shown) as client,
+            pytest.raises(flight.FlightUnavailableError),
+        ):
+            list(client.do_action(flight.Action("enclave.whoami", b""), options))
+    assert mutual.records_of(CAROL) == []
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"ENCLAVE_GATEWAY_TLS_KEY": None}, "on loopback as well"),
-        ({}, "free to listen on"),
-    ],
-)
-def test_a_front_that_cannot_speak_tls_as_it_is_told_does_not_start(
-    tcp: TcpGateway, change: dict[str, str | None], sentence: str
-) -> None:
+def test_a_front_without_tls_or_at_a_port_that_is_taken_does_not_start(tcp: TcpGateway) -> None:
     stack, kept = tcp.stack, dict(tcp.stack.environment)
-    for name, value in change.items():
-        stack.environment.pop(name) if value is None else stack.environment.update({name: value})
+    fronts = [stack._run("enclave.gateway.front", "--replica", "refused1")]
     try:
-        front = stack._run("enclave.gateway.front", "--replica", "refused")
-        assert front.wait(timeout=60) == 2
+        stack.environment = {"ENCLAVE_GATEWAY_TCP": f"127.0.0.1:{free_port()}"}
+        fronts.append(stack._run("enclave.gateway.front", "--replica", "refused2"))
     finally:
         stack.environment = kept
-    assert sentence in Path(stack.home / "enclave.gateway.front.log").read_text()
+    assert [front.wait(timeout=60) for front in fronts] == [2, 2]
+    log = Path(stack.home / "enclave.gateway.front.log").read_text()
+    assert f"Expected {tcp.address} free to listen on" in log
+    assert "the gateway speaks TCP with TLS only, on loopback as well" in log
