@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     """The Python environment that is mounted at /opt/image in a workspace."""
     token_minutes: int = 15
     run_folder: Path | None = None
-    """Sockets and process state, on this machine's own disk. None: ``run/`` under ``home``."""
+    """Sockets and process state of a gateway replica on another machine. None: ``run/`` under ``home``."""
     gateway_tcp: str = ""
     """``host:port`` where the gateway also speaks Flight SQL over TLS. Empty: unix sockets only."""
     gateway_tls_certificate: Path | None = None

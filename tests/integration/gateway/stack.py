@@ -142,6 +142,7 @@ class Stack:
         self.daemon: subprocess.Popen[bytes] | None = None
         self.front: subprocess.Popen[bytes] | None = None
         self.replicas: dict[str, subprocess.Popen[bytes]] = {}
+        self.replica_settings = self.settings
         self.environment: dict[str, str] = {}
         self.people = {
             ALICE: Person(ALICE, Username("alice"), frozenset({Role.RESEARCHER})),
@@ -169,14 +170,14 @@ class Stack:
     def start_replica(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         """A further front over the same home; started again after its end as well."""
         self.replicas[name] = self._run("enclave.gateway.front", "--replica", name, *arguments)
-        control = place_of(self.settings, name).control_socket
-        wait_for(lambda: accepts_connections(control), what="the replica's control socket")
+        control = place_of(self.replica_settings, name).control_socket
+        wait_for(lambda: accepts_connections(control), 60, "the replica's control socket")
         return self.replicas[name]
 
     def replica_socket(self, name: str, project: ProjectId = SMALL) -> Path:
         """The project's socket at a replica."""
-        path = place_of(self.settings, name).folder / project / "gateway.sock"
-        wait_for(lambda: accepts_connections(path), what="the project's socket at the replica")
+        path = place_of(self.replica_settings, name).folder / project / "gateway.sock"
+        wait_for(lambda: accepts_connections(path), 60, "the project's socket at the replica")
         return path
 
     def _run(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:

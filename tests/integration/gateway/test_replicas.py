@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from adbc_driver_manager import Error
 from pyarrow import flight
@@ -19,6 +20,7 @@ from enclave.domain.ids import PersonId, ProjectId
 from enclave.gateway import flightsql as fs
 from enclave.gateway.protobuf_wire import field_bytes
 from enclave.gateway.replicas import place_of
+from enclave.keys import service_secret
 from enclave.processes import accepts_connections, service_specs
 from enclave.supervisor import Supervisor
 
@@ -31,10 +33,18 @@ ENDLESS = "SELECT i, repeat('x', 100) AS text FROM range(400_000_000) r(i)"
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Any]:
-    """A gateway and its replica ``b``, which the command line starts."""
+    """A gateway and its replica ``b``, started by the command line with a run folder as on another machine.
+
+    There the audit daemon's socket comes through a tunnel; here its folder is a link.
+    """
     with sys.modules["gateway_stack"].running_stack() as stack:
         stack.add_project(members=frozenset({ALICE, BOB}), rows=10**9, bytes=10**12)
         stack.add_project(CAPPED, rows=20_000, members=frozenset({ALICE}))
+        own = stack.home / "own"
+        own.mkdir()
+        (own / "audit").symlink_to(stack.settings.audit_socket.parent)
+        stack.environment["ENCLAVE_RUN_FOLDER"] = str(own)
+        stack.replica_settings = stack.settings.model_copy(update={"run_folder": own})
         stack.replicas["b"] = stack._run("enclave.cli.main", "gateway", "serve", "--replica", "b")
         for project in (HEART, CAPPED):
             stack.socket(project), stack.replica_socket("b", project)
@@ -55,11 +65,7 @@ def test_both_answer_and_each_writes_records_under_its_own_name(pair: Any) -> No
 
 
 def test_a_replica_serves_no_workspaces(pair: Any) -> None:
-    import httpx
-
-    from enclave.keys import service_secret
-
-    transport = httpx.HTTPTransport(uds=str(place_of(pair.settings, "b").control_socket))
+    transport = httpx.HTTPTransport(uds=str(place_of(pair.replica_settings, "b").control_socket))
     with httpx.Client(transport=transport, timeout=20) as client:
         response = client.put(
             "http://gateway/workspaces/w-0123456789ab",
