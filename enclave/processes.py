@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from enclave.gateway.replicas import place_of
 from enclave.settings import Settings
 
 Address = Path | tuple[str, int]
@@ -38,12 +39,23 @@ def service_specs(settings: Settings) -> tuple[ServiceSpec, ...]:
         audit_daemon(settings),
         ServiceSpec("portal", (*python, "enclave.portal.serve"), settings.portal_socket, stage=1),
         ServiceSpec("gateway", (*python, "enclave.gateway.front"), settings.gateway_control_socket, stage=1),
+        *(gateway_replica(settings, number) for number in range(1, settings.gateway_replicas + 1)),
         ServiceSpec("edge", (*python, "enclave.edge.serve"), (settings.host, settings.port), stage=1),
         ServiceSpec("hub", (*python, "enclave.workspaces.serve"), settings.hub_socket, stage=2),
         ServiceSpec("runner", (*python, "enclave.runner"), None, stage=2),
         alert_watch(settings),
         *((exports(settings, settings.audit_exports),) if settings.audit_exports else ()),
     )
+
+
+def gateway_replica(settings: Settings, number: int) -> ServiceSpec:
+    """A further front over the same project store; at the TCP port that follows the first one's by ``number``."""
+    place = place_of(settings, f"r{number}")
+    argv = [sys.executable, "-m", "enclave.gateway.front", "--replica", place.replica]
+    host, _, port = settings.gateway_tcp.rpartition(":")
+    if port.isdecimal():  # of another shape: the front says what is wrong
+        argv += ["--tcp", f"{host}:{int(port) + number}"]
+    return ServiceSpec(place.writer, tuple(argv), place.control_socket, stage=1)
 
 
 def audit_daemon(settings: Settings) -> ServiceSpec:

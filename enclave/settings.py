@@ -28,7 +28,7 @@ class Settings(BaseSettings):
 
     home: Path = Path(".enclave")
     host: str = "127.0.0.1"
-    """Address the edge listens on; the only TCP listener of the enclave."""
+    """Address the edge listens on; the only TCP listener of the enclave unless ``gateway_tcp`` is set."""
     port: int = 8000
     portal_name: str = "portal.localhost"
     hub_name: str = "hub.localhost"
@@ -62,6 +62,20 @@ class Settings(BaseSettings):
     """Disk that one person may keep intermediate results in, per project."""
     query_workers: int = Field(default=32, ge=1)
     """Query workers at once, all projects together."""
+    run_folder: Path | None = None
+    """Sockets and process state of a gateway replica on another machine. None: ``run/`` under ``home``."""
+    gateway_tcp: str = ""
+    """``host:port`` where the gateway also speaks Flight SQL over TLS. Empty: unix sockets only."""
+    gateway_tls_certificate: Path | None = None
+    """PEM certificate chain of the TCP port, its own certificate first."""
+    gateway_tls_key: Path | None = None
+    """Its private key (PEM, mode 0600)."""
+    gateway_tls_client_ca: Path | None = None
+    """PEM certificates of the authority that issues client certificates: every client has to show one. None: no."""
+    gateway_replicas: int = Field(default=0, ge=0, le=8)
+    """Further gateway fronts on this machine, ``r1`` …; with ``gateway_tcp`` at the ports that follow its own."""
+    gateway_locations: tuple[str, ...] = ()
+    """``grpc+tls://host:port`` of all replicas, told to clients that read a table in parts."""
     demo: bool = False
     """True only for ``enclave demo``: sample people with printed second factors exist."""
     demo_witness_port: int = 0
@@ -88,7 +102,7 @@ class Settings(BaseSettings):
     @property
     def run_dir(self) -> Path:
         """Sockets and process state; nothing in it survives a stop."""
-        return self.root / "run"
+        return self.run_folder.absolute() if self.run_folder else self.root / "run"
 
     @property
     def audit_socket(self) -> Path:
@@ -130,7 +144,7 @@ class Settings(BaseSettings):
 
     @property
     def usage_dir(self) -> Path:
-        """``<project>/<person>.json``: what a person was sent today; written by the gateway front."""
+        """``<project>/<person>.json``: what a person was sent today; written by all gateway fronts."""
         return self.root / "usage"
 
     @property

@@ -1,7 +1,9 @@
 """Workspace tokens: per person and per workspace, short-lived, signed with EdDSA (RFC 8037) by PyJWT.
 
 The gateway holds only the public key. A token says who, in which project, from which workspace and until when; whether
-that person may do a thing is decided anew at each call from the access files. Non-goal: sessions in the portal.
+that person may do a thing is decided anew at each call from the access files. A token is good at one kind of door: a
+workspace's own is worthless on the gateway's TCP port, and one for the port is worthless in a workspace. One for the
+port may be bound to the name in a client certificate (``cnf``, RFC 7800). Non-goal: sessions in the portal.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -24,6 +28,16 @@ CANARY_WORKSPACE = WorkspaceId("canary")
 """The workspace of a token that carries an auditor's test query and nothing else."""
 
 
+_CLIENT_NAME = "tls-client-name"
+
+
+class DoorKind(StrEnum):
+    """Where a token may be shown: at a unix socket (tokens say nothing then), or at the gateway's TCP port."""
+
+    UNIX = "unix"
+    TCP = "tcp"
+
+
 @dataclass(frozen=True)
 class TokenClaims:
     """What a valid token says. Times in Unix seconds."""
@@ -35,6 +49,9 @@ class TokenClaims:
     token_id: str
     issued_at: int
     expires_at: int
+    door: DoorKind = DoorKind.UNIX
+    client: str = ""
+    """Name in the client certificate the token is bound to; empty: bound to none."""
 
 
 class TokenError(Exception):
@@ -50,10 +67,12 @@ def issue(
     workspace: WorkspaceId,
     ttl: timedelta,
     now: datetime | None = None,
+    door: DoorKind = DoorKind.UNIX,
+    client: str = "",
 ) -> str:
     """A signed token that holds for ``ttl`` from ``now`` (default: the clock)."""
     start = now or datetime.now(UTC)
-    claims = {
+    claims: dict[str, Any] = {
         "iss": ISSUER,
         "aud": AUDIENCE,
         "sub": person,
@@ -64,6 +83,10 @@ def issue(
         "iat": int(start.timestamp()),
         "exp": int((start + ttl).timestamp()),
     }
+    if door is not DoorKind.UNIX:
+        claims["door"] = door
+    if client:
+        claims["cnf"] = {_CLIENT_NAME: client}
     return jwt.encode(claims, private_key, algorithm="EdDSA")
 
 
@@ -83,6 +106,7 @@ def verify(public_key: Ed25519PublicKey, token: str) -> TokenClaims:
         ) from error
     if not all(isinstance(claims[name], str) for name in required[:5]):
         raise TokenError("Expected text claims in the token, found other types. Use the token as it was issued.")
+    door, client = _binding(claims)
     return TokenClaims(
         person=PersonId(claims["sub"]),
         username=Username(claims["usr"]),
@@ -91,4 +115,21 @@ def verify(public_key: Ed25519PublicKey, token: str) -> TokenClaims:
         token_id=claims["jti"],
         issued_at=int(claims["iat"]),
         expires_at=int(claims["exp"]),
+        door=door,
+        client=client,
     )
+
+
+def _binding(claims: dict[str, Any]) -> tuple[DoorKind, str]:
+    """Where the token may be shown and by whom; a binding this version does not know is no binding to ignore."""
+    try:
+        door = DoorKind(claims.get("door", DoorKind.UNIX))
+        confirmation = claims.get("cnf", {_CLIENT_NAME: ""})
+        (client,) = confirmation.values()
+        if set(confirmation) != {_CLIENT_NAME} or not isinstance(client, str):
+            raise ValueError
+    except (ValueError, AttributeError, TypeError) as error:
+        raise TokenError(
+            "Expected a token bound as this gateway knows it, found another binding. Ask for a new token."
+        ) from error
+    return door, client

@@ -9,10 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from enclave.gateway.landlock import landlock_version
+from enclave.gateway.tls import TlsError, read_listener
 from enclave.sandbox import SandboxError, SandboxProfile, popen
 from enclave.settings import Settings, get_settings
+
+_RENEW_BEFORE = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,19 @@ def _home(settings: Settings) -> Finding:
     return Finding("home", problem, "export ENCLAVE_HOME=/srv/enclave")
 
 
+def _gateway_tls(settings: Settings) -> Finding:
+    """Readable, belonging together, closed to others, and good for a while yet."""
+    problem = ""
+    try:
+        listener = read_listener(settings)
+    except TlsError as error:
+        listener, problem = None, str(error).removesuffix(".")
+    if listener is not None and listener.tls.expires_at - datetime.now(UTC) < _RENEW_BEFORE:
+        problem = f"the gateway's TLS certificate ends on {listener.tls.expires_at:%Y-%m-%d}"
+    remedy = "renew it, name its files in gateway_tls_certificate and gateway_tls_key, and restart the gateway"
+    return Finding("gateway TLS", problem, remedy)
+
+
 CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _python,
     _has_program("bwrap", "bubblewrap"),
@@ -80,6 +97,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _landlock,
     _image,
     _home,
+    _gateway_tls,
 )
 
 

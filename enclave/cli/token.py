@@ -11,6 +11,7 @@ import django
 import typer
 
 from enclave.domain.ids import ProjectId, Username
+from enclave.tokens import DoorKind
 
 app = typer.Typer(help="Workspace tokens for tools on this machine.", no_args_is_help=True)
 
@@ -35,6 +36,8 @@ def issue(
     user: Annotated[str, typer.Option(help="User name of a member of the project.")],
     project: Annotated[str, typer.Option(help="Project id.")],
     ttl: Annotated[str, typer.Option(help="How long it holds, like 15m.")] = "15m",
+    tcp: Annotated[bool, typer.Option("--tcp", help="For the gateway's TCP port instead of a socket here.")] = False,
+    client: Annotated[str, typer.Option(help="With --tcp: first name in the client certificate it is bound to.")] = "",
 ) -> None:
     """Print a token for USER in PROJECT (recorded in the audit log)."""
     duration = parse_duration(ttl)
@@ -42,4 +45,5 @@ def issue(
     django.setup()
     from enclave.portal.machine import issue_token
 
-    print(issue_token(Username(user), ProjectId(project), duration))
+    door = DoorKind.TCP if tcp else DoorKind.UNIX
+    print(issue_token(Username(user), ProjectId(project), duration, door, client))

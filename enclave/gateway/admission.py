@@ -1,9 +1,11 @@
 """Who calls, and may they? The checks of every call, in this order, each with a sentence of its own.
 
 1. the token is signed by this enclave and holds now; 2. its person is known, active, and the token was issued after the
-last revocation; 3. its project is the socket's; 4. its workspace and person are the socket's (a project's own socket on
-the machine takes any workspace of that project); 5. Cedar: project active, permit not expired, member, role; 6. permit
-and extract are the approved ones. EHDS art. 73(1)(b): named users only. Non-goal: what the statement may read.
+last revocation; 3. it was issued for this kind of door: one stolen out of a workspace is worthless at the TCP port, and
+where that asks for client certificates the token names the certificate's owner; 4. its project, workspace and person
+are the socket's (a project's own socket on the machine takes any workspace of that project; at the TCP port the token
+alone says which project); 5. Cedar: project active, permit not expired, member, role; 6. permit and extract
+are the approved ones. EHDS art. 73(1)(b): named users only. Non-goal: what the statement may read.
 """
 
 from __future__ import annotations
@@ -23,19 +25,27 @@ from enclave.domain.projects import ProjectRecord
 from enclave.gateway.project_files import ProjectFiles, ProjectFilesReader
 from enclave.gateway.remembered import RememberedDecisions, VerifiedTokens
 from enclave.policy import PolicyAction, PolicyDecisionPoint
-from enclave.tokens import CANARY_WORKSPACE, TokenClaims, TokenError
+from enclave.tokens import CANARY_WORKSPACE, DoorKind, TokenClaims, TokenError
 
 _BEARER = "bearer "
 
 
 @dataclass(frozen=True)
 class Door:
-    """One unix socket: the project it serves and, unless it is the machine's own, the workspace and person."""
+    """One unix socket: the project it serves and, unless it is the machine's own, the workspace and person.
 
-    project: ProjectId
-    socket_path: Path
+    Or the TCP port (``kind``), which is no project's.
+    """
+
+    project: ProjectId | None
+    socket_path: Path | None
     workspace: WorkspaceId | None = None
     person: PersonId | None = None
+    kind: DoorKind = DoorKind.UNIX
+    asks_certificate: bool = False
+    """Clients have shown a certificate, and the token has to name its owner."""
+    locations: tuple[str, ...] = ()
+    """Addresses of all replicas, for clients that read a result in parts; empty: this same door."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +100,15 @@ class Admission:
         self._files = ProjectFilesReader(access)
         self._today = today
 
-    def admit(self, door: Door, authorization: str | None, action: PolicyAction) -> Caller:
-        """Raises CallRefusedError with the first condition that is not met."""
+    def admit(self, door: Door, authorization: str | None, action: PolicyAction, peer: str = "") -> Caller:
+        """Raises CallRefusedError with the first condition that is not met. ``peer``: the client certificate's name."""
         token = _bearer(authorization)
         try:
             claims = self._tokens.verify(token)
         except TokenError as error:
             raise CallRefusedError("token-invalid", str(error), about_token=True) from error
         person = self._check_person(claims)
+        _check_kind(door, claims, action, peer)
         _check_door(door, claims)
         record = self._record(claims)
         decision = self._decisions.decide(person, _narrowed(claims, action), record, self._today())
@@ -161,8 +172,34 @@ def _narrowed(claims: TokenClaims, action: PolicyAction) -> PolicyAction:
     return PolicyAction.SEND_CANARY
 
 
+def _check_kind(door: Door, claims: TokenClaims, action: PolicyAction, peer: str) -> None:
+    if claims.door is not door.kind:
+        sentence = (
+            "This token is for a socket on the enclave's machine and is refused at this port. Ask an administrator for "
+            "one issued with --tcp."
+            if door.kind is DoorKind.TCP
+            else "This token is for the gateway's TCP port and is refused at a socket. Use this workspace's own token."
+        )
+        raise CallRefusedError("token-of-another-door", sentence, about_token=True, claims=claims)
+    if door.asks_certificate and (not peer or claims.client != peer):
+        sentence = (
+            "This token is not bound to the certificate this client shows. Use the certificate it was issued for, or "
+            "ask an administrator for a token issued with --client and this certificate's name."
+        )
+        raise CallRefusedError("token-of-another-certificate", sentence, about_token=True, claims=claims)
+    if claims.client and not door.asks_certificate:
+        sentence = (
+            "This token is bound to a client certificate, and this port asks for none, so the binding cannot be "
+            "checked. Ask an administrator for a token without --client."
+        )
+        raise CallRefusedError("token-binding-unchecked", sentence, about_token=True, claims=claims)
+    if door.kind is DoorKind.TCP and action is PolicyAction.REQUEST_RELEASE:
+        sentence = "A release is asked for in a workspace, not over this port. Open the workspace."
+        raise CallRefusedError("release-over-tcp", sentence, about_token=False, claims=claims)
+
+
 def _check_door(door: Door, claims: TokenClaims) -> None:
-    if claims.project != door.project:
+    if door.project is not None and claims.project != door.project:
         sentence = (
             f"This token is for another project; expected one for {door.project}. Use this workspace's own token."
         )

@@ -1,4 +1,5 @@
-"""The front's Flight sockets: one per running workspace, one per active project for tools on the machine.
+"""The front's Flight sockets: one per running workspace, one per active project for tools on the machine; and the TCP
+port, when it is set, which belongs to no project.
 
 ``run/ws/<workspace>/in/gateway.sock`` may be connected to by the workspace's own uid (0666; only that workspace has
 the folder mounted). ``run/<project>/gateway.sock`` is for the enclave's own account (0600 in a 0700 folder). What is
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +24,10 @@ from enclave.domain.projects import ProjectState
 from enclave.files import write_atomically
 from enclave.gateway.admission import Door
 from enclave.gateway.flight_server import GatewayFlightServer
+from enclave.gateway.replicas import FrontPlace
 from enclave.gateway.service import GatewayService
-from enclave.settings import Settings
+from enclave.gateway.tls import TcpListener
+from enclave.tokens import DoorKind
 
 _log = structlog.get_logger()
 WORKSPACE_ID = re.compile(r"w-[0-9a-f]{12}")
@@ -46,26 +50,45 @@ class _OpenDoor:
 class Doors:
     """Opens and closes sockets. Thread-safe; opening what is open already changes nothing."""
 
-    def __init__(self, settings: Settings, access: AccessFiles, service: GatewayService) -> None:
-        self._run_dir = settings.run_dir
+    def __init__(self, place: FrontPlace, access: AccessFiles, service: GatewayService) -> None:
+        self._place, self._run_dir = place, place.folder
         self._access = access
         self._service = service
         self._lock = threading.Lock()
         self._open: dict[Path, _OpenDoor] = {}
+        self._tcp: GatewayFlightServer | None = None
 
     def open_workspace(self, workspace: WorkspaceId, project: ProjectId, person: PersonId) -> Path:
         """Listen for one workspace; returns the socket's path. Raises DoorError."""
-        door = self._workspace_door(workspace, project, person)
-        folder = self._run_dir / "ws" / workspace
+        if not self._place.serves_workspaces:
+            raise DoorError("This is a replica of the gateway, which serves no workspaces. Ask the first front.")
+        path = self._workspace_path(workspace, project, person)
+        door, folder = Door(project, path, workspace, person), self._run_dir / "ws" / workspace
         if not (folder / "in").is_dir():
             raise DoorError(f"Expected the folder in/ of workspace {workspace}, found none. Make it first.")
         with self._lock:
-            found = self._open.get(door.socket_path)
+            found = self._open.get(path)
             if found is None or found.door != door:
                 content = json.dumps({"project": project, "person": person}).encode()
                 write_atomically(folder / "workspace.json", content, mode=0o600)
-                self._listen(door, 0o666)
-        return door.socket_path
+                self._listen(door, path, 0o666)
+        return path
+
+    def open_tcp(self, listener: TcpListener) -> None:
+        """Listen on the TCP port until ``close``. Raises DoorError."""
+        door = Door(
+            None,
+            None,
+            kind=DoorKind.TCP,
+            asks_certificate=listener.tls.client_ca is not None,
+            locations=listener.locations,
+        )
+        _check_free(listener)
+        try:
+            self._tcp = GatewayFlightServer(door, self._service, listener)
+        except Exception as error:  # pyarrow raises several kinds for a port it cannot bind
+            raise DoorError(f"Expected to listen on {listener.address}, found {type(error).__name__}.") from error
+        _log.info("tcp-opened", address=listener.address, asks_certificate=door.asks_certificate)
 
     def close_workspace(self, workspace: WorkspaceId) -> None:
         """Stop listening; harmless when nothing listens."""
@@ -77,7 +100,7 @@ class Doors:
             self._close(folder / "in" / SOCKET_NAME)
 
     def reopen_workspaces(self) -> None:
-        """After a restart: listen again for every workspace that was registered."""
+        """After a restart: listen again for every workspace that was registered; a replica has none."""
         for file in sorted((self._run_dir / "ws").glob("*/workspace.json")):
             try:
                 content = json.loads(file.read_bytes())
@@ -93,19 +116,19 @@ class Doors:
             projects = {found.door.project: path for path, found in self._open.items() if found.door.workspace is None}
             for project in projects.keys() - wanted:
                 self._close(projects[project])
-                shutil.rmtree(self._run_dir / project, ignore_errors=True)
+                shutil.rmtree(projects[project].parent, ignore_errors=True)
             for project in sorted(wanted - projects.keys()):
                 folder = self._run_dir / project
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 try:
-                    self._listen(Door(project, folder / SOCKET_NAME), 0o600)
+                    self._listen(Door(project, folder / SOCKET_NAME), folder / SOCKET_NAME, 0o600)
                 except DoorError as error:
                     _log.error("project-socket-not-opened", project=project, reason=str(error))
 
     def close(self) -> None:
         """Stop listening everywhere and remove the sockets."""
         with self._lock:
-            servers = [found.server for found in self._open.values()]
+            servers = [found.server for found in self._open.values()] + ([self._tcp] if self._tcp else [])
             threads = [_shut_down(server) for server in servers]
             for thread in threads:
                 thread.join(_CLOSE_SECONDS)
@@ -129,23 +152,23 @@ class Doors:
                 found.append(project)
         return found
 
-    def _workspace_door(self, workspace: WorkspaceId, project: ProjectId, person: PersonId) -> Door:
+    def _workspace_path(self, workspace: WorkspaceId, project: ProjectId, person: PersonId) -> Path:
         for shape, value in ((WORKSPACE_ID, workspace), (PROJECT_ID, project), (PERSON_ID, person)):
             if not shape.fullmatch(value):
                 raise DoorError(f"Expected an identifier like {shape.pattern}, found another shape.")
-        return Door(project, self._run_dir / "ws" / workspace / "in" / SOCKET_NAME, workspace, person)
+        return self._run_dir / "ws" / workspace / "in" / SOCKET_NAME
 
-    def _listen(self, door: Door, mode: int) -> None:
-        self._close(door.socket_path)
-        if len(str(door.socket_path).encode()) > _LONGEST_PATH:
+    def _listen(self, door: Door, path: Path, mode: int) -> None:
+        self._close(path)
+        if len(str(path).encode()) > _LONGEST_PATH:
             raise DoorError(f"Expected a socket path of at most {_LONGEST_PATH} bytes. Use a shorter ENCLAVE_HOME.")
-        door.socket_path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         try:
             server = GatewayFlightServer(door, self._service)
         except Exception as error:  # pyarrow raises several kinds for a socket it cannot bind
-            raise DoorError(f"Expected to listen on {door.socket_path.name}, found {type(error).__name__}.") from error
-        door.socket_path.chmod(mode)
-        self._open[door.socket_path] = _OpenDoor(door, server)
+            raise DoorError(f"Expected to listen on {path.name}, found {type(error).__name__}.") from error
+        path.chmod(mode)
+        self._open[path] = _OpenDoor(door, server)
         _log.info("socket-opened", project=door.project, workspace=door.workspace)
 
     def _close(self, path: Path) -> None:
@@ -162,3 +185,17 @@ def _shut_down(server: GatewayFlightServer) -> threading.Thread:
     thread = threading.Thread(target=server.shutdown, daemon=True)
     thread.start()
     return thread
+
+
+def _check_free(listener: TcpListener) -> None:
+    """gRPC would share the port with another gateway that listens there (SO_REUSEPORT). Raises DoorError."""
+    host = listener.host.strip("[]")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, listener.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise DoorError(
+            f"Expected {listener.address} free to listen on, found: {error.strerror}. Choose another gateway_tcp."
+        ) from error

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from enclave.domain.manifest import Manifest
 from enclave.gateway.scratch_names import LASTING, TEMPORARY, ScratchKind, ScratchObject
-from enclave.gateway.scratch_store import ScratchStore
+from enclave.gateway.scratch_store import LOCK_SECONDS, ScratchStore
 
 EXTRACT_CATALOG = "extract"
 DATA_FILE = "extract.duckdb"
@@ -63,6 +63,8 @@ class EngineLimits:
     spill_mb: int = 0
     scratch: Path | None = None
     scratch_mb: int = 0
+    scratch_wait: float = LOCK_SECONDS
+    """Seconds to wait for a scratch file that another worker still has open."""
 
 
 def open_extract(folder: Path, limits: EngineLimits, *, is_checked: bool = False) -> Engine:
@@ -80,7 +82,7 @@ def open_extract(folder: Path, limits: EngineLimits, *, is_checked: bool = False
     config = {**_CONFIG, "memory_limit": f"{limits.memory_mb}MiB", "threads": limits.threads}
     connection = duckdb.connect(":memory:", config=config)
     connection.execute(f"ATTACH {_text(folder / DATA_FILE)} AS {EXTRACT_CATALOG} (READ_ONLY)")
-    scratch = ScratchStore(connection, limits.scratch, limits.scratch_mb)
+    scratch = ScratchStore(connection, limits.scratch, limits.scratch_mb, limits.scratch_wait)
     scratch.attach()
     # the spill folder is readable by every statement of this worker: it belongs to one person
     connection.execute(f"SET GLOBAL temp_directory = {_text(limits.spill or '')}")

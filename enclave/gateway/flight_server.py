@@ -1,4 +1,4 @@
-"""Arrow Flight SQL on one unix socket. Every call: header → admission → gate → answer; nothing here executes SQL.
+"""Arrow Flight SQL on one unix socket or TLS port. Every call: header → admission → gate → answer; no SQL runs here.
 
 Contract: works with unmodified Flight SQL clients (``adbc_driver_flightsql``): statements, prepared statements with one
 row of parameters, catalogue commands, cancel. Refused with a sentence: updates, ingest, transactions, Substrait.
@@ -6,6 +6,7 @@ Preparing binds the statement in the worker, after an intent with the purpose "s
 ``adbc_execute_schema`` read the columns from there; the answer is remembered per person, so a statement pays once. A
 client that does not want them says so with the header ``enclave-columns: later``.
 Tickets are random handles, never SQL, and open only at this socket for the same person.
+Over mutual TLS there is no handshake: pyarrow tells the name in the client's certificate only where none is set up.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from enclave.gateway.parameters import one_row
 from enclave.gateway.relay import Relay
 from enclave.gateway.service import GatewayService
 from enclave.gateway.statements import Prepared, StatementStore
+from enclave.gateway.tls import TcpListener
 from enclave.policy import PolicyAction
 
 _HEADER = "authorization"
@@ -83,13 +85,13 @@ class _OpenHandshake(flight.ServerAuthHandler):  # type: ignore[misc]
 class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
     """Listens as soon as it is constructed; ``shutdown`` waits for running calls."""
 
-    def __init__(self, door: Door, service: GatewayService) -> None:
-        location = flight.Location.for_grpc_unix(str(door.socket_path))
+    def __init__(self, door: Door, service: GatewayService, listener: TcpListener | None = None) -> None:
         self._door = door
         self._service = service
         self._statements = StatementStore()
         bearer = _BearerFactory(lambda value: service.admit(door, value, PolicyAction.LIST_TABLES))
-        super().__init__(location, auth_handler=_OpenHandshake(), middleware={"bearer": bearer})
+        handshake = None if door.asks_certificate else _OpenHandshake()
+        super().__init__(**_where(door, listener), auth_handler=handshake, middleware={"bearer": bearer})
 
     def get_flight_info(self, context: Any, descriptor: Any) -> Any:
         with as_flight_errors():
@@ -208,7 +210,8 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
 
     def _admit(self, context: Any, action: PolicyAction) -> Caller:
         bearer = context.get_middleware("bearer")
-        return self._service.admit(self._door, bearer.value if bearer else None, action)
+        peer = context.peer_identity().decode("utf-8", "replace") if self._door.asks_certificate else ""
+        return self._service.admit(self._door, bearer.value if bearer else None, action, peer)
 
     def _statement(self, handle: bytes, caller: Caller) -> Prepared:
         found = self._statements.find(handle, caller.person.id)
@@ -224,6 +227,17 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
     def _not_served(self, caller: Caller, command: fs.Command) -> StatementRefusedError:
         name = command.name if isinstance(command, fs.Unsupported) else type(command).__name__
         return self._service.refuse(self._door, caller, "not-served", _NOT_SERVED.format(name=name))
+
+
+def _where(door: Door, listener: TcpListener | None) -> dict[str, Any]:
+    if listener is None:
+        return {"location": flight.Location.for_grpc_unix(str(door.socket_path))}
+    return {
+        "location": flight.Location.for_grpc_tls(listener.host, listener.port),
+        "tls_certificates": [(listener.tls.certificate, listener.tls.key)],
+        "verify_client": listener.tls.client_ca is not None,
+        "root_certificates": listener.tls.client_ca,
+    }
 
 
 def _action_for(command: fs.Command) -> PolicyAction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import socket
 import threading
 import time
@@ -18,13 +19,15 @@ from enclave.domain.ids import PersonId, ProjectId
 from enclave.gateway.checked_extracts import CheckedExtracts, take_stamp
 from enclave.gateway.frames import DONE, QUERY, receive_frame, send_frame
 from enclave.gateway.scratch_names import NO_SCRATCH, ScratchNames, ScratchObject, objects_from_json
-from enclave.gateway.scratch_store import SCRATCH_FILE
+from enclave.gateway.scratch_store import LOCK_SECONDS, SCRATCH_FILE
+from enclave.gateway.shared_files import is_locked
 from enclave.gateway.worker_process import WorkerLimits, WorkerPlan, WorkerProcess, WorkerUnavailableError
 from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest, WorkerStream
 
 MAXIMUM_STREAMS = 8
 """Running queries of one person in one project: a stalled reader holds about 85 MB (measured)."""
 _ANSWER_SECONDS = 30.0
+_HELD_ELSEWHERE_SECONDS = 3.0
 WorkerKey = tuple[ProjectId, PersonId]
 
 
@@ -71,6 +74,7 @@ class PersonWorker:
         self._is_changing = False
         self._names: ScratchNames | None = None
         self.used_at = time.monotonic()
+        self._ended_at = -math.inf
 
     def open_stream(self, folder: Path, request: WorkerRequest, is_cancelled: Callable[[], bool]) -> WorkerStream:
         """Send a query to the worker, starting it when needed. Raises QueryFailedError."""
@@ -88,23 +92,28 @@ class PersonWorker:
     def scratch_names(self, folder: Path) -> ScratchNames:
         """What the person keeps; remembered until something changes. Raises QueryFailedError.
 
-        A worker is not started for somebody who has never kept anything.
+        A worker is not started for somebody who has never kept anything. One that runs without scratch, because a
+        worker of another front had the file open, is started anew once that one has ended and nothing runs in it.
         """
         with self._lock:
+            self._leave_when_scratch_is_free()
             names, writes, running = self._names, self._writes, self._process is not None
         if not running and not (self.place.scratch / SCRATCH_FILE).exists():
             return NO_SCRATCH
         if names is not None:
             return names
-        found = objects_from_json(self._ask(folder, {"scratch": True})["objects"])
+        answer = self._ask(folder, {"scratch": True})
+        if answer["problem"]:
+            raise QueryFailedError("error", answer["problem"])
+        found = objects_from_json(answer["objects"])
         with self._lock:
             if writes == self._writes and not self._is_changing:
                 self._names = found
         return found
 
     def scratch_tables(self, folder: Path) -> list[ScratchTable]:
-        """Tables and views the person keeps, with their columns. Raises QueryFailedError."""
-        if not self.scratch_names(folder).objects:
+        """Tables and views the person keeps, with their columns; none without scratch. Raises QueryFailedError."""
+        if self._is_without_scratch() or not self.scratch_names(folder).objects:
             return []
         answer = self._ask(folder, {"scratch": True, "schemas": True})
         schemas = _schemas(answer["schemas"])
@@ -144,9 +153,20 @@ class PersonWorker:
         with self._lock:
             self._end()
 
+    def _is_without_scratch(self) -> bool:
+        with self._lock:
+            self._leave_when_scratch_is_free()
+            return self._process is not None and self._process.is_scratch_held
+
+    def _leave_when_scratch_is_free(self) -> None:
+        waits = self._process is not None and self._process.is_scratch_held and self._streams == 0
+        if waits and not is_locked(self.place.scratch / SCRATCH_FILE):
+            self._end()
+
     def _end(self) -> None:
         if self._process is not None:
             self._process.kill()
+            self._ended_at = time.monotonic()
         self._process, self._names, self.is_started = None, None, False
 
     def _ask(self, folder: Path, question: dict[str, Any]) -> dict[str, Any]:
@@ -200,6 +220,9 @@ class PersonWorker:
         place, stamp = self.place, take_stamp(folder)
         plan = WorkerPlan(folder, place.socket_path, place.uid, limits=place.limits)
         plan = replace(plan, spill=place.socket_path.parent / "spill", scratch=place.scratch)
+        if time.monotonic() - self._ended_at > LOCK_SECONDS:
+            # whoever holds the scratch file is no worker of this front that is just ending
+            plan = replace(plan, scratch_wait=_HELD_ELSEWHERE_SECONDS)
         process = WorkerProcess.start(replace(plan, is_checked=self._checked.is_checked(folder, stamp)))
         self._checked.keep(folder, stamp)
         return process

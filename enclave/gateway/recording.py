@@ -18,7 +18,7 @@ from enclave.domain.events import EventType
 from enclave.domain.ids import ProjectId
 from enclave.gateway.admission import Caller, CallRefusedError, Door
 from enclave.gateway.gate import ExaminedStatement
-from enclave.tokens import TokenClaims
+from enclave.tokens import DoorKind, TokenClaims
 
 _log = structlog.get_logger()
 UNKNOWN_ACTOR = "unknown"
@@ -67,7 +67,7 @@ class Recorder:
                 **_who(door, error.claims),
                 decision="deny",
                 policies=error.policies,
-                data={"rule": error.rule},
+                data={"rule": error.rule, **_at(door)},
                 payload={"reason": error.sentence},
             )
         )
@@ -80,7 +80,7 @@ class Recorder:
                 **_who(door, caller.claims),
                 decision="deny",
                 policies=caller.policies,
-                data={"rule": rule},
+                data={"rule": rule, **_at(door)},
                 payload={"reason": sentence, **_statement_payload(sql, None)},
             )
         )
@@ -111,6 +111,7 @@ class Recorder:
                     "token": caller.claims.token_id,
                     "purpose": purpose,
                     "verb": examined.verb,
+                    **_at(door),
                     **({"scratch": [examined.write.name]} if examined.write else {}),
                     "dataset": f"{caller.files.manifest.dataset}@{caller.files.manifest.dataset_version}",
                 },
@@ -164,9 +165,15 @@ class Recorder:
 
 
 def _who(door: Door, claims: TokenClaims | None) -> dict[str, Any]:
-    """The token's person; the project and workspace of the socket it was used on."""
+    """The token's person; the project and workspace of the socket it was used on, or at the TCP port the token's."""
     workspace = door.workspace or (claims.workspace if claims else None)
-    return {"actor": claims.person if claims else UNKNOWN_ACTOR, "project": door.project, "workspace": workspace}
+    project = door.project or (claims.project if claims else None)
+    return {"actor": claims.person if claims else UNKNOWN_ACTOR, "project": project, "workspace": workspace}
+
+
+def _at(door: Door) -> dict[str, str]:
+    """Said only of the TCP port: every other record is of a socket."""
+    return {} if door.kind is DoorKind.UNIX else {"door": door.kind}
 
 
 def _known(**counts: int | None) -> dict[str, int]:

@@ -170,19 +170,19 @@ class Relay:
 
     def _check_today(self) -> None:
         try:
-            self._usage.begin(self._door.project, self._caller.person.id, self._caps)
+            self._usage.begin(self._caller.record.id, self._caller.person.id, self._caps)
         except DailyCapError as error:
             raise QueryFailedError("cap", str(error)) from error
 
     def _add_to_today(self, batch: pa.RecordBatch) -> None:
         try:
-            self._usage.add(self._door.project, self._caller.person.id, batch.num_rows, batch.nbytes, self._caps)
+            self._usage.add(self._caller.record.id, self._caller.person.id, batch.num_rows, batch.nbytes, self._caps)
         except DailyCapError as error:
             raise QueryFailedError("cap", str(error)) from error
 
     def _close_today(self) -> None:
         try:
-            self._usage.end(self._door.project, self._caller.person.id)
+            self._usage.end(self._caller.record.id, self._caller.person.id)
         except OSError as error:
             _log.error("usage-not-written", reason=error.strerror)
 

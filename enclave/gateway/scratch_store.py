@@ -17,7 +17,12 @@ import duckdb
 from enclave.gateway.scratch_names import LASTING, ScratchObject, ScratchWrite, read_objects
 
 SCRATCH_FILE = "scratch.duckdb"
-_LOCK_SECONDS = 10.0
+LOCK_SECONDS = 10.0
+_HELD = (
+    "Your scratch space is open in another worker of yours, at another replica of the gateway, so only the extract's "
+    "tables can be named here. Connect where you used it last, or try again when that has been idle for ten minutes."
+)
+_UNUSABLE = "Your scratch space cannot be opened. Queries on the extract work. Tell the administrator."
 _OBJECTS = """
     SELECT database_name, table_name, 'table', comment FROM duckdb_tables() WHERE NOT internal
     UNION ALL SELECT database_name, view_name, 'view', comment FROM duckdb_views() WHERE NOT internal
@@ -42,29 +47,40 @@ class ScratchRefusedError(Exception):
 class ScratchStore:
     """One per worker. ``folder`` None: this worker has no scratch space."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path | None, quota_mb: int) -> None:
-        self._connection = connection
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        folder: Path | None,
+        quota_mb: int,
+        wait_seconds: float = LOCK_SECONDS,
+    ) -> None:
+        self._connection, self._wait_seconds = connection, wait_seconds
         self._file = folder / SCRATCH_FILE if folder else None
         self._quota = quota_mb << 20
         self.problem = "" if folder else "This worker has no scratch space. Tell the administrator."
+        self.is_held = False
+        """Another worker has the file open: it can be had once that one has ended."""
 
     def attach(self) -> None:
         """Open or make the file as catalog ``scratch``. A worker that has just ended may still hold it: waits."""
         if self._file is None:
             return
-        ends_at = time.monotonic() + _LOCK_SECONDS
+        ends_at = time.monotonic() + self._wait_seconds
         while True:
             try:
                 self._connection.execute(f"ATTACH '{self._file}' AS {LASTING}")
+                self.is_held = False
                 return
             except duckdb.IOException as error:
-                if "lock" not in str(error) or time.monotonic() > ends_at:
+                self.is_held = "lock" in str(error)
+                if not self.is_held or time.monotonic() > ends_at:
                     break
                 time.sleep(0.1)
             except duckdb.Error:
+                self.is_held = False
                 break
         self._file = None
-        self.problem = "Your scratch space cannot be opened. Queries on the extract work. Tell the administrator."
+        self.problem = _HELD if self.is_held else _UNUSABLE
 
     @property
     def is_attached(self) -> bool:

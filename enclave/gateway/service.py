@@ -51,10 +51,10 @@ class GatewayService:
         self._descriptions = DescriptionCache()
         self._running: weakref.WeakValueDictionary[bytes, Relay] = weakref.WeakValueDictionary()
 
-    def admit(self, door: Door, authorization: str | None, action: PolicyAction) -> Caller:
+    def admit(self, door: Door, authorization: str | None, action: PolicyAction, peer: str = "") -> Caller:
         """Who calls; a refusal is recorded, then raised as CallRefusedError."""
         try:
-            return self._admission.admit(door, authorization, action)
+            return self._admission.admit(door, authorization, action, peer)
         except CallRefusedError as error:
             self._recorder.call_refused(door, error, _REFUSED_AS.get(action, EventType.QUERY_REFUSED))
             raise

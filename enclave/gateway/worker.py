@@ -1,10 +1,11 @@
 """The worker of one person in one project, started by the front inside the sandbox through ``worker_start``.
 
 Contract: it inherits one listening unix socket (``--descriptor``), opens the extract in ``--folder`` and the person's
-scratch file, writes one JSON line to standard output – ``{"ready": true, "landlock": version, "scratch": problem}`` or
-``{"error": sentence}`` – and then answers one query per connection: a QUERY frame in; SCHEMA, BATCH … and DONE, or
-ERROR, out. When the front hangs up or the time is over, the query is interrupted, and if it goes on the worker ends
-itself (``watchdog``). It knows no token, no name, no other person and no other project.
+scratch file, writes one JSON line to standard output – ``{"ready": true, "landlock": version, "scratch": problem,
+"scratch_held": whether another worker has it}`` or ``{"error": sentence}`` – and then answers one query per connection:
+a QUERY frame in; SCHEMA, BATCH … and DONE, or ERROR, out. When the front hangs up or the time is over, the query is
+interrupted, and if it goes on the worker ends itself (``watchdog``). It knows no token, no name, no other person and no
+other project.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from enclave.gateway.frames import DONE, ERROR, QUERY, SCHEMA, receive_frame, se
 from enclave.gateway.handover import BatchSender
 from enclave.gateway.plain_arrow import plain_batch, plain_schema
 from enclave.gateway.scratch_names import ScratchWrite, objects_to_json
-from enclave.gateway.scratch_store import ScratchFullError, ScratchRefusedError
+from enclave.gateway.scratch_store import LOCK_SECONDS, ScratchFullError, ScratchRefusedError
 from enclave.gateway.watchdog import QueryWatch, Watchdog
 
 EXIT_UNUSABLE = 70
@@ -98,7 +99,9 @@ class Server:
     def _send_scratch(self, peer: socket.socket, *, with_schemas: bool) -> None:
         objects = self._engine.scratch.objects()
         schemas = _encoded(self._engine.schemas_of(objects)) if with_schemas else {}
-        send_frame(peer, DONE, json.dumps({"objects": objects_to_json(objects), "schemas": schemas}).encode())
+        problem = "" if self._engine.scratch.is_attached else self._engine.scratch.problem
+        answer = {"objects": objects_to_json(objects), "schemas": schemas, "problem": problem}
+        send_frame(peer, DONE, json.dumps(answer).encode())
 
     def _run(self, peer: socket.socket, request: dict[str, Any]) -> None:
         write = ScratchWrite.from_json(request["write"]) if request.get("write") else None
@@ -193,6 +196,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--spill-mb", type=int, default=0)
     parser.add_argument("--scratch", type=Path)
     parser.add_argument("--scratch-mb", type=int, default=0)
+    parser.add_argument("--scratch-wait", type=float, default=LOCK_SECONDS)
     parser.add_argument("--checked", action="store_true", help="The files have passed the check of their hashes.")
     return parser.parse_args()
 
@@ -201,14 +205,15 @@ def main(landlock: int = 0) -> int:
     """Open, say so, serve until killed. ``landlock``: the version in force, for the front's report."""
     a = _arguments()
     listener = socket.socket(fileno=a.descriptor)
-    limits = EngineLimits(a.memory_mb, a.threads, a.spill, a.spill_mb, a.scratch, a.scratch_mb)
+    limits = EngineLimits(a.memory_mb, a.threads, a.spill, a.spill_mb, a.scratch, a.scratch_mb, a.scratch_wait)
     try:
         engine = open_extract(a.folder, limits, is_checked=a.checked)
     except (ExtractRefusedError, duckdb.Error) as error:
         sentence = str(error) if isinstance(error, ExtractRefusedError) else describe_engine_error(error)
         sys.stdout.write(json.dumps({"error": sentence}) + "\n")
         return 2
-    ready = {"ready": True, "landlock": landlock, "scratch": engine.scratch.problem}
+    scratch = engine.scratch
+    ready = {"ready": True, "landlock": landlock, "scratch": scratch.problem, "scratch_held": scratch.is_held}
     sys.stdout.write(json.dumps(ready) + "\n")
     sys.stdout.flush()
     Server(engine, listener).serve_forever()

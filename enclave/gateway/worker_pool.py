@@ -43,7 +43,7 @@ class _Shared:
 
 
 class WorkerPool:
-    """``worker(project, person)`` and ``parser(project)``; uids are handed out in order of first use. Thread-safe."""
+    """``worker(project, person)`` and ``parser(project)``. Thread-safe."""
 
     def __init__(
         self,
@@ -53,10 +53,14 @@ class WorkerPool:
         limits: WorkerLimits | None = None,
         maximum: int = MAXIMUM_WORKERS,
         maximum_per_project: int = MAXIMUM_WORKERS_PER_PROJECT,
+        *,
+        uid_of: Callable[[ProjectId], int] | None = None,
     ) -> None:
+        """``uid_of``: the uid of a project's workers; None: counted here, for a single front."""
         self._folder, self._projects_dir, self._on_restart = run_dir / "gw", projects_dir, on_restart
         self._limits = limits or WorkerLimits()
         self._maximum, self._maximum_per_project = maximum, maximum_per_project
+        self._uid_of = uid_of
         self._checked = CheckedExtracts()
         self._lock = threading.Lock()
         self._shared: dict[ProjectId, _Shared] = {}
@@ -115,7 +119,7 @@ class WorkerPool:
     def _of_project(self, project: ProjectId) -> _Shared:
         now = time.monotonic()
         if project not in self._shared:
-            uid = FIRST_UID + len(self._shared)
+            uid = self._uid_of(project) if self._uid_of else FIRST_UID + len(self._shared)
             self._shared[project] = _Shared(uid, StatementParser(uid), now)
         self._shared[project].used_at = now
         return self._shared[project]

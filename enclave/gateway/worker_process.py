@@ -83,6 +83,8 @@ class WorkerPlan:
     limits: WorkerLimits = field(default_factory=WorkerLimits)
     is_checked: bool = False
     """The extract's files have passed the check of their hashes and have not changed since."""
+    scratch_wait: float = 10.0
+    """Seconds to wait for a scratch file that another worker still has open."""
 
 
 def worker_profile(plan: WorkerPlan, pass_fds: tuple[int, ...] = ()) -> SandboxProfile:
@@ -115,6 +117,8 @@ class WorkerProcess:
     def __init__(self, plan: WorkerPlan, process: subprocess.Popen[bytes]) -> None:
         self.plan = plan
         self.landlock = 0
+        self.is_scratch_held = False
+        """It runs without scratch, because another worker has the file open."""
         self._process = process
         self._ending = threading.Lock()
         self._is_cleared = False
@@ -209,7 +213,10 @@ class WorkerProcess:
         self.landlock = int(answer.get("landlock", 0))
         if self.landlock == 0:
             _log.warning("worker-without-landlock", remedy="a kernel from 5.13 on with landlock in lsm=")
-        if self.plan.scratch is not None and answer.get("scratch"):
+        self.is_scratch_held = bool(answer.get("scratch_held"))
+        if self.is_scratch_held:
+            _log.info("scratch-held-elsewhere")
+        elif self.plan.scratch is not None and answer.get("scratch"):
             _log.error("scratch-not-opened", folder=self.plan.scratch.name)
 
 
@@ -242,4 +249,5 @@ def _command(plan: WorkerPlan, descriptor: int) -> list[str]:
         command += ["--spill", str(SPILL_TARGET), "--spill-mb", str(limits.spill)]
     if plan.scratch is not None:
         command += ["--scratch", str(SCRATCH_TARGET), "--scratch-mb", str(limits.scratch)]
+        command += ["--scratch-wait", str(plan.scratch_wait)]
     return [*command, "--checked"] if plan.is_checked else command

@@ -74,7 +74,14 @@ def find_member_and_project(username: str, project_id: str) -> tuple[User, Proje
     return user, project
 
 
-def issue_workspace_token(user: User, project: Project, workspace: WorkspaceId, life: timedelta) -> str:
+def issue_workspace_token(
+    user: User,
+    project: Project,
+    workspace: WorkspaceId,
+    life: timedelta,
+    door: tokens.DoorKind = tokens.DoorKind.UNIX,
+    client: str = "",
+) -> str:
     """A signed token; no decision is taken and nothing recorded here."""
     return tokens.issue(
         token_private_key(settings.ENCLAVE),
@@ -83,6 +90,8 @@ def issue_workspace_token(user: User, project: Project, workspace: WorkspaceId, 
         project=ProjectId(project.pk),
         workspace=workspace,
         ttl=life,
+        door=door,
+        client=client,
     )
 
 

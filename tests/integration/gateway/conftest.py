@@ -10,15 +10,20 @@ from typing import Any
 
 import pytest
 
-_FILE = Path(__file__).with_name("stack.py")
-_NAME = "gateway_stack"
-if _NAME not in sys.modules:
-    _spec = importlib.util.spec_from_file_location(_NAME, _FILE)
-    assert _spec is not None and _spec.loader is not None
-    _module = importlib.util.module_from_spec(_spec)
-    sys.modules[_NAME] = _module
-    _spec.loader.exec_module(_module)
-stack_module: Any = sys.modules[_NAME]
+
+def _loaded(name: str, file: str) -> Any:
+    """A file of this folder as a module under a name of its own."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(file))
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+stack_module: Any = _loaded("gateway_stack", "stack.py")
+_loaded("gateway_authority", "authority.py")
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ from enclave.access import AccessFiles
 from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, Username, WorkspaceId
 from enclave.domain.people import Person, Role
 from enclave.domain.projects import ProjectRecord, ProjectState
+from enclave.gateway.replicas import place_of
 from enclave.keys import ensure_keys, service_secret, token_private_key
 from enclave.processes import accepts_connections
 from enclave.settings import Settings
@@ -145,6 +146,9 @@ class Stack:
         ensure_keys(self.settings)
         self.daemon: subprocess.Popen[bytes] | None = None
         self.front: subprocess.Popen[bytes] | None = None
+        self.replicas: dict[str, subprocess.Popen[bytes]] = {}
+        self.replica_settings = self.settings
+        self.environment: dict[str, str] = {}
         self.people = {
             ALICE: Person(ALICE, Username("alice"), frozenset({Role.RESEARCHER})),
             BOB: Person(BOB, Username("bob"), frozenset({Role.RESEARCHER})),
@@ -168,8 +172,21 @@ class Stack:
         control = self.settings.gateway_control_socket
         wait_for(lambda: accepts_connections(control), what="the front's control socket")
 
+    def start_replica(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """A further front over the same home; started again after its end as well."""
+        self.replicas[name] = self._run("enclave.gateway.front", "--replica", name, *arguments)
+        control = place_of(self.replica_settings, name).control_socket
+        wait_for(lambda: accepts_connections(control), 60, "the replica's control socket")
+        return self.replicas[name]
+
+    def replica_socket(self, name: str, project: ProjectId = SMALL) -> Path:
+        """The project's socket at a replica."""
+        path = place_of(self.replica_settings, name).folder / project / "gateway.sock"
+        wait_for(lambda: accepts_connections(path), 60, "the project's socket at the replica")
+        return path
+
     def _run(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
-        env = {**os.environ, "ENCLAVE_HOME": str(self.home)}
+        env = {**os.environ, "ENCLAVE_HOME": str(self.home), **self.environment}
         log = (self.home / f"{module}.log").open("ab")
         with log:
             return subprocess.Popen([sys.executable, "-m", module, *arguments], env=env, stderr=log, stdout=log)
@@ -181,7 +198,7 @@ class Stack:
         self.settings.audit_socket.unlink(missing_ok=True)
 
     def stop(self) -> None:
-        for process in (self.front, self.daemon):
+        for process in (*self.replicas.values(), self.front, self.daemon):
             if process is not None and process.poll() is None:
                 process.send_signal(signal.SIGTERM)
                 try:
@@ -226,10 +243,11 @@ class Stack:
         project: ProjectId = SMALL,
         workspace: WorkspaceId = CLI_WORKSPACE,
         ttl: timedelta = timedelta(minutes=10),
+        **binding: Any,
     ) -> str:
         username = self.people[person].username if person in self.people else Username("nobody")
         key = token_private_key(self.settings)
-        return issue(key, person=person, username=username, project=project, workspace=workspace, ttl=ttl)
+        return issue(key, person=person, username=username, project=project, workspace=workspace, ttl=ttl, **binding)
 
     @contextlib.contextmanager
     def connect(self, token: str | None = None, socket: Path | None = None) -> Iterator[Any]:

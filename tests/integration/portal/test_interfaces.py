@@ -7,11 +7,13 @@ import hashlib
 import json
 import secrets
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import jwt
 import pytest
+from django.test.utils import override_settings
 from portal_house import permit_text
 
 from enclave.domain.decisions import RefusedError
@@ -21,7 +23,7 @@ from enclave.keys import oidc_client_secret, token_public_key
 from enclave.portal.actions import people, projects
 from enclave.portal.machine import issue_token
 from enclave.portal.models import Project, User, WorkspaceSession
-from enclave.tokens import verify
+from enclave.tokens import DoorKind, verify
 
 
 def person(username: str) -> User:
@@ -135,6 +137,31 @@ def test_machine_tokens_are_recorded_and_refused_like_the_others(house: Any) -> 
         with pytest.raises(RefusedError):
             issue_token(username, "work-six", ttl)
     assert len(house.events(EventType.TOKEN_REFUSED, project="work-six")) == 3
+
+
+def test_machine_tokens_for_the_tcp_port_say_so_in_token_and_record(house: Any) -> None:
+    active("work-tcp")
+    token = issue_token("amelie", "work-tcp", timedelta(minutes=5), DoorKind.TCP)
+
+    assert verify(token_public_key(house.settings), token).door is DoorKind.TCP
+    assert house.events(EventType.TOKEN_ISSUED, project="work-tcp")[-1]["data"] == {"door": "tcp"}
+    with pytest.raises(RefusedError, match="--client only with --tcp and a gateway whose TCP port asks"):
+        issue_token("amelie", "work-tcp", timedelta(minutes=5), DoorKind.TCP, "dask-1.test")
+    with pytest.raises(RefusedError, match="--client only with --tcp"):
+        issue_token("amelie", "work-tcp", timedelta(minutes=5), client="dask-1.test")
+
+
+def test_machine_tokens_are_bound_to_a_certificate_where_the_port_asks_for_one(house: Any) -> None:
+    active("work-mutual")
+    mutual = house.settings.model_copy(update={"gateway_tls_client_ca": Path("/etc/enclave/ca.crt")})
+    with override_settings(ENCLAVE=mutual):
+        with pytest.raises(RefusedError, match="--client with the first name in the client's certificate"):
+            issue_token("amelie", "work-mutual", timedelta(minutes=5), DoorKind.TCP)
+        token = issue_token("amelie", "work-mutual", timedelta(minutes=5), DoorKind.TCP, "dask-1.test")
+
+    assert verify(token_public_key(house.settings), token).client == "dask-1.test"
+    found = house.events(EventType.TOKEN_ISSUED, project="work-mutual")[-1]["data"]
+    assert found == {"door": "tcp", "client": "dask-1.test"}
 
 
 REDIRECT = "http://hub.localhost:8000/hub/oauth_callback"

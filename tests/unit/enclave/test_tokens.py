@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import jwt
 import pytest
@@ -14,7 +15,7 @@ from enclave.domain.ids import PersonId, ProjectId, Username, WorkspaceId
 KEY = Ed25519PrivateKey.generate()
 
 
-def make(ttl: timedelta = timedelta(minutes=5), key: Ed25519PrivateKey = KEY) -> str:
+def make(ttl: timedelta = timedelta(minutes=5), key: Ed25519PrivateKey = KEY, **binding: Any) -> str:
     return tokens.issue(
         key,
         person=PersonId("u-000000000001"),
@@ -22,6 +23,7 @@ def make(ttl: timedelta = timedelta(minutes=5), key: Ed25519PrivateKey = KEY) ->
         project=ProjectId("heart"),
         workspace=WorkspaceId("w-000000000001"),
         ttl=ttl,
+        **binding,
     )
 
 
@@ -43,6 +45,23 @@ def test_any_changed_character_is_refused(position: int) -> None:
     other = "A" if token[position] != "A" else "B"
     with pytest.raises(tokens.TokenError):
         tokens.verify(KEY.public_key(), token[:position] + other + token[position + 1 :])
+
+
+def test_a_token_for_the_port_says_so_and_may_name_a_certificate() -> None:
+    assert tokens.verify(KEY.public_key(), make()).door is tokens.DoorKind.UNIX
+    claims = tokens.verify(KEY.public_key(), make(door=tokens.DoorKind.TCP, client="dask-1.test"))
+    assert (claims.door, claims.client) == (tokens.DoorKind.TCP, "dask-1.test")
+
+
+@pytest.mark.parametrize(
+    "binding",
+    [{"door": "pigeon"}, {"door": 1}, {"cnf": {"x5t#S256": "abc"}}, {"cnf": "x"}, {"cnf": {"tls-client-name": 3}}],
+)
+def test_a_binding_that_is_not_known_here_is_refused(binding: dict[str, object]) -> None:
+    known = jwt.decode(make(), options={"verify_signature": False})
+    token = jwt.encode({**known, **binding}, KEY, algorithm="EdDSA")
+    with pytest.raises(tokens.TokenError, match="another binding"):
+        tokens.verify(KEY.public_key(), token)
 
 
 def test_a_late_token_says_that_it_is_late() -> None:

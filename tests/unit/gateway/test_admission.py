@@ -20,7 +20,7 @@ from enclave.domain.projects import ProjectRecord, ProjectState
 from enclave.gateway.admission import Admission, CallRefusedError, Door
 from enclave.policy import PolicyAction, PolicyDecisionPoint
 from enclave.settings import Settings
-from enclave.tokens import issue
+from enclave.tokens import DoorKind, issue
 
 ALICE = PersonId("u-00000000000a")
 PROJECT = ProjectId("heart-study")
@@ -81,6 +81,8 @@ class World:
         self.door = Door(PROJECT, home / "gateway.sock", WORKSPACE, ALICE)
         self.issued_at = datetime.now(UTC)
         self.ttl = timedelta(minutes=5)
+        self.binding: dict[str, Any] = {}
+        self.peer = ""
         self.token_project, self.token_workspace, self.token_person = PROJECT, WORKSPACE, ALICE
         self.folder = home / "projects" / PROJECT
         extract = self.folder / "extracts" / "v1"
@@ -97,13 +99,14 @@ class World:
             workspace=self.token_workspace,
             ttl=self.ttl,
             now=self.issued_at,
+            **self.binding,
         )
 
     def admit(self, header: str | None = None, public: Any = None) -> Any:
         self.access.write_people([self.person])
         self.access.write_project(self.record)
         admission = Admission(self.access, public or self.key.public_key(), POLICY, today=lambda: TODAY)
-        return admission.admit(self.door, header or f"Bearer {self.token()}", PolicyAction.QUERY)
+        return admission.admit(self.door, header or f"Bearer {self.token()}", PolicyAction.QUERY, self.peer)
 
 
 @pytest.fixture
@@ -120,6 +123,17 @@ def test_a_member_with_a_fresh_token_gets_in(world: World) -> None:
 def test_the_project_s_own_socket_takes_any_workspace_of_the_project(world: World) -> None:
     world.door = Door(PROJECT, world.door.socket_path)
     assert world.admit().record.id == PROJECT
+
+
+def test_at_the_port_the_token_says_which_project(world: World) -> None:
+    world.door, world.binding = PORT, {"door": DoorKind.TCP}
+    assert world.admit().record.id == PROJECT
+
+
+def test_a_token_bound_to_the_certificate_shown_gets_in(world: World) -> None:
+    _bound_to_another(world)
+    world.peer = "dask-1"
+    assert world.admit().claims.client == "dask-1"
 
 
 def _expire(world: World) -> None:
@@ -148,6 +162,35 @@ def _other_workspace(world: World) -> None:
 
 def _other_person(world: World) -> None:
     world.door = replace(world.door, person=PersonId("u-00000000000b"))
+
+
+PORT = Door(None, None, kind=DoorKind.TCP)
+
+
+def _at_the_port(world: World) -> None:
+    world.door = PORT
+
+
+def _issued_for_the_port(world: World) -> None:
+    world.binding = {"door": DoorKind.TCP}
+
+
+def _bound_where_nobody_looks(world: World) -> None:
+    world.door, world.binding = PORT, {"door": DoorKind.TCP, "client": "dask-1"}
+
+
+def _unbound_where_one_looks(world: World) -> None:
+    world.door, world.binding, world.peer = replace(PORT, asks_certificate=True), {"door": DoorKind.TCP}, "dask-1"
+
+
+def _bound_to_another(world: World) -> None:
+    _bound_where_nobody_looks(world)
+    world.door, world.peer = replace(PORT, asks_certificate=True), "dask-2"
+
+
+def _bound_without_a_certificate(world: World) -> None:
+    _unbound_where_one_looks(world)
+    world.peer = ""
 
 
 def _close_project(world: World) -> None:
@@ -193,6 +236,12 @@ CASES: list[tuple[Callable[[World], None], str, bool, str]] = [
     (_withdraw, "token-withdrawn", True, "issued before"),
     (_forget_person, "person-unknown", True, "not known"),
     (_other_project, "token-of-another-project", True, "another project"),
+    (_at_the_port, "token-of-another-door", True, "refused at this port"),
+    (_issued_for_the_port, "token-of-another-door", True, "refused at a socket"),
+    (_bound_where_nobody_looks, "token-binding-unchecked", True, "cannot be checked"),
+    (_unbound_where_one_looks, "token-of-another-certificate", True, "not bound to the certificate"),
+    (_bound_to_another, "token-of-another-certificate", True, "not bound to the certificate"),
+    (_bound_without_a_certificate, "token-of-another-certificate", True, "not bound to the certificate"),
     (_other_workspace, "token-of-another-workspace", True, "another workspace"),
     (_other_person, "token-of-another-person", True, "another person"),
     (_close_project, "policy", False, "is closed; expected active"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -55,6 +57,59 @@ def test_a_restarted_front_goes_on_counting_and_a_new_day_begins_at_nothing(tmp_
     with pytest.raises(DailyCapError, match="10 are left"):
         send(again, 11)
     assert DailyUsage(tmp_path, lambda: date(2026, 11, 23)).sent_today(HEART, ALICE) == Sent(date(2026, 11, 23))
+
+
+def test_fronts_over_one_folder_count_together(tmp_path: Path) -> None:
+    first, second = DailyUsage(tmp_path, lambda: DAY), DailyUsage(tmp_path, lambda: DAY)
+    send(first, 40)
+    send(second, 50)
+    assert first.sent_today(HEART, ALICE).rows == 90
+    with pytest.raises(DailyCapError, match="10 are left"):
+        send(first, 11)
+    send(second, 10)
+    with pytest.raises(DailyCapError, match="none are left"):
+        first.begin(HEART, ALICE, CAPS)
+
+
+_HAMMER = """
+import sys
+from datetime import date
+from pathlib import Path
+from enclave.domain.permits import QueryCaps
+from enclave.gateway.usage import DailyCapError, DailyUsage
+usage, sent = DailyUsage(Path(sys.argv[1]), lambda: date(2026, 11, 22)), 0
+try:
+    while True:
+        usage.add("heart-study", "u-000000000001", 3, 1, QueryCaps(rows_per_day=2000, bytes_per_day=10**9))
+        sent += 3
+except DailyCapError:
+    print(sent)
+"""
+
+
+def test_processes_that_send_at_the_same_time_never_exceed_the_cap_together(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _HAMMER, str(tmp_path)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    sent = [int(process.communicate(timeout=120)[0]) for process in running]
+    assert sum(sent) == 1998, "as many threes as fit into 2000"
+    assert DailyUsage(tmp_path, lambda: DAY).sent_today(HEART, ALICE).rows == 1998
+
+
+def test_while_the_file_cannot_be_reached_a_front_counts_for_itself_and_writes_it_later(tmp_path: Path) -> None:
+    usage = DailyUsage(tmp_path, lambda: DAY)
+    send(usage, 30)
+    file = tmp_path / HEART / f"{ALICE}.json"
+    kept = file.rename(tmp_path / "kept")
+    file.mkdir()
+    usage.add(HEART, ALICE, 40, 10, CAPS)
+    with pytest.raises(DailyCapError, match="30 are left"):
+        usage.add(HEART, ALICE, 31, 10, CAPS)
+    with pytest.raises(OSError, match="directory"):
+        usage.end(HEART, ALICE)
+    file.rmdir()
+    kept.rename(file)
+    usage.end(HEART, ALICE)
+    assert DailyUsage(tmp_path, lambda: DAY).sent_today(HEART, ALICE) == Sent(DAY, 70, 20)
 
 
 def test_a_damaged_file_counts_as_nothing_and_is_replaced(tmp_path: Path) -> None:
