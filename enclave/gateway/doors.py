@@ -22,6 +22,7 @@ from enclave.domain.projects import ProjectState
 from enclave.files import write_atomically
 from enclave.gateway.admission import Door
 from enclave.gateway.flight_server import GatewayFlightServer
+from enclave.gateway.partitions import Partitions
 from enclave.gateway.service import GatewayService
 from enclave.settings import Settings
 
@@ -46,10 +47,13 @@ class _OpenDoor:
 class Doors:
     """Opens and closes sockets. Thread-safe; opening what is open already changes nothing."""
 
-    def __init__(self, settings: Settings, access: AccessFiles, service: GatewayService) -> None:
+    def __init__(
+        self, settings: Settings, access: AccessFiles, service: GatewayService, partitions: Partitions
+    ) -> None:
         self._run_dir = settings.run_dir
         self._access = access
         self._service = service
+        self._partitions = partitions
         self._lock = threading.Lock()
         self._open: dict[Path, _OpenDoor] = {}
 
@@ -141,7 +145,7 @@ class Doors:
             raise DoorError(f"Expected a socket path of at most {_LONGEST_PATH} bytes. Use a shorter ENCLAVE_HOME.")
         door.socket_path.unlink(missing_ok=True)
         try:
-            server = GatewayFlightServer(door, self._service)
+            server = GatewayFlightServer(door, self._service, self._partitions)
         except Exception as error:  # pyarrow raises several kinds for a socket it cannot bind
             raise DoorError(f"Expected to listen on {door.socket_path.name}, found {type(error).__name__}.") from error
         door.socket_path.chmod(mode)

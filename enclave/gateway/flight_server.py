@@ -5,7 +5,8 @@ row of parameters, catalogue commands, cancel. Refused with a sentence: updates,
 Preparing binds the statement in the worker, after an intent with the purpose "schema", because JDBC and
 ``adbc_execute_schema`` read the columns from there; the answer is remembered per person, so a statement pays once. A
 client that does not want them says so with the header ``enclave-columns: later``.
-Tickets are random handles, never SQL, and open only at this socket for the same person.
+Tickets are random handles, never SQL, and open only at this socket for the same person. One-time tickets for parts of a
+table (header ``enclave-partitions: N``, action ``enclave.partitions``) open at every replica: ``partitions``.
 """
 
 from __future__ import annotations
@@ -24,13 +25,16 @@ from enclave.gateway.flight_errors import as_flight_errors
 from enclave.gateway.gate import StatementRefusedError
 from enclave.gateway.metadata import MetadataCommand, metadata_schema, metadata_table
 from enclave.gateway.parameters import one_row
+from enclave.gateway.partitions import Partitions
 from enclave.gateway.relay import Relay
 from enclave.gateway.service import GatewayService
 from enclave.gateway.statements import Prepared, StatementStore
+from enclave.gateway.tickets import is_ticket
 from enclave.policy import PolicyAction
 
 _HEADER = "authorization"
 _COLUMNS_HEADER = "enclave-columns"
+_PARTITIONS_HEADER = "enclave-partitions"
 _NOT_SERVED = (
     "The extract is read-only: {name} is not possible. Query with SELECT, and keep results as files in your workspace."
 )
@@ -41,6 +45,7 @@ _ACTIONS = {
     "CancelQuery": "Stop a running query (older clients).",
     "CloseSession": "End of a connection.",
     "enclave.cancel_query": "Stop a query that was sent in its ticket.",
+    "enclave.partitions": 'Tickets for parts of a table: {"table", "columns", "filter", "parts", "partial"}.',
     "enclave.tables": "The extract's tables as JSON.",
     "enclave.whoami": "Whom the token stands for, as JSON.",
     "enclave.request_release": 'Ask for a release: {"files", "title", "context"}.',
@@ -48,9 +53,10 @@ _ACTIONS = {
 
 
 class _Bearer(flight.ServerMiddleware):  # type: ignore[misc]
-    def __init__(self, value: str | None, wants_columns: bool) -> None:
+    def __init__(self, value: str | None, wants_columns: bool, parts: str | None) -> None:
         self.value = value
         self.wants_columns = wants_columns
+        self.parts = parts
 
 
 class _BearerFactory(flight.ServerMiddlewareFactory):  # type: ignore[misc]
@@ -67,7 +73,8 @@ class _BearerFactory(flight.ServerMiddlewareFactory):  # type: ignore[misc]
         if info.method == flight.FlightMethod.HANDSHAKE:
             with as_flight_errors():
                 self._admit(text)
-        return _Bearer(text, "later" not in headers.get(_COLUMNS_HEADER, []))
+        parts = headers.get(_PARTITIONS_HEADER, [])
+        return _Bearer(text, "later" not in headers.get(_COLUMNS_HEADER, []), str(parts[0]) if parts else None)
 
 
 class _OpenHandshake(flight.ServerAuthHandler):  # type: ignore[misc]
@@ -83,10 +90,11 @@ class _OpenHandshake(flight.ServerAuthHandler):  # type: ignore[misc]
 class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
     """Listens as soon as it is constructed; ``shutdown`` waits for running calls."""
 
-    def __init__(self, door: Door, service: GatewayService) -> None:
+    def __init__(self, door: Door, service: GatewayService, partitions: Partitions) -> None:
         location = flight.Location.for_grpc_unix(str(door.socket_path))
         self._door = door
         self._service = service
+        self._partitions = partitions
         self._statements = StatementStore()
         bearer = _BearerFactory(lambda value: service.admit(door, value, PolicyAction.LIST_TABLES))
         super().__init__(location, auth_handler=_OpenHandshake(), middleware={"bearer": bearer})
@@ -105,7 +113,15 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
                     raise self._not_served(caller, command)
                 case _:
                     return _info(metadata_schema(command), descriptor, descriptor.command)
-            return _info(self._service.known_columns(caller, query), descriptor, ticket)
+            tickets = self._endpoints(context, caller, query) or [ticket]
+            return _info(self._service.known_columns(caller, query), descriptor, *tickets)
+
+    def _endpoints(self, context: Any, caller: Caller, query: str) -> list[bytes] | None:
+        """One-time tickets, when the client asked for parts and the statement can be run in parts."""
+        bearer = context.get_middleware("bearer")
+        if bearer is None or bearer.parts is None:
+            return None
+        return self._partitions.endpoints(self._door, caller, query, bearer.parts)
 
     def get_schema(self, context: Any, descriptor: Any) -> Any:
         with as_flight_errors():
@@ -130,6 +146,10 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
                 query = parse_direct(ticket.ticket)
                 statement = Prepared(caller.person.id, query.query, 0.0, query.parameters)
                 return self._stream(context, caller, _direct_key(caller, query.id), statement)
+            if is_ticket(ticket.ticket):
+                caller = self._admit(context, PolicyAction.QUERY)
+                statement = self._partitions.redeem(self._door, caller, ticket.ticket)
+                return self._stream(context, caller, _direct_key(caller, ticket.ticket), statement)
             command = fs.parse_command(ticket.ticket)
             caller = self._admit(context, _action_for(command))
             match command:
@@ -178,6 +198,8 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
             case "CancelFlightInfo" | "CancelQuery":
                 caller = self._admit(context, PolicyAction.QUERY)
                 ticket = fs.parse_cancel(body)
+                if is_ticket(ticket):
+                    return fs.cancel_result(name, self._service.cancel(_direct_key(caller, ticket)))
                 is_own = self._statements.find(fs.ticket_handle(ticket), caller.person.id) is not None
                 return fs.cancel_result(name, is_own and self._service.cancel(ticket))
             case "enclave.cancel_query":
@@ -185,6 +207,9 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
                 return json.dumps({"cancelled": self._service.cancel(_direct_key(caller, body))}).encode()
             case "CloseSession":
                 return fs.session_closed()  # nothing is kept per connection, so there is nothing to check or close
+            case "enclave.partitions":
+                caller = self._admit(context, PolicyAction.QUERY)
+                return self._partitions.answer(self._door, caller, body, context.is_cancelled)
             case "enclave.tables":
                 return json.dumps(self._service.tables(self._admit(context, PolicyAction.LIST_TABLES))).encode()
             case "enclave.whoami":
@@ -236,9 +261,9 @@ def _direct_key(caller: Caller, query_id: bytes) -> bytes:
     return f"{caller.record.id}/{caller.person.id}/".encode() + query_id
 
 
-def _info(schema: pa.Schema | None, descriptor: Any, ticket: bytes) -> Any:
-    endpoint = flight.FlightEndpoint(ticket, [])  # no location: this same socket
-    return flight.FlightInfo(schema, descriptor, [endpoint], -1, -1)
+def _info(schema: pa.Schema | None, descriptor: Any, *tickets: bytes) -> Any:
+    endpoints = [flight.FlightEndpoint(ticket, []) for ticket in tickets]  # no location: this same socket
+    return flight.FlightInfo(schema, descriptor, endpoints, -1, -1)
 
 
 def _released(relay: Relay) -> Iterator[pa.RecordBatch]:
