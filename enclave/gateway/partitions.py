@@ -64,6 +64,7 @@ class Partitions:
                 "extract": caller.files.manifest.extract_version,
                 "rows": table.rows,
                 "parts": len(ranges),
+                "streams": caller.files.permit.caps.streams,
                 "schema": None if wanted.request else self._schema(door, caller, statement, is_cancelled),
                 "tickets": tickets,
             }

@@ -89,10 +89,8 @@ class TicketStore:
             if stored["expires_at"] < self._clock():
                 raise _expired()
             (folder / name).rename(folder / _USED / name)
-        except FileNotFoundError:
-            raise self._refusal(folder, name) from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise TicketRefusedError("ticket-unreadable", f"This ticket cannot be read any more. {_AGAIN}") from error
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:  # empty: another one was quicker
+            raise self._refusal(folder, name) from error
         with contextlib.suppress(OSError):  # what it stood for is not needed any more, that it was used is
             os.truncate(folder / _USED / name, 0)
         return RangeTicket(**{**stored["ticket"], "rows": RowRange(**stored["ticket"]["rows"])})
@@ -122,6 +120,8 @@ class TicketStore:
     def _refusal(self, folder: Path, name: str) -> TicketRefusedError:
         if (folder / _USED / name).exists():
             return TicketRefusedError("ticket-used", f"This ticket has been used: each opens once. {_AGAIN}")
+        if (folder / name).exists():
+            return TicketRefusedError("ticket-unreadable", f"This ticket cannot be read any more. {_AGAIN}")
         if any(self._folder.glob(f"*/*/{name}")):
             return TicketRefusedError(
                 "ticket-foreign",
