@@ -71,7 +71,11 @@ def test_a_data_frame_gives_what_sql_gives(gateway: Any, enclave: Any) -> None:
     ]
     intents = gateway.wait_for(lambda: len(parts := parts_on_record(gateway, visit)) == 3 and parts)
     assert {(e["data"]["part"], e["data"]["parts"]) for e in intents} == {(1, 3), (2, 3), (3, 3)}
-    assert len({e["data"]["template_sha256"] for e in intents}) == 1  # one question in three ranges
+    before = {e["data"]["template_sha256"] for e in intents}
+    assert len(before) == 3  # to the alerts a part is no repetition of another part
+    visit[(visit.age > 41) & (visit.sex.isin(["F"]) | (visit.weight < 2000))].groupby("sex").age.sum().compute()
+    intents = gateway.wait_for(lambda: len(parts := parts_on_record(gateway, visit)) == 6 and parts)
+    assert {e["data"]["template_sha256"] for e in intents} == before  # but of itself with other values
 
 
 def test_columns_and_filters_are_left_to_the_gateway(gateway: Any, enclave: Any) -> None:
