@@ -79,8 +79,9 @@ def _is_per_row_expression(item: dict[str, Any], *, in_condition: bool) -> bool:
     if kind == "FUNCTION":
         plain = not item.get("distinct") and item.get("filter") is None
         return plain and (in_condition or _is_per_row_function(item))
-    if kind == "COLUMN_REF":  # the rows put in the table's place have no number of their own
-        return _ROW_NUMBER not in {str(name).lower() for name in item.get("column_names", [])}
+    if kind == "COLUMN_REF":  # the rows put in the table's place have no number of their own, and are in no schema
+        names = [str(name).lower() for name in item.get("column_names", [])]
+        return len(names) <= 2 and _ROW_NUMBER not in names
     if kind == "STAR":
         return not item.get("columns")
     return kind in _CLASSES

@@ -75,6 +75,13 @@ def test_adbc_reads_a_plain_scan_in_parts(stack: Any) -> None:
     assert sum(sizes) == len(found) == ROWS // 2 and min(sizes) > 0
 
 
+def test_a_plain_execute_with_the_header_reads_all_parts(stack: Any) -> None:
+    with stack.connect(stack.token(project=LARGE), stack.socket(LARGE)) as connection, connection.cursor() as cursor:
+        cursor.adbc_statement.set_options(**{HEADER: "4"})
+        cursor.execute("SELECT visit_id FROM visit")
+        assert sorted(cursor.fetch_arrow_table()["visit_id"].to_pylist()) == list(range(ROWS))
+
+
 @pytest.mark.parametrize(
     "sql", ["SELECT count(*) FROM visit", "SELECT sex FROM visit LIMIT 3", "SELECT sex FROM extract.main.visit"]
 )

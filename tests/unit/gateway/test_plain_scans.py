@@ -24,6 +24,7 @@ PLAIN = (
     "SELECT year(day), date_trunc('month', day) FROM visit WHERE sex LIKE 'F%' OR sex IS NULL",
     "SELECT id FROM visit WHERE len(list_filter([id, 3], lambda x: x > 2)) = 2",
     "FROM visit SELECT id;",
+    "SELECT visit.id, visit.* FROM visit",
 )
 WHOLE = (
     "SELECT count(*) FROM visit",
@@ -51,6 +52,7 @@ WHOLE = (
     "SELECT id FROM extract.main.visit",
     "SELECT id FROM main.visit",
     "SELECT rowid FROM visit",
+    "SELECT main.visit.id FROM visit",
     "SELECT id FROM visit WHERE visit.rowid < 3",
     "SELECT unnest([id, id]) FROM visit",
     "SELECT COLUMNS('i.*') FROM visit",
