@@ -148,6 +148,11 @@ class Settings(BaseSettings):
         return self.root / "usage"
 
     @property
+    def tickets_dir(self) -> Path:
+        """One-time tickets for parts of a table, shared by all replicas of the gateway front. Mode 0700."""
+        return self.root / "gateway" / "tickets"
+
+    @property
     def keys_dir(self) -> Path:
         """Token and receipt keys, service secrets. Mode 0700."""
         return self.root / "keys"

@@ -24,6 +24,7 @@ from enclave.domain.projects import ProjectState
 from enclave.files import write_atomically
 from enclave.gateway.admission import Door
 from enclave.gateway.flight_server import GatewayFlightServer
+from enclave.gateway.partitions import Partitions
 from enclave.gateway.replicas import FrontPlace
 from enclave.gateway.service import GatewayService
 from enclave.gateway.tls import TcpListener
@@ -50,10 +51,11 @@ class _OpenDoor:
 class Doors:
     """Opens and closes sockets. Thread-safe; opening what is open already changes nothing."""
 
-    def __init__(self, place: FrontPlace, access: AccessFiles, service: GatewayService) -> None:
+    def __init__(self, place: FrontPlace, access: AccessFiles, service: GatewayService, partitions: Partitions) -> None:
         self._place, self._run_dir = place, place.folder
         self._access = access
         self._service = service
+        self._partitions = partitions
         self._lock = threading.Lock()
         self._open: dict[Path, _OpenDoor] = {}
         self._tcp: GatewayFlightServer | None = None
@@ -85,7 +87,7 @@ class Doors:
         )
         _check_free(listener)
         try:
-            self._tcp = GatewayFlightServer(door, self._service, listener)
+            self._tcp = GatewayFlightServer(door, self._service, self._partitions, listener)
         except Exception as error:  # pyarrow raises several kinds for a port it cannot bind
             raise DoorError(f"Expected to listen on {listener.address}, found {type(error).__name__}.") from error
         _log.info("tcp-opened", address=listener.address, asks_certificate=door.asks_certificate)
@@ -164,7 +166,7 @@ class Doors:
             raise DoorError(f"Expected a socket path of at most {_LONGEST_PATH} bytes. Use a shorter ENCLAVE_HOME.")
         path.unlink(missing_ok=True)
         try:
-            server = GatewayFlightServer(door, self._service)
+            server = GatewayFlightServer(door, self._service, self._partitions)
         except Exception as error:  # pyarrow raises several kinds for a socket it cannot bind
             raise DoorError(f"Expected to listen on {path.name}, found {type(error).__name__}.") from error
         path.chmod(mode)

@@ -5,14 +5,15 @@ row of parameters, catalogue commands, cancel. Refused with a sentence: updates,
 Preparing binds the statement in the worker, after an intent with the purpose "schema", because JDBC and
 ``adbc_execute_schema`` read the columns from there; the answer is remembered per person, so a statement pays once. A
 client that does not want them says so with the header ``enclave-columns: later``.
-Tickets are random handles, never SQL, and open only at this socket for the same person.
 Over mutual TLS there is no handshake: pyarrow tells the name in the client's certificate only where none is set up.
+Tickets are random handles, never SQL, and open only at this socket for the same person. One-time tickets for parts of a
+table (header ``enclave-partitions: N``, action ``enclave.partitions``) open at every replica: ``partitions``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -21,18 +22,19 @@ from pyarrow import flight
 from enclave.gateway import flightsql as fs
 from enclave.gateway.admission import Caller, Door
 from enclave.gateway.direct_query import is_direct, parse_direct
-from enclave.gateway.flight_errors import as_flight_errors
+from enclave.gateway.flight_errors import as_flight_errors, translate
+from enclave.gateway.flight_headers import BearerFactory, OpenHandshake
 from enclave.gateway.gate import StatementRefusedError
 from enclave.gateway.metadata import MetadataCommand, metadata_schema, metadata_table
 from enclave.gateway.parameters import one_row
+from enclave.gateway.partitions import Partitions
 from enclave.gateway.relay import Relay
 from enclave.gateway.service import GatewayService
 from enclave.gateway.statements import Prepared, StatementStore
+from enclave.gateway.tickets import is_ticket
 from enclave.gateway.tls import TcpListener
 from enclave.policy import PolicyAction
 
-_HEADER = "authorization"
-_COLUMNS_HEADER = "enclave-columns"
 _NOT_SERVED = (
     "The extract is read-only: {name} is not possible. Query with SELECT, and keep results as files in your workspace."
 )
@@ -43,54 +45,25 @@ _ACTIONS = {
     "CancelQuery": "Stop a running query (older clients).",
     "CloseSession": "End of a connection.",
     "enclave.cancel_query": "Stop a query that was sent in its ticket.",
+    "enclave.partitions": 'Tickets for parts of a table: {"table", "columns", "filter", "parts", "partial"}.',
     "enclave.tables": "The extract's tables as JSON.",
     "enclave.whoami": "Whom the token stands for, as JSON.",
     "enclave.request_release": 'Ask for a release: {"files", "title", "context"}.',
 }
 
 
-class _Bearer(flight.ServerMiddleware):  # type: ignore[misc]
-    def __init__(self, value: str | None, wants_columns: bool) -> None:
-        self.value = value
-        self.wants_columns = wants_columns
-
-
-class _BearerFactory(flight.ServerMiddlewareFactory):  # type: ignore[misc]
-    """Reads the header; a handshake, which has no other place for it, is admitted or refused here."""
-
-    def __init__(self, admit: Callable[[str | None], object]) -> None:
-        super().__init__()
-        self._admit = admit
-
-    def start_call(self, info: Any, headers: dict[str, list[Any]]) -> _Bearer:
-        values = headers.get(_HEADER, [])
-        found = values[0] if len(values) == 1 else None
-        text = found.decode("ascii", "replace") if isinstance(found, bytes) else found
-        if info.method == flight.FlightMethod.HANDSHAKE:
-            with as_flight_errors():
-                self._admit(text)
-        return _Bearer(text, "later" not in headers.get(_COLUMNS_HEADER, []))
-
-
-class _OpenHandshake(flight.ServerAuthHandler):  # type: ignore[misc]
-    """JDBC begins with a handshake. It adds nothing: the bearer header is judged at every call."""
-
-    def authenticate(self, outgoing: Any, incoming: Any) -> None:
-        outgoing.write(b"")
-
-    def is_valid(self, token: bytes) -> bytes:
-        return b""
-
-
 class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
     """Listens as soon as it is constructed; ``shutdown`` waits for running calls."""
 
-    def __init__(self, door: Door, service: GatewayService, listener: TcpListener | None = None) -> None:
+    def __init__(
+        self, door: Door, service: GatewayService, partitions: Partitions, listener: TcpListener | None = None
+    ) -> None:
         self._door = door
         self._service = service
+        self._partitions = partitions
         self._statements = StatementStore()
-        bearer = _BearerFactory(lambda value: service.admit(door, value, PolicyAction.LIST_TABLES))
-        handshake = None if door.asks_certificate else _OpenHandshake()
+        bearer = BearerFactory(lambda value: service.admit(door, value, PolicyAction.LIST_TABLES))
+        handshake = None if door.asks_certificate else OpenHandshake()
         super().__init__(**_where(door, listener), auth_handler=handshake, middleware={"bearer": bearer})
 
     def get_flight_info(self, context: Any, descriptor: Any) -> Any:
@@ -107,7 +80,18 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
                     raise self._not_served(caller, command)
                 case _:
                     return _info(metadata_schema(command), descriptor, descriptor.command)
-            return _info(self._service.known_columns(caller, query), descriptor, ticket)
+            columns = self._service.known_columns(caller, query)
+            parts = self._endpoints(context, caller, query)
+            if parts is None:
+                return _info(columns, descriptor, ticket)
+            return _info(columns, descriptor, *parts, locations=self._door.locations)
+
+    def _endpoints(self, context: Any, caller: Caller, query: str) -> list[bytes] | None:
+        """One-time tickets, when the client asked for parts and the statement can be run in parts."""
+        bearer = context.get_middleware("bearer")
+        if bearer is None or bearer.parts is None:
+            return None
+        return self._partitions.endpoints(self._door, caller, query, bearer.parts)
 
     def get_schema(self, context: Any, descriptor: Any) -> Any:
         with as_flight_errors():
@@ -132,6 +116,10 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
                 query = parse_direct(ticket.ticket)
                 statement = Prepared(caller.person.id, query.query, 0.0, query.parameters)
                 return self._stream(context, caller, _direct_key(caller, query.id), statement)
+            if is_ticket(ticket.ticket):
+                caller = self._admit(context, PolicyAction.QUERY)
+                statement = self._partitions.redeem(self._door, caller, ticket.ticket)
+                return self._stream(context, caller, _direct_key(caller, ticket.ticket), statement)
             command = fs.parse_command(ticket.ticket)
             caller = self._admit(context, _action_for(command))
             match command:
@@ -180,6 +168,8 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
             case "CancelFlightInfo" | "CancelQuery":
                 caller = self._admit(context, PolicyAction.QUERY)
                 ticket = fs.parse_cancel(body)
+                if is_ticket(ticket):
+                    return fs.cancel_result(name, self._service.cancel(_direct_key(caller, ticket)))
                 is_own = self._statements.find(fs.ticket_handle(ticket), caller.person.id) is not None
                 return fs.cancel_result(name, is_own and self._service.cancel(ticket))
             case "enclave.cancel_query":
@@ -187,6 +177,9 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
                 return json.dumps({"cancelled": self._service.cancel(_direct_key(caller, body))}).encode()
             case "CloseSession":
                 return fs.session_closed()  # nothing is kept per connection, so there is nothing to check or close
+            case "enclave.partitions":
+                caller = self._admit(context, PolicyAction.QUERY)
+                return self._partitions.answer(self._door, caller, body, context.is_cancelled)
             case "enclave.tables":
                 return json.dumps(self._service.tables(self._admit(context, PolicyAction.LIST_TABLES))).encode()
             case "enclave.whoami":
@@ -250,9 +243,14 @@ def _direct_key(caller: Caller, query_id: bytes) -> bytes:
     return f"{caller.record.id}/{caller.person.id}/".encode() + query_id
 
 
-def _info(schema: pa.Schema | None, descriptor: Any, ticket: bytes) -> Any:
-    endpoint = flight.FlightEndpoint(ticket, [])  # no location: this same socket
-    return flight.FlightInfo(schema, descriptor, [endpoint], -1, -1)
+def _info(schema: pa.Schema | None, descriptor: Any, *tickets: bytes, locations: tuple[str, ...] = ()) -> Any:
+    """No location means this same socket. With several, each part begins with the next, as clients take the first."""
+    turns = [number % len(locations) if locations else 0 for number in range(len(tickets))]
+    endpoints = [
+        flight.FlightEndpoint(ticket, [*locations[turn:], *locations[:turn]])
+        for ticket, turn in zip(tickets, turns, strict=True)
+    ]
+    return flight.FlightInfo(schema, descriptor, endpoints, -1, -1)
 
 
 def _released(relay: Relay) -> Iterator[pa.RecordBatch]:
@@ -260,10 +258,11 @@ def _released(relay: Relay) -> Iterator[pa.RecordBatch]:
     try:
         while True:
             try:
-                with as_flight_errors():
-                    batch = next(relay)
+                batch = next(relay)
             except StopIteration:
                 return
+            except Exception as error:
+                raise translate(error) from None
             yield batch
             del batch
     finally:

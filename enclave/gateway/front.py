@@ -13,6 +13,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from urllib.parse import quote
 
 import structlog
@@ -24,11 +25,13 @@ from enclave.gateway.admission import Admission
 from enclave.gateway.control import control_app
 from enclave.gateway.doors import DoorError, Doors
 from enclave.gateway.open_intents import OpenIntents
+from enclave.gateway.partitions import Partitions
 from enclave.gateway.recording import Recorder
 from enclave.gateway.release import ReleaseClient
 from enclave.gateway.replicas import ReplicaError, hold_name, place_of
 from enclave.gateway.service import GatewayService
 from enclave.gateway.standing import Standing
+from enclave.gateway.tickets import TicketStore
 from enclave.gateway.tls import TlsError, read_listener
 from enclave.gateway.usage import DailyUsage
 from enclave.gateway.worker_pool import WorkerPool
@@ -41,6 +44,7 @@ from enclave.settings import Settings, get_settings
 
 _log = structlog.get_logger()
 _TICK_SECONDS = 1.0
+_CLEAN_SECONDS = 60.0
 
 
 class Front:
@@ -71,7 +75,9 @@ class Front:
         self._standing = Standing(access)
         release, usage = ReleaseClient(settings), DailyUsage(settings.usage_dir)
         service = GatewayService(admission, recorder, self._workers, release, self._standing, usage)
-        self._doors = Doors(place, access, service)
+        self._partitions = Partitions(service, TicketStore(settings.tickets_dir), self._secret)
+        self._doors = Doors(place, access, service, self._partitions)
+        self._clean_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set, then close everything. Raises DoorError when the TCP port cannot be had."""
@@ -105,6 +111,9 @@ class Front:
             await asyncio.to_thread(self._standing.stop_withdrawn)
             await asyncio.to_thread(self._workers.follow, self._access)
             await asyncio.to_thread(self._workers.stop_idle)
+            if time.monotonic() >= self._clean_at:
+                self._clean_at = time.monotonic() + _CLEAN_SECONDS
+                await asyncio.to_thread(self._partitions.clean)
         except Exception as error:
             _log.error("housekeeping-failed", kind=type(error).__name__)
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
+from enclave.gateway.plain_scans import find_scanned_table
 from enclave.gateway.populations import CountColumn, count_columns, verb_of
 from enclave.gateway.scratch_names import NO_SCRATCH, ScratchKind, ScratchNames, ScratchObject, ScratchWrite
 
@@ -89,6 +90,8 @@ class ExaminedStatement:
     counts: tuple[CountColumn, ...] = ()
     write: ScratchWrite | None = None
     """What the worker runs instead, for a statement that changes the person's scratch space."""
+    scanned: str | None = None
+    """The one table it reads row by row, when it is a plain scan (``plain_scans``): it may be run in parts."""
 
 
 @dataclass
@@ -260,10 +263,12 @@ def examine(
     try:
         tree = json.loads(document)
         statement = _only_statement(tree)
-        walk = _Walk({_folded(name): name for name in tables}, scratch)
+        known = {_folded(name): name for name in tables}
+        walk = _Walk(known, scratch)
         walk.any(statement, frozenset())
         used, counts = tuple(sorted(walk.used)), count_columns(statement, people)
-        return ExaminedStatement(used, _template_sha256(statement), verb_of(statement), counts)
+        scanned = find_scanned_table(statement, known)
+        return ExaminedStatement(used, _template_sha256(statement), verb_of(statement), counts, scanned=scanned)
     except RecursionError as error:
         raise StatementRefusedError("too-deep", "This statement is nested too deeply. Split it into steps.") from error
 

@@ -18,6 +18,7 @@ from enclave.domain.events import EventType
 from enclave.domain.ids import ProjectId
 from enclave.gateway.admission import Caller, CallRefusedError, Door
 from enclave.gateway.gate import ExaminedStatement
+from enclave.gateway.statements import Prepared
 from enclave.tokens import DoorKind, TokenClaims
 
 _log = structlog.get_logger()
@@ -90,7 +91,7 @@ class Recorder:
         door: Door,
         caller: Caller,
         request_id: str,
-        sql: str,
+        statement: Prepared,
         examined: ExaminedStatement,
         parameters: list[str] | None,
         purpose: str,
@@ -104,7 +105,7 @@ class Recorder:
                 decision="allow",
                 policies=caller.policies,
                 request_id=request_id,
-                counts={"characters": len(sql), "parameters": len(parameters or [])},
+                counts={"characters": len(statement.sql), "parameters": len(parameters or [])},
                 data={
                     "template_sha256": examined.template_sha256,
                     "tables": list(examined.tables),
@@ -112,10 +113,11 @@ class Recorder:
                     "purpose": purpose,
                     "verb": examined.verb,
                     **_at(door),
+                    **statement.noted,
                     **({"scratch": [examined.write.name]} if examined.write else {}),
                     "dataset": f"{caller.files.manifest.dataset}@{caller.files.manifest.dataset_version}",
                 },
-                payload=_statement_payload(sql, parameters),
+                payload=_statement_payload(statement.sql, parameters),
             )
         )
 

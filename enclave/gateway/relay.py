@@ -68,7 +68,7 @@ class Relay:
             self._check_today()
             purpose = "schema" if schema_only else "rows"
             shown = _shown_parameters(statement.parameters)
-            self._recorder.intent(self._door, self._caller, self._request_id, statement.sql, examined, shown, purpose)
+            self._recorder.intent(self._door, self._caller, self._request_id, statement, examined, shown, purpose)
         except BaseException:
             self._worker.leave()
             raise

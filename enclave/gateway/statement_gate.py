@@ -100,7 +100,7 @@ def _check_text(sql: str, maximum_characters: int) -> None:
 
 
 def _marked(found: ExaminedStatement, explained: bool) -> ExaminedStatement:
-    return replace(found, verb="explain", counts=()) if explained else found
+    return replace(found, verb="explain", counts=(), scanned=None) if explained else found
 
 
 def _without_explain(sql: str) -> str:

@@ -8,7 +8,8 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -26,6 +27,8 @@ class Prepared:
     sql: str
     prepared_at: float
     parameters: pa.RecordBatch | None = None
+    noted: Mapping[str, str | int] = field(default_factory=dict)
+    """What the record of its run says besides: which part of how many, handed out by which request."""
 
 
 class StatementStore:

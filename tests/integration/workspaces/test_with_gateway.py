@@ -198,6 +198,27 @@ def test_refusals_are_sentences(workspace: tuple[Any, str, Any], statement: str,
     assert "gRPC" not in printed and "FlightSQL" not in printed and "context" not in printed.lower(), printed
 
 
+def test_a_dask_cluster_of_two_processes_reads_a_table(workspace: tuple[Any, str, Any]) -> None:
+    alice, here, _ = workspace
+    code = (
+        "from enclave_client import dask as enclave_dask, sql\n"
+        "counted = sql('SELECT ward, count(*) AS n FROM stay GROUP BY ward ORDER BY ward').arrow().to_pylist()\n"
+        "wards = [(row['ward'], row['n']) for row in counted]\n"
+        "with enclave_dask.client(2) as client:\n"
+        "    print(len(client.scheduler_info()['workers']), 'workers')\n"
+        "    stay = enclave_dask.table('stay', parts=4)\n"
+        "    print(stay.npartitions, sorted(dict(stay.groupby('ward').size().compute()).items()) == wards)\n"
+        "    counted = enclave_dask.aggregate('stay', by=['ward'], values={'n': ('count', '*')}, parts=3)\n"
+        "    print([tuple(row) for row in counted.values.tolist()] == wards)\n"
+        "    print(all(address.startswith('tcp://127.0.0.1:') for address in client.scheduler_info()['workers']))\n"
+        "import os; os.environ['ENCLAVE_DASK_GATEWAY'] = 'http://127.0.0.1:1'\n"
+        "enclave_dask.client()\n"
+    )
+    printed = alice.run_cell(here, code, 150)
+    assert "2 workers\n4 True\nTrue\nTrue\n" in printed, printed
+    assert "the package dask-gateway is not in this image" in printed, printed
+
+
 def test_another_workspaces_token_is_worth_nothing_on_this_socket(workspace: tuple[Any, str, Any]) -> None:
     alice, here, stand = workspace
     foreign = tokens.issue(

@@ -112,6 +112,13 @@ def partitions() -> None:
         found, _ = cursor.adbc_execute_partitions("SELECT count(*) FROM visit")
         cursor.adbc_read_partition(found[0])
         expect(cursor.fetchall(), [(5000,)])
+        cursor.adbc_statement.set_options(**{"adbc.flight.sql.rpc.call_header.enclave-partitions": "3"})
+        found, _ = cursor.adbc_execute_partitions("SELECT visit_id FROM visit WHERE visit_id >= 1000")
+        rows = []
+        for part in found:
+            cursor.adbc_read_partition(part)
+            rows += [row[0] for row in cursor.fetchall()]
+        expect((len(found), sorted(rows)), (3, list(range(1000, 5000))))
 
 
 if __name__ == "__main__":
