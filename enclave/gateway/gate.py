@@ -207,6 +207,9 @@ class _Walk:
     def _own(self, found: ScratchObject | None) -> bool:
         """Note what an object of the person's own reads; False when there is none."""
         if found is not None:
+            old = self.scratch.find_barred(found)
+            if old is not None:
+                raise barred(old)
             self.used |= self.scratch.sources(found)
         return found is not None
 
@@ -217,6 +220,15 @@ class _Walk:
         elif item.get("query") is None and (kind != "SHOW_SPECIAL" or item.get("table_name") not in _SHOWN):
             raise StatementRefusedError("show", "Only SHOW TABLES, DESCRIBE table and SUMMARIZE table are available.")
         self.children(item, scope)
+
+
+def barred(item: ScratchObject) -> StatementRefusedError:
+    """The refusal of something kept under other rules than those in force."""
+    return StatementRefusedError(
+        "scratch-rules",
+        f"{item.name} was made under other rules of the data permit than those in force for you now, so it is not read "
+        f"any more. Nothing is lost: it stays until you drop it. DROP TABLE {item.name}, and make it again.",
+    )
 
 
 _READ_ONLY = (

@@ -112,6 +112,7 @@ class Recorder:
                     "purpose": purpose,
                     "verb": examined.verb,
                     **({"scratch": [examined.write.name]} if examined.write else {}),
+                    **_narrowed(caller, examined),
                     "dataset": f"{caller.files.manifest.dataset}@{caller.files.manifest.dataset_version}",
                 },
                 payload=_statement_payload(sql, parameters),
@@ -167,6 +168,12 @@ def _who(door: Door, claims: TokenClaims | None) -> dict[str, Any]:
     """The token's person; the project and workspace of the socket it was used on."""
     workspace = door.workspace or (claims.workspace if claims else None)
     return {"actor": claims.person if claims else UNKNOWN_ACTOR, "project": door.project, "workspace": workspace}
+
+
+def _narrowed(caller: Caller, examined: ExaminedStatement) -> dict[str, Any]:
+    """Which of the tables read the permit's rules narrow for this person, and which rules (their digest)."""
+    ruled = [table for table in examined.tables if caller.rules.find(table) is not None]
+    return {"ruled_tables": ruled, "rules_sha256": caller.rules.digest} if ruled else {}
 
 
 def _known(**counts: int | None) -> dict[str, int]:

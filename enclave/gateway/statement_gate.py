@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from enclave.domain.person_rules import NO_RULES, PersonRules
 from enclave.gateway.gate import ExaminedStatement, StatementRefusedError, examine
 from enclave.gateway.parser import StatementParser
 from enclave.gateway.scratch_gate import ScratchGate
@@ -35,6 +36,12 @@ class ScratchView:
 
     names: Callable[[], ScratchNames] = lambda: NO_SCRATCH
     extract: str = ""
+    rules: PersonRules = NO_RULES
+    """The permit's rules for the person."""
+
+    def load(self) -> ScratchNames:
+        """The names, judged by the rules in force."""
+        return self.names().under(self.rules)
 
 
 NO_SCRATCH_VIEW = ScratchView()
@@ -69,7 +76,7 @@ class StatementGate:
                 return self._recent[key]
         head = parse_scratch(sql)
         if head is not None:
-            return ScratchGate(parser.parse, tables, scratch.names(), scratch.extract).examine(head)
+            return ScratchGate(parser.parse, tables, scratch.load(), scratch.extract).examine(head)
         plain = _without_explain(sql)
         document = parser.parse(plain)
         try:
@@ -77,7 +84,7 @@ class StatementGate:
         except StatementRefusedError as error:
             if error.rule == "statement" and _PIVOT.search(plain):
                 raise StatementRefusedError("pivot", _PIVOT_SENTENCE) from None
-            names = scratch.names() if error.rule in _MAY_BE_SCRATCH else NO_SCRATCH
+            names = scratch.load() if error.rule in _MAY_BE_SCRATCH else NO_SCRATCH
             if not names.objects:
                 raise
             return _marked(examine(document, tables, people, names), plain != sql)
