@@ -4,8 +4,9 @@ Why it matters: whoever may not see a row could otherwise learn of it by whether
 (a filter of theirs decides which rows it is computed for). A condition that is not total is put into ``TRY``, which
 turns a failure into NULL and so hides the row; that costs speed, hence the plain cases are recognised here.
 
-Total: comparisons, BETWEEN and IN of a column with constants of its own kind; LIKE and the like on text; IS NULL; AND,
-OR and NOT of these. Everything else (arithmetic, casts, two columns of different kinds) is taken for one that can fail.
+Total: comparisons, BETWEEN and IN of a column, or of its TRY_CAST, with constants of its own kind; LIKE and the like on
+text; IS NULL; AND, OR and NOT of these. Everything else (arithmetic, casts, two columns of different kinds) is taken for
+one that can fail.
 """
 
 from __future__ import annotations
@@ -63,12 +64,19 @@ def _kind(node: dict[str, Any], types: Mapping[str, str]) -> str | None:
     if node["class"] == "COLUMN_REF":
         found = types.get(node["column_names"][-1].lower(), "").upper()
         return "text" if found.startswith("ENUM") else _KIND_OF_TYPE.get(found)
-    if node["class"] == "CAST":  # DATE '2020-01-31': computed once
-        is_day = node["child"]["class"] == "CONSTANT" and node.get("type_expr", {}).get("type_name") == "DATE"
-        return "date" if is_day else None
+    if node["class"] == "CAST":
+        return _kind_of_cast(node)
     if node["class"] != "CONSTANT":
         return None
     literal = node.get("literal") or {}
     if literal.get("kind") == "INTEGER" and abs(int(literal["text"])) <= _LARGEST:
         return "whole"
     return "text" if literal.get("kind") == "STRING" else None
+
+
+def _kind_of_cast(node: dict[str, Any]) -> str | None:
+    """``DATE '2020-01-31'``, computed once, and TRY_CAST of a column, which gives NULL where it fails."""
+    child, kind = node["child"]["class"], str(node.get("type_expr", {}).get("type_name", "")).upper()
+    if child == "COLUMN_REF" and node.get("try_cast"):
+        return _KIND_OF_TYPE.get(kind)
+    return "date" if child == "CONSTANT" and kind == "DATE" else None

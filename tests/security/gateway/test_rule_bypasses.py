@@ -100,15 +100,18 @@ COLUMNS = (
     ("SELECT count(*) OVER (PARTITION BY ward) FROM visit", NO_COLUMN),
     ("SELECT count(*) FROM person JOIN visit USING (ward)", engine("ward")),
     ("SELECT COLUMNS('ward') FROM visit", engine("No matching columns")),
-    ("SELECT COLUMNS(c -> c = 'ward') FROM visit", engine("")),
+    ("SELECT COLUMNS(lambda c: c = 'ward') FROM visit", engine("ward")),
     ("SELECT * EXCLUDE (ward) FROM visit", engine("ward")),
     ("SELECT len(struct_keys(v)) FROM visit v LIMIT 1", [(4,)]),
     ("SELECT struct_extract(v, 'ward') FROM visit v", engine("ward")),
     ("SELECT v['ward'] FROM (SELECT v FROM visit v)", engine("ward")),
     ("SELECT to_json(d)::VARCHAR FROM death d WHERE person_id = 0", [('{"person_id":0,"in_hospital":true}',)]),
-    ("SELECT DISTINCT len(struct_values(row)) FROM (SELECT visit AS row FROM visit)", engine("")),
+    ("SELECT DISTINCT struct_keys(row) FROM (SELECT death AS row FROM death)", [(["person_id", "in_hospital"],)]),
     ("UNPIVOT (FROM visit LIMIT 1) ON ward INTO NAME n VALUE v", engine("ward")),
-    ("SELECT count(*) FROM death NATURAL JOIN (SELECT DATE '1871-01-01' AS died_on)", engine("")),
+    (
+        "SELECT count(*) FROM death NATURAL JOIN (SELECT DATE '1871-01-01' AS died_on)",
+        engine("No columns found"),
+    ),
     ("SELECT count(*) FROM death a POSITIONAL JOIN death b WHERE a.died_on = b.died_on", engine("died_on")),
 )
 _POISON = f"label LIKE '{MARKER}%'"
