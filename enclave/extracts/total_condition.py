@@ -5,8 +5,8 @@ Why it matters: whoever may not see a row could otherwise learn of it by whether
 turns a failure into NULL and so hides the row; that costs speed, hence the plain cases are recognised here.
 
 Total: comparisons, BETWEEN and IN of a column, or of its TRY_CAST, with constants of its own kind; LIKE and the like on
-text; IS NULL; AND, OR and NOT of these. Everything else (arithmetic, casts, two columns of different kinds) is taken for
-one that can fail.
+text; IS NULL; AND, OR and NOT of these. Everything else (arithmetic, casts, two columns of different kinds) is taken
+for one that can fail.
 """
 
 from __future__ import annotations

@@ -64,7 +64,9 @@ def _narrowing(question: Question) -> Sequence[str]:
     found = [rule for rule in rules.rules if question.table is None or rule.table.lower() == question.table.lower()]
     if not found:
         where = "of the tables" if question.table is None else f"of {question.table}"
-        return (f"rules of the data permit for {question.person.username}: none, all {where} in the extract is visible",)
+        return (
+            f"rules of the data permit for {question.person.username}: none, all {where} in the extract is visible",
+        )
     return (f"rules of the data permit for {question.person.username}:", *map(_sentence, found))
 
 
