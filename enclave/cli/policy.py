@@ -49,7 +49,7 @@ def explain(
 
 
 def _find_person(access: AccessFiles, user: str) -> Person:
-    people = {person.username: person for person in access.people().values()}
+    people: dict[str, Person] = {person.username: person for person in access.people().values()}
     if user in people:
         return people[user]
     raise RefusedError(

@@ -1,7 +1,7 @@
 """Why somebody may or may not do something, as lines for the command line.
 
-Verdict, reasons, the policies that decided with their text, the facts they were decided on, and – for whoever may query –
-what the data permit's rules leave of the tables. Non-goal: deciding; it asks the decision point like everybody else.
+Verdict, reasons, the policies that decided with their text, the facts they were decided on, and – for queries – what
+the data permit's rules leave of the tables. Non-goal: deciding; it asks the decision point like everybody else.
 """
 
 from __future__ import annotations
@@ -63,10 +63,8 @@ def _narrowing(question: Question) -> Sequence[str]:
     rules = rules_for(question.permit, question.person.username)
     found = [rule for rule in rules.rules if question.table is None or rule.table.lower() == question.table.lower()]
     if not found:
-        where = "of the tables" if question.table is None else f"of {question.table}"
-        return (
-            f"rules of the data permit for {question.person.username}: none, all {where} in the extract is visible",
-        )
+        what = "everything" if question.table is None else f"all of {question.table}"
+        return (f"rules of the data permit for {question.person.username}: none, {what} in the extract is visible",)
     return (f"rules of the data permit for {question.person.username}:", *map(_sentence, found))
 
 

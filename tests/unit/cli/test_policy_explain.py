@@ -1,4 +1,4 @@
-"""``enclave policy explain``: verdict, policies with their text, facts, rules; and help for names that are not known."""
+"""``enclave policy explain``: verdict, policies with their text, facts, rules; and help for unknown names."""
 
 from __future__ import annotations
 
