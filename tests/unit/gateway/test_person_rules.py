@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from enclave.domain.ids import Username
+import json
+
+import duckdb
+
 from enclave.domain.permits import TableRule
 from enclave.domain.person_rules import NO_RULES, PersonRules
-from enclave.gateway.scratch_names import ScratchKind, ScratchNames, ScratchObject, read_objects
+from enclave.gateway.scratch_gate import ScratchGate
+from enclave.gateway.scratch_names import (
+    ScratchKind,
+    ScratchNames,
+    ScratchObject,
+    objects_from_json,
+    objects_to_json,
+    read_objects,
+)
+from enclave.gateway.scratch_statements import parse_scratch
 
 WARD = PersonRules((TableRule((), "visit", ("visit_id",), "ward = 'a'"),))
 OTHER = PersonRules((TableRule((), "visit", ("visit_id",), "ward = 'b'"),))
@@ -53,4 +65,30 @@ def test_what_is_made_over_a_barred_table_is_found_through_it() -> None:
 def test_a_comment_carries_the_rules() -> None:
     item = kept(WARD, "visit")
     (found,) = read_objects([("scratch", "t", "table", item.comment())])
-    assert found == item and Username("x")
+    assert found == item
+    assert objects_from_json(objects_to_json([item])).objects == (item,)
+
+
+def test_a_table_that_takes_in_rows_without_a_rule_is_made_under_none() -> None:
+    assert note_after("INSERT INTO t SELECT * FROM visit", WARD, NO_RULES) == {}
+    assert note_after("INSERT INTO t SELECT * FROM visit", WARD, WARD) == {"visit": WARD.digest_of("visit")}
+    assert note_after("INSERT INTO t SELECT * FROM person", WARD, NO_RULES) == {"visit": WARD.digest_of("visit")}
+    assert note_after("CREATE OR REPLACE TABLE t AS FROM visit", WARD, OTHER) == {"visit": OTHER.digest_of("visit")}
+
+
+def note_after(sql: str, made_under: PersonRules, now: PersonRules) -> dict[str, str]:
+    """The rules in the comment that a statement leaves beside table ``t``, which holds rows of visit."""
+    names = ScratchNames((kept(made_under, "visit"),)).under(now)
+    statement = parse_scratch(sql)
+    assert statement is not None
+    found = ScratchGate(parse, frozenset({"visit", "person"}), names, "v1").examine(statement)
+    assert found.write is not None
+    rules: dict[str, str] = json.loads(found.write.follow_ups[0].partition(" IS '")[2].removesuffix("'"))["rules"]
+    return rules
+
+
+def parse(sql: str) -> str:
+    with duckdb.connect() as connection:
+        row = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
+    assert row is not None
+    return str(row[0])
