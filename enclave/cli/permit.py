@@ -29,3 +29,6 @@ def check(file: Annotated[Path, typer.Argument(help="A data permit, YAML.")]) ->
     columns = sum(len(table.columns) for table in permit.tables)
     print(f"{file}: valid. Project {permit.project}, {len(permit.tables)} tables, {columns} columns,")
     print(f"people {', '.join(permit.researchers)}, until {permit.expires_on}, sha256 {permit.sha256}")
+    if permit.rules:
+        narrowed = sorted({person for rule in permit.rules for person in rule.people})
+        print(f"rules that narrow: {len(permit.rules)}, for {', '.join(narrowed)}")

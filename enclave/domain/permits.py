@@ -57,6 +57,18 @@ class PermittedTable:
 
 
 @dataclass(frozen=True)
+class TableRule:
+    """Narrows one table of the extract for some of the project's people. At least one of columns and rows is given."""
+
+    people: tuple[Username, ...]
+    table: str
+    columns: tuple[str, ...] = ()
+    """The columns that remain visible; empty: all of them."""
+    rows: str | None = None
+    """An SQL condition over the extract's columns of this table; rows for which it is not true are not visible."""
+
+
+@dataclass(frozen=True)
 class OutputRules:
     """What may be asked to leave (SNDS: counts under 11 are not shown)."""
 
@@ -110,6 +122,8 @@ class Permit:
     outputs: OutputRules = field(default_factory=OutputRules)
     caps: QueryCaps = field(default_factory=QueryCaps)
     workspace: WorkspaceRules = field(default_factory=WorkspaceRules)
+    rules: tuple[TableRule, ...] = ()
+    """Finer than the extract; whoever no rule names sees all of it."""
 
     def is_expired(self, today: date) -> bool:
         """The permit holds on ``expires_on`` itself and no longer."""

@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 from ruamel.yaml.nodes import Node, ScalarNode
 
 from enclave.domain.ids import PROJECT_ID, USERNAME, ProjectId, Username
-from enclave.domain.permits import OutputRules, Permit, PermittedTable, QueryCaps, WorkspaceRules
+from enclave.domain.permits import OutputRules, Permit, PermittedTable, QueryCaps, TableRule, WorkspaceRules
 from enclave.extracts.permit_nodes import NodeReader, PermitError, Problem, compose
+from enclave.extracts.permit_rules import read_rules
 from enclave.extracts.permit_tables import read_tables
 
 __all__ = ["PermitError", "Problem", "parse_permit", "read_permit"]
@@ -34,7 +35,7 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}")
 _FILE_TYPE = re.compile(r"\.[a-z0-9]{1,10}")
 _REQUIRED = ("permit", "project", "title", "purpose", "legal_basis", "dataset", "people", "expires_on", "pseudonyms",
              "dates", "tables")  # fmt: skip
-_OPTIONAL = ("outputs", "caps", "workspace")
+_OPTIONAL = ("outputs", "caps", "workspace", "rules")
 _BOUNDS: dict[str, tuple[int, int]] = {
     "minimum_count": (1, 1_000_000),
     "maximum_bytes": (1, 10_000_000_000),
@@ -103,6 +104,7 @@ class _Parts:
     outputs: OutputRules | None = None
     caps: QueryCaps | None = None
     workspace: WorkspaceRules | None = None
+    rules: tuple[TableRule, ...] = ()
 
 
 def _read_parts(reader: NodeReader, nodes: dict[str, Node]) -> _Parts:
@@ -127,6 +129,8 @@ def _read_parts(reader: NodeReader, nodes: dict[str, Node]) -> _Parts:
             read[key](node)
     if "tables" in nodes:
         parts.tables = read_tables(reader, nodes["tables"], shifting=parts.shift_days != 0)
+    if "rules" in nodes:
+        parts.rules = read_rules(reader, nodes["rules"], parts.researchers, parts.tables)
     return parts
 
 
@@ -153,6 +157,7 @@ def _assemble(parts: _Parts, text: str) -> Permit | None:
         outputs=parts.outputs or OutputRules(),
         caps=parts.caps or QueryCaps(),
         workspace=parts.workspace or WorkspaceRules(),
+        rules=parts.rules,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
@@ -45,6 +45,8 @@ class RowFilter:
 
     text: str
     columns: frozenset[str]
+    tree: dict[str, Any] = field(compare=False, repr=False)
+    """DuckDB's syntax tree of the condition."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def parse_row_filter(text: str) -> RowFilter | RowFilterProblem:
         return RowFilterProblem(
             "expected a condition over the table's columns, found none named; name one or remove rows."
         )
-    return RowFilter(text, frozenset(columns))
+    return RowFilter(text, frozenset(columns), condition)
 
 
 def _parse(text: str, left: str, right: str) -> Any:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -20,8 +21,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from enclave.access import AccessFiles
 from enclave.domain.decisions import Allow, RefusedError
 from enclave.domain.ids import PersonId, ProjectId, WorkspaceId
+from enclave.domain.manifest import Manifest
 from enclave.domain.people import Person
+from enclave.domain.person_rules import PersonRules, rules_for
 from enclave.domain.projects import ProjectRecord
+from enclave.gateway.extract_source import ExtractSource
 from enclave.gateway.project_files import ProjectFiles, ProjectFilesReader
 from enclave.gateway.remembered import RememberedDecisions, VerifiedTokens
 from enclave.policy import PolicyAction, PolicyDecisionPoint
@@ -58,6 +62,21 @@ class Caller:
     files: ProjectFiles
     policies: tuple[str, ...]
     token: str
+
+    @cached_property
+    def rules(self) -> PersonRules:
+        """What the permit leaves of the extract for this person."""
+        return rules_for(self.files.permit, self.person.username)
+
+    @property
+    def source(self) -> ExtractSource:
+        """What this person's queries read."""
+        return ExtractSource(self.files.folder, self.rules)
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The extract's manifest with the columns this person may see."""
+        return self.rules.narrow(self.files.manifest)
 
 
 class CallRefusedError(Exception):

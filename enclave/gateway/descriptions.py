@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from enclave.domain.ids import ExtractVersion, PersonId, ProjectId
+from enclave.gateway.admission import Caller
 from enclave.gateway.describe import PARAMETERS_KEY
 from enclave.gateway.gate import ExaminedStatement
 
@@ -35,7 +36,12 @@ EXPLAINED = Description(
 )
 """EXPLAIN answers so whatever it explains: nothing has to be bound."""
 
-DescriptionKey = tuple[ProjectId, ExtractVersion | None, PersonId, str]
+DescriptionKey = tuple[ProjectId, ExtractVersion | None, PersonId, str, str]
+
+
+def description_key(caller: Caller, sql: str) -> DescriptionKey:
+    """What an answer depends on; the last part is the statement."""
+    return caller.record.id, caller.record.extract_version, caller.person.id, caller.rules.digest, sql
 
 
 def split_description(schema: pa.Schema) -> Description:
@@ -64,7 +70,7 @@ class DescriptionCache:
             return self._held.get(key)
 
     def keep(self, key: DescriptionKey, description: Description) -> None:
-        if len(key[3]) > _REMEMBERED_CHARACTERS:
+        if len(key[-1]) > _REMEMBERED_CHARACTERS:
             return
         with self._lock:
             self._held[key] = description

@@ -18,6 +18,8 @@ import duckdb
 import pyarrow as pa
 
 from enclave.domain.manifest import Manifest
+from enclave.domain.person_rules import NO_RULES, PersonRules
+from enclave.gateway.ruled_views import RulesRefusedError, attach_ruled, quoted
 from enclave.gateway.scratch_names import LASTING, TEMPORARY, ScratchKind, ScratchObject
 from enclave.gateway.scratch_store import LOCK_SECONDS, ScratchStore
 
@@ -67,10 +69,13 @@ class EngineLimits:
     """Seconds to wait for a scratch file that another worker still has open."""
 
 
-def open_extract(folder: Path, limits: EngineLimits, *, is_checked: bool = False) -> Engine:
+def open_extract(
+    folder: Path, limits: EngineLimits, *, is_checked: bool = False, rules: PersonRules = NO_RULES
+) -> Engine:
     """Check the pin, then open ``folder/extract.duckdb``. Raises ExtractRefusedError.
 
     ``is_checked``: the front has seen these very files pass the check (same inode, size and change time).
+    ``rules``: what of it this worker's person may see (``ruled_views``); without any, the file itself is the catalog.
     """
     manifest = read_manifest(folder)
     for pinned in manifest.files if not is_checked else ():
@@ -81,7 +86,7 @@ def open_extract(folder: Path, limits: EngineLimits, *, is_checked: bool = False
         )
     config = {**_CONFIG, "memory_limit": f"{limits.memory_mb}MiB", "threads": limits.threads}
     connection = duckdb.connect(":memory:", config=config)
-    connection.execute(f"ATTACH {_text(folder / DATA_FILE)} AS {EXTRACT_CATALOG} (READ_ONLY)")
+    _attach(connection, folder / DATA_FILE, manifest, rules)
     scratch = ScratchStore(connection, limits.scratch, limits.scratch_mb, limits.scratch_wait)
     scratch.attach()
     # the spill folder is readable by every statement of this worker: it belongs to one person
@@ -91,6 +96,16 @@ def open_extract(folder: Path, limits: EngineLimits, *, is_checked: bool = False
     for statement in _LOCKS:
         connection.execute(statement)
     return Engine(connection, manifest, scratch)
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, file: Path, manifest: Manifest, rules: PersonRules) -> None:
+    if not rules.rules:
+        connection.execute(f"ATTACH {_text(file)} AS {EXTRACT_CATALOG} (READ_ONLY)")
+        return
+    try:
+        attach_ruled(connection, file, EXTRACT_CATALOG, manifest, rules)
+    except RulesRefusedError as error:
+        raise ExtractRefusedError(str(error)) from error
 
 
 def _text(value: Path | str) -> str:
@@ -182,11 +197,7 @@ class Engine:
 
 
 def _schema(cursor: duckdb.DuckDBPyConnection, catalog: str, name: str) -> pa.Schema:
-    return cursor.table(f"{catalog}.main.{_quoted(name)}").limit(0).to_arrow_reader(1).schema
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return cursor.table(f"{catalog}.main.{quoted(name)}").limit(0).to_arrow_reader(1).schema
 
 
 def run(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any] | dict[str, Any] | None) -> Any:

@@ -215,7 +215,7 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
     def _metadata(self, caller: Caller, command: MetadataCommand) -> pa.Table:
         needs_schemas = isinstance(command, fs.GetTables) and command.include_schema
         schemas = self._service.table_schemas(caller) if needs_schemas else {}
-        return metadata_table(command, caller.files.manifest, schemas)
+        return metadata_table(command, caller.manifest, schemas)
 
     def _not_served(self, caller: Caller, command: fs.Command) -> StatementRefusedError:
         name = command.name if isinstance(command, fs.Unsupported) else type(command).__name__

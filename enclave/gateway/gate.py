@@ -27,6 +27,8 @@ from enclave.gateway.scratch_names import NO_SCRATCH, ScratchKind, ScratchNames,
 
 CATALOG = "extract"
 """Name of the attached database in the worker: the stem of ``extract.duckdb``."""
+NUMBERED = "partitions"
+"""Hidden database with the same tables and their row numbers, where a permit's rules hide the tables behind views."""
 
 _QUERY_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE"})
 _PLAIN_NODES = frozenset(
@@ -98,6 +100,7 @@ class ExaminedStatement:
 class _Walk:
     known: dict[str, str]
     scratch: ScratchNames = NO_SCRATCH
+    is_ours: bool = False
     used: set[str] = field(default_factory=set)
 
     def any(self, item: Any, scope: frozenset[str]) -> None:
@@ -195,7 +198,8 @@ class _Walk:
 
     def _extract_table(self, path: list[str]) -> None:
         name = path[-1]
-        if path[:-1] in ([], ["main"], [CATALOG], [CATALOG, "main"]) and name in self.known:
+        schemas = [[], ["main"], [CATALOG], [CATALOG, "main"], *([[NUMBERED, "main"]] if self.is_ours else [])]
+        if path[:-1] in schemas and name in self.known:
             self.used.add(self.known[name])
             return
         if path[:-1] in (["information_schema"], [CATALOG, "information_schema"]) and name in _CATALOGUE_VIEWS:
@@ -210,6 +214,9 @@ class _Walk:
     def _own(self, found: ScratchObject | None) -> bool:
         """Note what an object of the person's own reads; False when there is none."""
         if found is not None:
+            old = self.scratch.find_barred(found)
+            if old is not None:
+                raise barred(old)
             self.used |= self.scratch.sources(found)
         return found is not None
 
@@ -220,6 +227,15 @@ class _Walk:
         elif item.get("query") is None and (kind != "SHOW_SPECIAL" or item.get("table_name") not in _SHOWN):
             raise StatementRefusedError("show", "Only SHOW TABLES, DESCRIBE table and SUMMARIZE table are available.")
         self.children(item, scope)
+
+
+def barred(item: ScratchObject) -> StatementRefusedError:
+    """The refusal of something kept under other rules than those in force."""
+    return StatementRefusedError(
+        "scratch-rules",
+        f"{item.name} was made under other rules of the data permit than those in force for you now, so it is not read "
+        f"any more. Nothing is lost: it stays until you drop it. DROP TABLE {item.name}, and make it again.",
+    )
 
 
 _READ_ONLY = (
@@ -252,11 +268,14 @@ def examine(
     tables: frozenset[str],
     people: frozenset[str] = frozenset(),
     scratch: ScratchNames = NO_SCRATCH,
+    *,
+    is_ours: bool = False,
 ) -> ExaminedStatement:
     """Decide about one parsed statement. ``document`` is the parser's JSON, ``tables`` the manifest's names.
 
     ``people``: names of person columns, for recognising counts of people. ``scratch``: what the person keeps; a name of
-    the extract always wins over one of those.
+    the extract always wins over one of those. ``is_ours``: the gateway put the text together around one that has passed
+    (``row_ranges``), so it may name the numbered views.
 
     Raises StatementRefusedError with a rule name and a sentence.
     """
@@ -264,7 +283,7 @@ def examine(
         tree = json.loads(document)
         statement = _only_statement(tree)
         known = {_folded(name): name for name in tables}
-        walk = _Walk(known, scratch)
+        walk = _Walk(known, scratch, is_ours)
         walk.any(statement, frozenset())
         used, counts = tuple(sorted(walk.used)), count_columns(statement, people)
         scanned = find_scanned_table(statement, known)

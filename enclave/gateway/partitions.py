@@ -24,7 +24,7 @@ from enclave.domain.manifest import ManifestTable
 from enclave.gateway.admission import Caller, Door
 from enclave.gateway.gate import StatementRefusedError
 from enclave.gateway.partition_request import RULE, PartitionRequest, parse_request
-from enclave.gateway.row_ranges import MAXIMUM_PARTS, RowRange, cut, find_row_source, ranged_statement
+from enclave.gateway.row_ranges import MAXIMUM_PARTS, RowRange, RowSource, cut, find_row_source, ranged_statement
 from enclave.gateway.service import GatewayService
 from enclave.gateway.statements import Prepared
 from enclave.gateway.tickets import RangeTicket, TicketRefusedError, TicketStore
@@ -62,7 +62,7 @@ class Partitions:
             {
                 "request": request,
                 "extract": caller.files.manifest.extract_version,
-                "rows": table.rows,
+                "rows": None if caller.rules.hides_rows(table.name) else table.rows,
                 "parts": len(ranges),
                 "streams": caller.files.permit.caps.streams,
                 "schema": None if wanted.request else self._schema(door, caller, statement, is_cancelled),
@@ -96,7 +96,7 @@ class Partitions:
             ticket = self._store.redeem(content, caller.record.id, caller.person.id)
             if ticket.extract != caller.files.manifest.extract_version:
                 raise TicketRefusedError("ticket-stale", f"This ticket is for an earlier extract. {_OPEN_AGAIN}")
-            statement = _ranged(ticket.statement, _table(caller, ticket.table), ticket.rows)
+            statement = _ranged(caller, ticket.statement, _table(caller, ticket.table), ticket.rows)
         except (TicketRefusedError, StatementRefusedError) as error:
             raise self._service.refuse(door, caller, error.rule, error.sentence) from None
         noted: dict[str, str | int] = {
@@ -104,7 +104,7 @@ class Partitions:
             "parts": ticket.rows.parts,
             "handed_out_by": ticket.request,
         }
-        return Prepared(caller.person.id, statement, 0.0, noted=noted)
+        return Prepared(caller.person.id, statement, 0.0, noted=noted, is_ours=True)
 
     def clean(self) -> None:
         """Forget what has expired. Call about once a minute."""
@@ -120,7 +120,7 @@ class Partitions:
         request: str,
     ) -> list[dict[str, Any]]:
         if ranges:  # the others differ from the first in two numbers
-            self._service.examine(door, caller, _ranged(statement, table, ranges[0]))
+            self._service.examine(door, caller, _ranged(caller, statement, table, ranges[0]), is_ours=True)
         extract = caller.files.manifest.extract_version
         tickets = [RangeTicket(statement, table.name, rows, extract, request) for rows in ranges]
         try:
@@ -162,7 +162,7 @@ class Partitions:
 
 
 def _table(caller: Caller, name: str) -> ManifestTable:
-    for table in caller.files.manifest.tables:
+    for table in caller.manifest.tables:
         if table.name.lower() == name.lower():
             return table
     raise StatementRefusedError(
@@ -171,13 +171,17 @@ def _table(caller: Caller, name: str) -> ManifestTable:
 
 
 def _ranges(caller: Caller, table: ManifestTable, parts: int | None) -> list[RowRange]:
-    if find_row_source(table) is None:
-        return cut(table.rows, 1, table.rows)
+    if _source(caller, table) is None or caller.rules.hides_rows(table.name):
+        return cut(table.rows, 1, table.rows)  # the number of parts would tell how many rows are hidden
     return cut(table.rows, parts, caller.files.permit.caps.rows)
 
 
-def _ranged(statement: str, table: ManifestTable, rows: RowRange) -> str:
-    return ranged_statement(statement, table.name, rows, find_row_source(table))
+def _source(caller: Caller, table: ManifestTable) -> RowSource | None:
+    return find_row_source(table, is_view=bool(caller.rules.rules))
+
+
+def _ranged(caller: Caller, statement: str, table: ManifestTable, rows: RowRange) -> str:
+    return ranged_statement(statement, table.name, rows, _source(caller, table))
 
 
 def _chosen(ranges: Sequence[RowRange], wanted: PartitionRequest) -> list[RowRange]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from enclave.domain.ids import PersonId, ProjectId
 from enclave.gateway.checked_extracts import CheckedExtracts, take_stamp
+from enclave.gateway.extract_source import ExtractSource
 from enclave.gateway.frames import DONE, QUERY, receive_frame, send_frame
 from enclave.gateway.scratch_names import NO_SCRATCH, ScratchNames, ScratchObject, objects_from_json
 from enclave.gateway.scratch_store import LOCK_SECONDS, SCRATCH_FILE
@@ -76,20 +77,22 @@ class PersonWorker:
         self.used_at = time.monotonic()
         self._ended_at = -math.inf
 
-    def open_stream(self, folder: Path, request: WorkerRequest, is_cancelled: Callable[[], bool]) -> WorkerStream:
+    def open_stream(
+        self, source: ExtractSource, request: WorkerRequest, is_cancelled: Callable[[], bool]
+    ) -> WorkerStream:
         """Send a query to the worker, starting it when needed. Raises QueryFailedError."""
-        process, peer = self._connect(folder)
+        process, peer = self._connect(source)
         if request.write is not None:
             with self._lock:
                 self._writes += 1
                 self._is_changing, self._names = True, None
         return WorkerStream(peer, request, is_cancelled, process.kill)
 
-    def table_schemas(self, folder: Path) -> dict[str, pa.Schema]:
+    def table_schemas(self, source: ExtractSource) -> dict[str, pa.Schema]:
         """Arrow schema of each table of the extract. Raises QueryFailedError."""
-        return _schemas(self._ask(folder, {"tables": True}))
+        return _schemas(self._ask(source, {"tables": True}))
 
-    def scratch_names(self, folder: Path) -> ScratchNames:
+    def scratch_names(self, source: ExtractSource) -> ScratchNames:
         """What the person keeps; remembered until something changes. Raises QueryFailedError.
 
         A worker is not started for somebody who has never kept anything. One that runs without scratch, because a
@@ -102,7 +105,7 @@ class PersonWorker:
             return NO_SCRATCH
         if names is not None:
             return names
-        answer = self._ask(folder, {"scratch": True})
+        answer = self._ask(source, {"scratch": True})
         if answer["problem"]:
             raise QueryFailedError("error", answer["problem"])
         found = objects_from_json(answer["objects"])
@@ -111,11 +114,11 @@ class PersonWorker:
                 self._names = found
         return found
 
-    def scratch_tables(self, folder: Path) -> list[ScratchTable]:
+    def scratch_tables(self, source: ExtractSource) -> list[ScratchTable]:
         """Tables and views the person keeps, with their columns; none without scratch. Raises QueryFailedError."""
-        if self._is_without_scratch() or not self.scratch_names(folder).objects:
+        if self._is_without_scratch() or not self.scratch_names(source).objects:
             return []
-        answer = self._ask(folder, {"scratch": True, "schemas": True})
+        answer = self._ask(source, {"scratch": True, "schemas": True})
         schemas = _schemas(answer["schemas"])
         objects = objects_from_json(answer["objects"]).objects
         return [ScratchTable(item, schemas[item.name]) for item in objects if item.name in schemas]
@@ -169,8 +172,8 @@ class PersonWorker:
             self._ended_at = time.monotonic()
         self._process, self._names, self.is_started = None, None, False
 
-    def _ask(self, folder: Path, question: dict[str, Any]) -> dict[str, Any]:
-        _, peer = self._connect(folder)
+    def _ask(self, source: ExtractSource, question: dict[str, Any]) -> dict[str, Any]:
+        _, peer = self._connect(source)
         ends_at = time.monotonic() + _ANSWER_SECONDS
 
         def check() -> None:
@@ -188,20 +191,20 @@ class PersonWorker:
         answer: dict[str, Any] = json.loads(frame[1])
         return answer
 
-    def _connect(self, folder: Path) -> tuple[WorkerProcess, socket.socket]:
+    def _connect(self, source: ExtractSource) -> tuple[WorkerProcess, socket.socket]:
         for _ in range(2):
-            process = self._running(folder)
+            process = self._running(source)
             try:
                 return process, process.connect()
             except OSError:
                 process.kill()
         raise QueryFailedError("error", "The project's worker does not stay up. Tell the administrator.")
 
-    def _running(self, folder: Path) -> WorkerProcess:
+    def _running(self, source: ExtractSource) -> WorkerProcess:
         with self._lock:
             self.used_at = time.monotonic()
             process = self._process
-            if process is not None and process.is_running() and process.plan.folder == folder:
+            if process is not None and process.is_running() and _is_for(process.plan, source):
                 return process
             if process is not None:
                 died = not process.is_running()
@@ -210,22 +213,26 @@ class PersonWorker:
                     self._on_restart(self.key[0])
             self._admit(self)
             try:
-                self._process = self._start(folder)
+                self._process = self._start(source)
             except WorkerUnavailableError as error:
                 self.is_started = False
                 raise QueryFailedError("error", str(error)) from error
             return self._process
 
-    def _start(self, folder: Path) -> WorkerProcess:
-        place, stamp = self.place, take_stamp(folder)
+    def _start(self, source: ExtractSource) -> WorkerProcess:
+        place, folder, stamp = self.place, source.folder, take_stamp(source.folder)
         plan = WorkerPlan(folder, place.socket_path, place.uid, limits=place.limits)
-        plan = replace(plan, spill=place.socket_path.parent / "spill", scratch=place.scratch)
+        plan = replace(plan, spill=place.socket_path.parent / "spill", scratch=place.scratch, rules=source.rules)
         if time.monotonic() - self._ended_at > LOCK_SECONDS:
             # whoever holds the scratch file is no worker of this front that is just ending
             plan = replace(plan, scratch_wait=_HELD_ELSEWHERE_SECONDS)
         process = WorkerProcess.start(replace(plan, is_checked=self._checked.is_checked(folder, stamp)))
         self._checked.keep(folder, stamp)
         return process
+
+
+def _is_for(plan: WorkerPlan, source: ExtractSource) -> bool:
+    return plan.folder == source.folder and plan.rules == source.rules
 
 
 def _schemas(content: dict[str, str]) -> dict[str, pa.Schema]:

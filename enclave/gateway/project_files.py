@@ -55,15 +55,20 @@ class ProjectFilesReader:
         folder = self._access.extract_folder(record)
         if folder is None:
             raise RefusedError(f"Project {record.id} has no extract yet. Wait until the data steward has built it.")
+        permit = self.read_permit(record)
+        manifest = self._cached(folder / MANIFEST_FILE, lambda raw: _read_manifest(raw, record))
+        if manifest.project != record.id:
+            raise RefusedError(f"The extract of project {record.id} belongs to another project. Tell the data steward.")
+        return ProjectFiles(folder, manifest, permit)
+
+    def read_permit(self, record: ProjectRecord) -> Permit:
+        """The approved permit alone. Raises RefusedError with a sentence."""
         permit = self._cached(self._access.permit_file(record.id), lambda raw: _read_permit(raw, record))
         if permit.sha256 != record.permit_sha256:
             raise RefusedError(
                 f"The data permit of project {record.id} is not the one that was approved. Tell the data steward."
             )
-        manifest = self._cached(folder / MANIFEST_FILE, lambda raw: _read_manifest(raw, record))
-        if manifest.project != record.id:
-            raise RefusedError(f"The extract of project {record.id} belongs to another project. Tell the data steward.")
-        return ProjectFiles(folder, manifest, permit)
+        return permit
 
     def _cached(self, path: Path, read: Callable[[bytes], _T]) -> _T:
         try:

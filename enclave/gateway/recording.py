@@ -115,6 +115,7 @@ class Recorder:
                     **_at(door),
                     **statement.noted,
                     **({"scratch": [examined.write.name]} if examined.write else {}),
+                    **_narrowed(caller, examined),
                     "dataset": f"{caller.files.manifest.dataset}@{caller.files.manifest.dataset_version}",
                 },
                 payload=_statement_payload(statement.sql, parameters),
@@ -176,6 +177,12 @@ def _who(door: Door, claims: TokenClaims | None) -> dict[str, Any]:
 def _at(door: Door) -> dict[str, str]:
     """Said only of the TCP port: every other record is of a socket."""
     return {} if door.kind is DoorKind.UNIX else {"door": door.kind}
+
+
+def _narrowed(caller: Caller, examined: ExaminedStatement) -> dict[str, Any]:
+    """Which of the tables read the permit's rules narrow for this person, and which rules (their digest)."""
+    ruled = [table for table in examined.tables if caller.rules.find(table) is not None]
+    return {"ruled_tables": ruled, "rules_sha256": caller.rules.digest} if ruled else {}
 
 
 def _known(**counts: int | None) -> dict[str, int]:

@@ -88,7 +88,7 @@ class Relay:
             return asked.is_set() or gone()
 
         try:
-            self._stream = self._worker.open_stream(self._caller.files.folder, request, is_cancelled)
+            self._stream = self._worker.open_stream(self._caller.source, request, is_cancelled)
             schema = self._stream.read_schema()
         except BaseException as error:
             found = self._explained(error)

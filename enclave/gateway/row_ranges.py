@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from enclave.domain.manifest import ManifestTable
-from enclave.gateway.gate import CATALOG
+from enclave.gateway.gate import CATALOG, NUMBERED
 
 ROW_GROUP = 122_880
 """Rows of a row group in a native DuckDB file; a range that begins and ends with one reads nothing twice."""
@@ -22,6 +22,8 @@ MAXIMUM_PARTS = 1024
 _GROUPS_OF_A_PART = 8
 _LAST_ROW = 2**63 - 1
 _ROW_NUMBER = "rowid"
+ROW_COLUMN = "__row"
+"""The row's number in a numbered view (``ruled_views``)."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,16 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def find_row_source(table: ManifestTable) -> RowSource | None:
-    """The native row numbers of an extract's table; None when a column of its own hides them."""
-    if any(column.name.lower() == _ROW_NUMBER for column in table.columns):
+def find_row_source(table: ManifestTable, *, is_view: bool) -> RowSource | None:
+    """The native row numbers of an extract's table; None when a column of its own hides them.
+
+    ``is_view``: the permit's rules hide the person's tables behind views, which have no row numbers; then it is the
+    view that shows the same rows with their place in the file.
+    """
+    if any(column.name.lower() in (_ROW_NUMBER, ROW_COLUMN) for column in table.columns):
         return None
+    if is_view:
+        return RowSource(f"{NUMBERED}.main.{quoted(table.name)}", quoted(ROW_COLUMN), hidden=True)
     return RowSource(f"{CATALOG}.main.{quoted(table.name)}", _ROW_NUMBER)
 
 

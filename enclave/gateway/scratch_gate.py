@@ -12,7 +12,14 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from enclave.gateway.gate import ALLOWED_FUNCTIONS, TABLE_FUNCTIONS, ExaminedStatement, StatementRefusedError, examine
+from enclave.gateway.gate import (
+    ALLOWED_FUNCTIONS,
+    TABLE_FUNCTIONS,
+    ExaminedStatement,
+    StatementRefusedError,
+    barred,
+    examine,
+)
 from enclave.gateway.scratch_names import (
     LASTING,
     TEMPORARY,
@@ -28,7 +35,10 @@ _MAXIMUM_OBJECTS = 1000
 
 @dataclass(frozen=True)
 class ScratchGate:
-    """Everything a decision needs: DuckDB's parser, the extract's names and version, the person's objects."""
+    """Everything a decision needs: DuckDB's parser, the extract's names and version, the person's objects.
+
+    ``names`` carry the rules in force: what a table is made under is written beside it.
+    """
 
     parse: Callable[[str], str]
     tables: frozenset[str]
@@ -102,6 +112,8 @@ class ScratchGate:
                 f"You keep no {statement.kind.replace('-', ' ')} named {statement.name} in your scratch space, and the "
                 "extract is read-only. SHOW TABLES lists what is there.",
             )
+        if not statement.verb.startswith("drop-") and known.is_barred(self.names.rules):
+            raise barred(known)
         return known
 
     def _after(
@@ -109,9 +121,16 @@ class ScratchGate:
     ) -> ScratchObject:
         if statement.makes:
             space = TEMPORARY if statement.temporary else LASTING
-            return ScratchObject(statement.name, statement.kind, space, read.tables, self.extract)
+            rules = self._rules_of(read, ())
+            return ScratchObject(statement.name, statement.kind, space, read.tables, self.extract, rules)
         assert known is not None  # noqa: S101 - _check_known refused otherwise
-        return replace(known, reads=tuple(sorted({*known.reads, *read.tables})))
+        reads = tuple(sorted({*known.reads, *read.tables}))
+        return replace(known, reads=reads, rules=self._rules_of(read, known.rules))
+
+    def _rules_of(self, read: ExaminedStatement, before: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        """What the object is made under now; a table read without a rule loses the one it was read under before."""
+        kept = {table: digest for table, digest in before if table not in read.tables}
+        return tuple(sorted({**kept, **self.names.rules.digests_of(read.tables)}.items()))
 
     def _nothing(self, statement: ScratchStatement, read: ExaminedStatement) -> ExaminedStatement:
         """IF NOT EXISTS, and it exists."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
+
+from enclave.domain.person_rules import NO_RULES, PersonRules
 
 LASTING, TEMPORARY = "scratch", "memory"
 _SPACES = (LASTING, TEMPORARY)
@@ -38,10 +40,21 @@ class ScratchObject:
     """Tables of the extract behind it, and ``scratch.name`` for other objects."""
     extract: str = ""
     """Version of the extract it was made from."""
+    rules: tuple[tuple[str, str], ...] = ()
+    """(table, digest) of each rule of the permit that narrowed what it was made from."""
 
     def comment(self) -> str:
         """What the worker writes beside the object."""
-        return json.dumps({"reads": list(self.reads), "extract": self.extract})
+        return json.dumps({"reads": list(self.reads), "extract": self.extract, "rules": dict(self.rules)})
+
+    def is_barred(self, rules: PersonRules) -> bool:
+        """True when it holds rows that the rules now in force may hide. Views and macros hold none: they read anew."""
+        if self.kind is not ScratchKind.TABLE or not rules.rules:
+            return False
+        made_under = dict(self.rules)
+        return not self.extract or any(
+            digest != made_under.get(table) for table, digest in rules.digests_of(self.reads).items()
+        )
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,20 @@ class ScratchNames:
     """All objects of one person. Names are compared without regard to case."""
 
     objects: tuple[ScratchObject, ...] = ()
+    rules: PersonRules = NO_RULES
+    """The rules in force; what was made under others is not read any more."""
+
+    def under(self, rules: PersonRules) -> ScratchNames:
+        """The same objects judged by these rules."""
+        return replace(self, rules=rules)
+
+    def find_barred(self, item: ScratchObject) -> ScratchObject | None:
+        """The object itself or one behind it that was made under other rules; None when there is none."""
+        if not self.rules.rules:
+            return None
+        names = (name.removeprefix(f"{LASTING}.") for name in self.sources(item) if name.startswith(f"{LASTING}."))
+        found = (self.find(name) for name in sorted(names))
+        return next((other for other in found if other is not None and other.is_barred(self.rules)), None)
 
     @cached_property
     def _by_name(self) -> dict[str, ScratchObject]:
@@ -130,16 +157,24 @@ def read_objects(rows: Iterable[tuple[str, str, str, str | None]]) -> list[Scrat
         try:
             content = json.loads(comment or "{}")
             reads, extract = tuple(map(str, content.get("reads", ()))), str(content.get("extract", ""))
+            rules = tuple((str(table), str(digest)) for table, digest in content.get("rules", {}).items())
         except (ValueError, AttributeError, TypeError):
-            reads, extract = (), ""
-        found.append(ScratchObject(name, ScratchKind(kind), space, reads, extract))
+            reads, extract, rules = (), "", ()
+        found.append(ScratchObject(name, ScratchKind(kind), space, reads, extract, rules))
     return found
 
 
 def objects_to_json(objects: Iterable[ScratchObject]) -> list[dict[str, Any]]:
     """For the frame between worker and front."""
     return [
-        {"name": o.name, "kind": o.kind, "space": o.space, "reads": list(o.reads), "extract": o.extract}
+        {
+            "name": o.name,
+            "kind": o.kind,
+            "space": o.space,
+            "reads": list(o.reads),
+            "extract": o.extract,
+            "rules": dict(o.rules),
+        }
         for o in objects
     ]
 
@@ -148,7 +183,14 @@ def objects_from_json(content: list[dict[str, Any]]) -> ScratchNames:
     """The other direction."""
     return ScratchNames(
         tuple(
-            ScratchObject(c["name"], ScratchKind(c["kind"]), c["space"], tuple(c["reads"]), c["extract"])
+            ScratchObject(
+                c["name"],
+                ScratchKind(c["kind"]),
+                c["space"],
+                tuple(c["reads"]),
+                c["extract"],
+                tuple(c["rules"].items()),
+            )
             for c in content
         )
     )

@@ -13,9 +13,17 @@ import pyarrow as pa
 from enclave.domain.events import EventType
 from enclave.gateway.admission import Admission, Caller, CallRefusedError, Door
 from enclave.gateway.canary import check_canary
-from enclave.gateway.descriptions import EXPLAINED, Description, DescriptionCache, is_lasting, split_description
+from enclave.gateway.descriptions import (
+    EXPLAINED,
+    Description,
+    DescriptionCache,
+    description_key,
+    is_lasting,
+    split_description,
+)
 from enclave.gateway.gate import ExaminedStatement, StatementRefusedError
 from enclave.gateway.person_worker import PersonWorker, ScratchTable
+from enclave.gateway.plan_rule import check_plan
 from enclave.gateway.recording import Recorder
 from enclave.gateway.relay import Relay
 from enclave.gateway.release import ReleaseClient
@@ -61,14 +69,16 @@ class GatewayService:
             self._recorder.call_refused(door, error, _REFUSED_AS.get(action, EventType.QUERY_REFUSED))
             raise
 
-    def examine(self, door: Door, caller: Caller, sql: str) -> ExaminedStatement:
-        """Pass the gate; a refusal is recorded, then raised as StatementRefusedError."""
+    def examine(self, door: Door, caller: Caller, sql: str, *, is_ours: bool = False) -> ExaminedStatement:
+        """Pass the gate; a refusal is recorded, then raised as StatementRefusedError. ``is_ours``: see ``gate``."""
         parser = self._workers.parser(caller.record.id)
         characters = caller.files.permit.caps.statement_characters
         try:
             names, people = caller.files.table_names, caller.files.person_columns
-            found = self._gate.check(sql, names, characters, parser, people, self._scratch(caller))
+            scratch = self._scratch(caller)
+            found = self._gate.check(sql, names, characters, parser, people, scratch, is_ours=is_ours)
             check_canary(caller.claims, sql)
+            check_plan(caller.rules, found)
             return found
         except StatementRefusedError as error:
             self._recorder.statement_refused(door, caller, error.rule, error.sentence, sql)
@@ -82,19 +92,19 @@ class GatewayService:
 
     def _scratch(self, caller: Caller) -> ScratchView:
         """What the gate asks when a statement needs the person's own names."""
-        worker, folder = self._worker(caller), caller.files.folder
+        worker, source = self._worker(caller), caller.source
 
         def names() -> ScratchNames:
             try:
-                return worker.scratch_names(folder)
+                return worker.scratch_names(source)
             except QueryFailedError as error:
                 raise StatementRefusedError("scratch", error.sentence) from error
 
-        return ScratchView(names, caller.files.manifest.extract_version)
+        return ScratchView(names, caller.files.manifest.extract_version, caller.rules)
 
     def scratch_tables(self, caller: Caller) -> list[ScratchTable]:
         """Tables and views the caller keeps, with their columns. Raises QueryFailedError."""
-        return self._worker(caller).scratch_tables(caller.files.folder)
+        return self._worker(caller).scratch_tables(caller.source)
 
     def refuse(self, door: Door, caller: Caller, rule: str, sentence: str) -> StatementRefusedError:
         """Record that a command is not served; the caller raises what this returns."""
@@ -105,7 +115,7 @@ class GatewayService:
         self, door: Door, caller: Caller, ticket: bytes, statement: Prepared, is_cancelled: Callable[[], bool]
     ) -> tuple[pa.Schema, Relay]:
         """Gate, intent, worker. Raises StatementRefusedError, QueryFailedError, RecordingFailedError."""
-        examined = _of_part(self.examine(door, caller, statement.sql), statement)
+        examined = _of_part(self.examine(door, caller, statement.sql, is_ours=statement.is_ours), statement)
         relay = self._relay(door, caller, is_cancelled)
         self._running[ticket] = relay
         self._standing.watch(relay, caller)
@@ -124,7 +134,7 @@ class GatewayService:
         examined = self.examine(door, caller, sql)
         if examined.verb == "explain":
             return EXPLAINED
-        key = (caller.record.id, caller.record.extract_version, caller.person.id, sql)
+        key = description_key(caller, sql)
         found = self._descriptions.find(key)
         if found is not None:
             return found
@@ -144,7 +154,7 @@ class GatewayService:
 
     def known_columns(self, caller: Caller, sql: str) -> pa.Schema | None:
         """Columns of a statement that was described before; None when it was not."""
-        found = self._descriptions.find((caller.record.id, caller.record.extract_version, caller.person.id, sql))
+        found = self._descriptions.find(description_key(caller, sql))
         return found.columns if found else None
 
     def cancel(self, ticket: bytes) -> bool:
@@ -157,7 +167,7 @@ class GatewayService:
 
     def table_schemas(self, caller: Caller) -> dict[str, pa.Schema]:
         """Arrow schema of each table of the extract. Raises QueryFailedError."""
-        return self._worker(caller).table_schemas(caller.files.folder)
+        return self._worker(caller).table_schemas(caller.source)
 
     def request_release(self, caller: Caller, body: bytes) -> dict[str, Any]:
         """Raises ReleaseRefusedError."""
@@ -165,14 +175,17 @@ class GatewayService:
 
     @staticmethod
     def tables(caller: Caller) -> list[dict[str, Any]]:
-        """Names, row counts, columns, types and treatments of the extract."""
+        """Names, row counts, columns, types and treatments of what the caller may see of the extract.
+
+        Rows are null where a rule hides some: the table's own count would tell how many.
+        """
         return [
             {
                 "name": table.name,
-                "rows": table.rows,
+                "rows": None if caller.rules.hides_rows(table.name) else table.rows,
                 "columns": [{"name": c.name, "type": c.type, "treatment": str(c.treatment)} for c in table.columns],
             }
-            for table in caller.files.manifest.tables
+            for table in caller.manifest.tables
         ]
 
     @staticmethod

@@ -1,9 +1,10 @@
 """May somebody whose query runs still have its rows? Asked about once a second for every running query.
 
 A token that expires while a stream runs does not end it: tokens are short-lived by design, the stream was admitted
-while the token held, and the permit's caps end it. Whoever is revoked, loses the project, or whose project is closed,
-gets no further row: the stream ends with a sentence within two seconds of reading on. EHDS art. 73(1)(b), named users.
-Non-goal: a reader who reads nothing; such a stream sends nothing, and ends when its reader goes on.
+while the token held, and the permit's caps end it. Whoever is revoked, loses the project, or whose project is closed or
+whose rules change, gets no further row: the stream ends with a sentence within two seconds of reading on. EHDS art.
+73(1)(b), named users. Non-goal: a reader who reads nothing; such a stream sends nothing, and ends when its reader goes
+on.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import threading
 import weakref
 
 from enclave.access import AccessFiles
-from enclave.domain.projects import ProjectState
+from enclave.domain.decisions import RefusedError
+from enclave.domain.person_rules import rules_for
+from enclave.domain.projects import ProjectRecord, ProjectState
 from enclave.gateway.admission import Caller
+from enclave.gateway.project_files import ProjectFilesReader
 from enclave.gateway.relay import Relay
 
 
@@ -22,6 +26,7 @@ class Standing:
 
     def __init__(self, access: AccessFiles) -> None:
         self._access = access
+        self._files = ProjectFilesReader(access)
         self._lock = threading.Lock()
         self._running: weakref.WeakKeyDictionary[Relay, Caller] = weakref.WeakKeyDictionary()
 
@@ -54,4 +59,13 @@ class Standing:
             return "The project was closed while the query ran, so the query was stopped."
         if caller.person.id in caller.record.members - record.members:
             return "You are not a member of this project any more, so the query was stopped."
+        if record.permit_sha256 != caller.record.permit_sha256 and not self._has_same_rules(caller, record):
+            return "The rules of the data permit for you changed while the query ran, so it was stopped. Run it again."
         return None
+
+    def _has_same_rules(self, caller: Caller, record: ProjectRecord) -> bool:
+        try:
+            permit = self._files.read_permit(record)
+        except RefusedError:
+            return False
+        return rules_for(permit, caller.person.username) == caller.rules

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from enclave.domain.person_rules import NO_RULES, PersonRules
 from enclave.gateway.gate import ExaminedStatement, StatementRefusedError, examine
 from enclave.gateway.parser import StatementParser
 from enclave.gateway.scratch_gate import ScratchGate
@@ -25,7 +26,7 @@ _PIVOT_SENTENCE = (
 )
 
 
-_Key = tuple[str, frozenset[str], frozenset[str]]
+_Key = tuple[str, frozenset[str], frozenset[str], bool]
 _MAY_BE_SCRATCH = frozenset({"table", "function", "table-function"})
 
 
@@ -35,6 +36,12 @@ class ScratchView:
 
     names: Callable[[], ScratchNames] = lambda: NO_SCRATCH
     extract: str = ""
+    rules: PersonRules = NO_RULES
+    """The permit's rules for the person."""
+
+    def load(self) -> ScratchNames:
+        """The names, judged by the rules in force."""
+        return self.names().under(self.rules)
 
 
 NO_SCRATCH_VIEW = ScratchView()
@@ -55,29 +62,31 @@ class StatementGate:
         parser: StatementParser,
         people: frozenset[str] = frozenset(),
         scratch: ScratchView = NO_SCRATCH_VIEW,
+        *,
+        is_ours: bool = False,
     ) -> ExaminedStatement:
-        """Raises StatementRefusedError. ``people``: the columns that carry a person's pseudonym.
+        """Raises StatementRefusedError. ``people``: the columns that carry a person's pseudonym. ``is_ours``: see gate.
 
         A statement that passes without the person's own objects means the same with them, because the extract's names
         win; so those are asked for only when it does not, and only such answers are remembered.
         """
         _check_text(sql, maximum_characters)
-        key = (sql, tables, people)
+        key = (sql, tables, people, is_ours)
         with self._lock:
             if key in self._recent:
                 self._recent.move_to_end(key)
                 return self._recent[key]
         head = parse_scratch(sql)
         if head is not None:
-            return ScratchGate(parser.parse, tables, scratch.names(), scratch.extract).examine(head)
+            return ScratchGate(parser.parse, tables, scratch.load(), scratch.extract).examine(head)
         plain = _without_explain(sql)
         document = parser.parse(plain)
         try:
-            found = _marked(examine(document, tables, people), plain != sql)
+            found = _marked(examine(document, tables, people, is_ours=is_ours), plain != sql)
         except StatementRefusedError as error:
             if error.rule == "statement" and _PIVOT.search(plain):
                 raise StatementRefusedError("pivot", _PIVOT_SENTENCE) from None
-            names = scratch.names() if error.rule in _MAY_BE_SCRATCH else NO_SCRATCH
+            names = scratch.load() if error.rule in _MAY_BE_SCRATCH else NO_SCRATCH
             if not names.objects:
                 raise
             return _marked(examine(document, tables, people, names), plain != sql)

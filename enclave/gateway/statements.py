@@ -29,6 +29,8 @@ class Prepared:
     parameters: pa.RecordBatch | None = None
     noted: Mapping[str, str | int] = field(default_factory=dict)
     """What the record of its run says besides: which part of how many, handed out by which request."""
+    is_ours: bool = False
+    """The gateway put the text together around a statement that has passed the gate by itself."""
 
 
 class StatementStore:

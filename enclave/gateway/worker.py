@@ -1,11 +1,11 @@
 """The worker of one person in one project, started by the front inside the sandbox through ``worker_start``.
 
-Contract: it inherits one listening unix socket (``--descriptor``), opens the extract in ``--folder`` and the person's
-scratch file, writes one JSON line to standard output – ``{"ready": true, "landlock": version, "scratch": problem,
-"scratch_held": whether another worker has it}`` or ``{"error": sentence}`` – and then answers one query per connection:
-a QUERY frame in; SCHEMA, BATCH … and DONE, or ERROR, out. When the front hangs up or the time is over, the query is
-interrupted, and if it goes on the worker ends itself (``watchdog``). It knows no token, no name, no other person and no
-other project.
+Contract: it inherits one listening unix socket (``--descriptor``) and, if its person has any, the permit's rules
+(``--rules``), opens the extract in ``--folder`` and the person's scratch file, writes one JSON line to its output –
+``{"ready": true, "landlock": version, "scratch": problem, "scratch_held": whether another worker has it}`` or
+``{"error": sentence}`` – and then answers one query per connection: a QUERY frame in; SCHEMA, BATCH … and DONE, or
+ERROR, out. When the front hangs up or the time is over, the query is interrupted, and if it goes on the worker ends
+itself (``watchdog``). It knows no token, no name, no other person and no other project.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from enclave.domain.person_rules import NO_RULES, PersonRules
 from enclave.gateway.describe import describe, read_parameters
 from enclave.gateway.engine import (
     Engine,
@@ -197,8 +198,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scratch", type=Path)
     parser.add_argument("--scratch-mb", type=int, default=0)
     parser.add_argument("--scratch-wait", type=float, default=LOCK_SECONDS)
+    parser.add_argument("--rules", type=int, help="Descriptor of the rules as JSON; closed once they are read.")
     parser.add_argument("--checked", action="store_true", help="The files have passed the check of their hashes.")
     return parser.parse_args()
+
+
+def _read_rules(descriptor: int | None) -> PersonRules:
+    if descriptor is None:
+        return NO_RULES
+    with os.fdopen(descriptor, "rb") as content:
+        return PersonRules.from_json(json.load(content))
 
 
 def main(landlock: int = 0) -> int:
@@ -207,7 +216,7 @@ def main(landlock: int = 0) -> int:
     listener = socket.socket(fileno=a.descriptor)
     limits = EngineLimits(a.memory_mb, a.threads, a.spill, a.spill_mb, a.scratch, a.scratch_mb, a.scratch_wait)
     try:
-        engine = open_extract(a.folder, limits, is_checked=a.checked)
+        engine = open_extract(a.folder, limits, is_checked=a.checked, rules=_read_rules(a.rules))
     except (ExtractRefusedError, duckdb.Error) as error:
         sentence = str(error) if isinstance(error, ExtractRefusedError) else describe_engine_error(error)
         sys.stdout.write(json.dumps({"error": sentence}) + "\n")

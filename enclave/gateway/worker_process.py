@@ -18,12 +18,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from enclave.domain.person_rules import NO_RULES, PersonRules
 from enclave.gateway.worker_start import EXTRACT_TARGET, SCRATCH_TARGET, SPILL_TARGET
 from enclave.sandbox import Bind, SandboxError, SandboxProfile, popen, python_binds
 from enclave.settings import Settings
@@ -81,6 +83,8 @@ class WorkerPlan:
     spill: Path | None = None
     scratch: Path | None = None
     limits: WorkerLimits = field(default_factory=WorkerLimits)
+    rules: PersonRules = NO_RULES
+    """What of the extract this worker's person may see."""
     is_checked: bool = False
     """The extract's files have passed the check of their hashes and have not changed since."""
     scratch_wait: float = 10.0
@@ -129,14 +133,14 @@ class WorkerProcess:
         plan.socket_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         plan.socket_path.unlink(missing_ok=True)
         _prepare_folders(plan)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, _rules_file(plan.rules) as rules:
             listener.bind(str(plan.socket_path))
             plan.socket_path.chmod(0o600)
             listener.listen(64)
             try:
                 process = popen(
-                    worker_profile(plan, (listener.fileno(),)),
-                    _command(plan, listener.fileno()),
+                    worker_profile(plan, (listener.fileno(), *rules)),
+                    [*_command(plan, listener.fileno()), *(f"--rules={descriptor}" for descriptor in rules)],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,  # the engine may print values there
@@ -234,6 +238,22 @@ def _prepare_folders(plan: WorkerPlan) -> None:
         for path in (plan.spill, plan.scratch, *kept):
             if path is not None:
                 os.chown(path, plan.uid, plan.uid, follow_symlinks=False)
+
+
+@contextlib.contextmanager
+def _rules_file(rules: PersonRules) -> Iterator[tuple[int, ...]]:
+    """A descriptor with the rules as JSON, for the worker to inherit; none when there are none.
+
+    Not an argument: a rule's condition may hold values, and everybody on the machine can read arguments.
+    """
+    if not rules.rules:
+        yield ()
+        return
+    with os.fdopen(os.memfd_create("rules"), "w+b") as file:
+        file.write(json.dumps(rules.as_json()).encode())
+        file.flush()
+        file.seek(0)
+        yield (file.fileno(),)
 
 
 def _command(plan: WorkerPlan, descriptor: int) -> list[str]:

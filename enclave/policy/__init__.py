@@ -6,7 +6,16 @@ Contract: ``load_policies`` refuses to start on a missing, unreadable or invalid
 """
 
 from enclave.policy.actions import PolicyAction
-from enclave.policy.decision_point import PolicyDecisionPoint, explain
+from enclave.policy.decision_point import PolicyDecisionPoint
+from enclave.policy.explanation import Question, explain
 from enclave.policy.loading import POLICY_FOLDER, PolicyError, load_policies
 
-__all__ = ["POLICY_FOLDER", "PolicyAction", "PolicyDecisionPoint", "PolicyError", "explain", "load_policies"]
+__all__ = [
+    "POLICY_FOLDER",
+    "PolicyAction",
+    "PolicyDecisionPoint",
+    "PolicyError",
+    "Question",
+    "explain",
+    "load_policies",
+]

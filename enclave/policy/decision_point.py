@@ -41,6 +41,10 @@ class PolicyDecisionPoint:
         """The ``@id`` of every policy that was loaded."""
         return self._loaded.ids
 
+    def text_of(self, policy: str) -> str:
+        """The policy as it is written in ``access_policies/``. Raises KeyError for an id that was not loaded."""
+        return self._loaded.texts[policy]
+
     def decide(self, person: Person, action: PolicyAction, project: ProjectRecord, today: date) -> Decision:
         """Allow or Deny with reasons; ``today`` in UTC. An error while evaluating refuses."""
         result = cedarpy.is_authorized(
@@ -92,16 +96,3 @@ def _reasons(fired: tuple[str, ...], person: Person, action: PolicyAction, proje
         return (_NO_PERMIT.format(**facts),)
     other = "The access policy {policy} refuses {action}. Ask the administrator."
     return tuple(_SENTENCES.get(name, other).format(policy=name, **facts) for name in fired)
-
-
-def explain(
-    point: PolicyDecisionPoint, person: Person, action: PolicyAction, project: ProjectRecord, today: date
-) -> str:
-    """The decision as lines for the command line: verdict, policies that fired, reasons."""
-    decision = point.decide(person, action, project, today)
-    verdict = "allowed" if isinstance(decision, Allow) else "refused"
-    lines = [f"{action.value} in {project.id} by {person.username}: {verdict}"]
-    lines.append(f"policies that decided: {', '.join(decision.policies) or 'none (nothing permits it)'}")
-    if isinstance(decision, Deny):
-        lines += [f"- {reason}" for reason in decision.reasons]
-    return "\n".join(lines)

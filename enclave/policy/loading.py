@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import cedarpy
 from enclave.settings import REPOSITORY
 
 POLICY_FOLDER = REPOSITORY / "access_policies"
+_ID = re.compile(r'^@id\("([^"]+)"\)', re.M)
 SCHEMA_FILE = "schema.cedarschema"
 
 
@@ -25,7 +28,12 @@ class LoadedPolicies:
 
     policies: Any
     schema: Any
-    ids: frozenset[str]
+    texts: Mapping[str, str]
+    """Each policy as it is written, by its ``@id``."""
+
+    @property
+    def ids(self) -> frozenset[str]:
+        return frozenset(self.texts)
 
 
 def load_policies(folder: Path = POLICY_FOLDER) -> LoadedPolicies:
@@ -42,7 +50,7 @@ def load_policies(folder: Path = POLICY_FOLDER) -> LoadedPolicies:
         _check_file(file, text, schema)
     whole = "\n".join(texts.values())
     parsed = cedarpy.PolicySet.from_str(whole)
-    return LoadedPolicies(policies=parsed, schema=schema, ids=_identifiers(whole))
+    return LoadedPolicies(policies=parsed, schema=schema, texts=_texts(whole, _identifiers(whole)))
 
 
 def _read(file: Path) -> str:
@@ -89,6 +97,14 @@ def _identifiers(text: str) -> frozenset[str]:
     if doubled:
         raise PolicyError(f"Expected each @id once, found twice: {', '.join(doubled)}. Rename one.")
     return frozenset(found)
+
+
+def _texts(text: str, ids: frozenset[str]) -> dict[str, str]:
+    """From each ``@id`` to the semicolon before the next one; a policy whose text is not found is its id alone."""
+    starts = [(found.start(), found[1]) for found in _ID.finditer(text)]
+    ends = [start for start, _ in starts[1:]] + [len(text)]
+    written = {name: text[start:end] for (start, name), end in zip(starts, ends, strict=True)}
+    return {name: written.get(name, "").rpartition(";")[0] + ";" for name in ids}
 
 
 def _static_policies(document: str) -> dict[str, Any]:

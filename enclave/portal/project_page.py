@@ -9,9 +9,11 @@ from django.conf import settings
 from pydantic import ValidationError
 
 from enclave.access import AccessFiles
+from enclave.domain.ids import Username
 from enclave.domain.manifest import Manifest
 from enclave.domain.people import Role
 from enclave.domain.permits import Permit
+from enclave.domain.person_rules import rules_for
 from enclave.domain.projects import ProjectState
 from enclave.portal.actions.projects import facts_of, find_permit, today
 from enclave.portal.actions.workspaces import can_work
@@ -40,6 +42,7 @@ class NamedResearcher:
 def project_context(project: Project, user: User) -> dict[str, Any]:
     """Everything the template ``portal/project_detail.html`` needs."""
     facts, permit = facts_of(project), find_permit(project)
+    manifest = find_manifest(project)
     running = project.workspaces.filter(state=WorkspaceState.RUNNING).select_related("user")
     return {
         "project": project,
@@ -52,7 +55,8 @@ def project_context(project: Project, user: User) -> dict[str, Any]:
         "approvals": project.approvals.select_related("by"),
         "offers": project_offers(facts, user.as_person()),
         "withheld": find_withheld_reason(facts, user.as_person()),
-        "manifest": find_manifest(project),
+        "manifest": manifest,
+        "uncounted": _uncounted(manifest, permit, user),
         "can_work": can_work(user, project),
         "workspace_url": f"{settings.ENCLAVE.hub_url}/hub/spawn/{user.username}/{project.pk}",
         "running": running,
@@ -83,6 +87,14 @@ def find_manifest(project: Project) -> Manifest | None:
         return Manifest.model_validate_json((folder / "manifest.json").read_bytes()) if folder else None
     except (OSError, ValidationError):
         return None
+
+
+def _uncounted(manifest: Manifest | None, permit: Permit | None, user: User) -> list[str]:
+    """Tables of which a rule hides rows from this person: their counts would tell how many."""
+    if manifest is None or permit is None:
+        return []
+    rules = rules_for(permit, Username(user.username))
+    return [table.name for table in manifest.tables if rules.hides_rows(table.name)]
 
 
 def _researchers(permit: Permit) -> list[NamedResearcher]:

@@ -8,14 +8,15 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from enclave.access import AccessFiles
-from enclave.domain.ids import ProjectId
+from enclave.domain.ids import ProjectId, Username
 from enclave.domain.manifest import Manifest
+from enclave.domain.person_rules import rules_for
 from enclave.extracts.permit_file import PermitError, read_permit
 from enclave.settings import Settings
 from enclave.workspaces.starter import write_starter
 
 
-def write_first_notebook(settings: Settings, project: ProjectId, home: Path, uid: int) -> bool:
+def write_first_notebook(settings: Settings, project: ProjectId, person: Username, home: Path, uid: int) -> bool:
     """Write ``start-here.ipynb``; False when the project's files do not allow it (a workspace works without)."""
     access = AccessFiles(settings)
     record = access.project(project)
@@ -27,5 +28,6 @@ def write_first_notebook(settings: Settings, project: ProjectId, home: Path, uid
         permit = read_permit(access.permit_file(project))
     except (OSError, ValidationError, PermitError):
         return False
+    manifest = rules_for(permit, person).narrow(manifest)
     write_starter(home, manifest, permit, settings.site_language, uid if os.geteuid() == 0 else os.geteuid())
     return True

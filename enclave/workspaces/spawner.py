@@ -84,7 +84,7 @@ class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
         places.write_token(grant.token)
         await self._partners.open_gateway(grant.workspace, project, grant.person)
         if is_new:
-            await asyncio.to_thread(write_first_notebook, settings, project, home, uid)
+            await asyncio.to_thread(write_first_notebook, settings, project, username, home, uid)
         self._idle_minutes = grant.idle_minutes
         with launch.listen(places) as listening:
             env = launch.environment(username, self.server.base_url, listening.fileno())

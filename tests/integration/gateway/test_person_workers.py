@@ -21,6 +21,7 @@ from pyarrow import flight
 
 from enclave.domain.ids import PersonId, ProjectId
 from enclave.gateway import flightsql as fs
+from enclave.gateway.extract_source import ExtractSource
 from enclave.gateway.person_worker import PersonWorker
 from enclave.gateway.protobuf_wire import field_bytes
 from enclave.gateway.scratch_names import ScratchKind, ScratchWrite
@@ -59,7 +60,7 @@ def pool_of(home: Path, **options: Any) -> Iterator[WorkerPool]:
 
 
 def ask(worker: PersonWorker, folder: Path, sql: str, write: ScratchWrite | None = None) -> list[dict[str, Any]]:
-    stream = worker.open_stream(folder, WorkerRequest(sql, 30, write=write), lambda: False)
+    stream = worker.open_stream(ExtractSource(folder), WorkerRequest(sql, 30, write=write), lambda: False)
     stream.read_schema()
     return [row for batch, _ in stream.batches() for row in batch.to_pylist()]
 
@@ -73,7 +74,7 @@ def test_two_people_have_two_processes_and_one_end_does_not_touch_the_other(home
     with pool_of(home) as pool:
         alice, bob = pool.worker(PROJECT, ALICE), pool.worker(PROJECT, BOB)
         long_query = WorkerRequest("SELECT i FROM range(3_000_000) r(i)", 60)
-        stream = bob.open_stream(extract, long_query, lambda: False)
+        stream = bob.open_stream(ExtractSource(extract), long_query, lambda: False)
         stream.read_schema()
         ask(alice, extract, "FROM t")
         assert pool.count() == 2
@@ -111,7 +112,7 @@ def test_the_quota_of_the_scratch_space_is_kept_and_named(home: Path, extract: P
         with pytest.raises(QueryFailedError, match=f"holds {QUOTA_MB} MiB"):
             ask(worker, extract, "", create("large", "SELECT hash(i) AS a, uuid() AS b FROM range(60_000_000) r(i)"))
         assert ask(worker, extract, "FROM small") == [{"a": 1}]
-        assert [item.name for item in worker.scratch_names(extract).objects] == ["small"]
+        assert [item.name for item in worker.scratch_names(ExtractSource(extract)).objects] == ["small"]
         file = worker.place.scratch / "scratch.duckdb"
         assert file.stat().st_size < (QUOTA_MB + 512) << 20
         for number in range(40):
@@ -149,7 +150,7 @@ def test_scratch_survives_a_new_extract_and_a_kill_in_the_middle_of_a_write(home
         worker = pool.worker(PROJECT, ALICE)
         ask(worker, extract, "", create("kept", "SELECT v FROM t"))
         write = create("half", "SELECT uuid() AS a, hash(i) AS b FROM range(50_000_000) r(i)")
-        stream = worker.open_stream(extract, WorkerRequest("", 60, write=write), lambda: False)
+        stream = worker.open_stream(ExtractSource(extract), WorkerRequest("", 60, write=write), lambda: False)
         file = worker.place.scratch / "scratch.duckdb"
         sys.modules["gateway_stack"].wait_for(lambda: file.stat().st_size > 20 << 20, what="a growing file")
         process = worker._process
@@ -159,8 +160,9 @@ def test_scratch_survives_a_new_extract_and_a_kill_in_the_middle_of_a_write(home
             stream.read_schema()
         new = extract.parent / "v2"
         assert ask(worker, new, "SELECT kept.v AS old, t.v AS new FROM kept, t") == [{"old": "v1", "new": "v2"}]
-        assert [item.name for item in worker.scratch_names(new).objects] == ["kept"]
-        assert [(found.item.name, found.schema.names) for found in worker.scratch_tables(new)] == [("kept", ["v"])]
+        assert [item.name for item in worker.scratch_names(ExtractSource(new)).objects] == ["kept"]
+        tables = worker.scratch_tables(ExtractSource(new))
+        assert [(found.item.name, found.schema.names) for found in tables] == [("kept", ["v"])]
 
 
 def test_a_scratch_file_that_cannot_be_opened_leaves_the_extract_usable(home: Path, extract: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from enclave.domain.ids import PersonId, ProjectId
+from enclave.gateway.extract_source import ExtractSource
 from enclave.gateway.person_worker import PersonWorker
 from enclave.gateway.worker_pool import IDLE_SECONDS, MAXIMUM_STREAMS, WorkerPool
 from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest
@@ -46,7 +47,7 @@ def extracts(home: Path, request: pytest.FixtureRequest) -> tuple[Path, Path]:
 
 
 def answer(worker: PersonWorker, folder: Path) -> str:
-    stream = worker.open_stream(folder, WorkerRequest("SELECT v FROM t", 30), lambda: False)
+    stream = worker.open_stream(ExtractSource(folder), WorkerRequest("SELECT v FROM t", 30), lambda: False)
     stream.read_schema()
     ((batch, _),) = list(stream.batches())
     return str(batch.to_pylist()[0]["v"])

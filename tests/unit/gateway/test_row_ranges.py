@@ -79,7 +79,7 @@ def test_names_of_the_parts_are_told_apart_by_size() -> None:
 )
 @pytest.mark.parametrize("hidden", [False, True])
 def test_the_pieces_of_a_scan_are_the_whole(engine: duckdb.DuckDBPyConnection, plain: str, hidden: bool) -> None:
-    source = find_row_source(table('a "b"', "i", "k"))
+    source = find_row_source(table('a "b"', "i", "k"), is_view=False)
     allowed = ""
     if hidden:
         source, allowed = RowSource('extract.partitions."a ""b"""', '"row"', hidden=True), " WHERE k < 3"
@@ -96,14 +96,14 @@ def test_the_pieces_of_a_scan_are_the_whole(engine: duckdb.DuckDBPyConnection, p
 
 
 def test_a_range_reads_its_row_groups_only(engine: duckdb.DuckDBPyConnection) -> None:
-    source = find_row_source(table("large", "i", "k"))
+    source = find_row_source(table("large", "i", "k"), is_view=False)
     statement = ranged_statement("SELECT i FROM large WHERE k = 2", "large", cut(LARGE, 3, LARGE)[1], source)
     plan = engine.execute(f"EXPLAIN {statement}").fetchall()[0][1]
     assert f"rowid >= {ROW_GROUP}" in plan and "CTE" not in plan.upper() and "k = 2" in plan
 
 
 def test_a_column_called_rowid_hides_the_numbers() -> None:
-    assert find_row_source(table("visit", "i", "RowId")) is None
+    assert find_row_source(table("visit", "i", "RowId"), is_view=False) is None
     whole, part = RowRange(1, 1, 0, 9), RowRange(1, 2, 0, 9)
     assert ranged_statement("FROM visit", "visit", whole, None) == "FROM visit"
     with pytest.raises(ValueError, match="expected a row source"):

@@ -13,7 +13,15 @@ from enclave.domain.decisions import Allow, Deny
 from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, Username
 from enclave.domain.people import Person, Role
 from enclave.domain.projects import ProjectRecord, ProjectState
-from enclave.policy import POLICY_FOLDER, PolicyAction, PolicyDecisionPoint, PolicyError, explain, load_policies
+from enclave.policy import (
+    POLICY_FOLDER,
+    PolicyAction,
+    PolicyDecisionPoint,
+    PolicyError,
+    Question,
+    explain,
+    load_policies,
+)
 
 POINT = PolicyDecisionPoint()
 ALICE = Person(PersonId("u-00000000000a"), Username("alice"), frozenset({Role.RESEARCHER}))
@@ -88,9 +96,16 @@ def test_no_other_role_reads_data_even_as_a_member(role: Role) -> None:
 
 
 def test_explain_says_verdict_policies_and_reasons() -> None:
-    text = explain(POINT, replace(ALICE, active=False), PolicyAction.QUERY, PROJECT, LAST_DAY)
+    text = explain(POINT, Question(replace(ALICE, active=False), PolicyAction.QUERY, PROJECT), LAST_DAY)
     assert text.splitlines()[0] == "query in heart-study by alice: refused"
-    assert "person-is-revoked" in text
+    assert '@id("person-is-revoked")' in text and "unless { principal.active };" in text
+    assert "- alice is revoked" in text and "- member of heart-study: yes" in text
+
+
+def test_every_policy_has_its_text() -> None:
+    for policy in POINT.policy_ids:
+        text = POINT.text_of(policy)
+        assert text.startswith(f'@id("{policy}")') and text.endswith(";") and text.count("@id(") == 1
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def project() -> Project:
 
 
 def tables() -> pandas.DataFrame:
-    """Tables and columns of the extract: one row per column, with the table's rows and what was done to it."""
+    """Tables and columns you may see: one row per column, with the table's rows and what was done to it."""
     import pandas
 
     listed = call_action("enclave.tables")
@@ -39,4 +39,5 @@ def tables() -> pandas.DataFrame:
         for column in table["columns"]
     ]
     frame = pandas.DataFrame(rows, columns=["table", "rows", "column", "type", "treatment"])
+    frame["rows"] = frame["rows"].astype("Int64")  # unknown where a rule of the permit hides some
     return frame.set_index(["table", "column"])

@@ -83,7 +83,7 @@ class ReadTickets(PartitionsFiltered, BlockwiseIO):  # type: ignore[misc]
             return super()._simplify_up(parent, dependents)
         if isinstance(parent, Filter) and self._filter_passthrough_available(parent, dependents):
             return self._filtered_by(parent)
-        if isinstance(parent, Len) and self.condition is None and not self._filtered:
+        if isinstance(parent, Len) and self.condition is None and not self._filtered and self.plan.rows is not None:
             return Literal(self.plan.rows)
         return None
 

@@ -36,7 +36,8 @@ class Plan:
     table: str
     request: str
     parts: int
-    rows: int
+    rows: int | None
+    """None where a rule of the permit hides some."""
     streams: int
     """Queries the data permit lets one person run at once."""
     encoded_schema: bytes
