@@ -49,6 +49,11 @@ class AuditClient:
         self._seq = 0
         self._idle: list[Link] = []
 
+    @property
+    def writer(self) -> str:
+        """The name in each record of this client."""
+        return self._writer
+
     def record(self, event: AuditEvent, *, timeout: float = 5.0) -> Receipt:
         """Append one event and wait until it is durable, at most ``timeout`` seconds.
 

@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import sys
+from urllib.parse import quote
 
 import structlog
 from aiohttp import web
@@ -43,7 +44,8 @@ class Front:
         policy = PolicyDecisionPoint()
         access = self._access = AccessFiles(settings)
         client = AuditClient(settings.audit_socket, "gateway")
-        OpenIntents(settings.log_dir, settings.usage_dir / "intents-closed.json", client).start()
+        mark = settings.usage_dir / f"intents-closed-{quote(client.writer, safe='')}.json"
+        OpenIntents(settings.log_dir, mark, client).start()
         recorder = Recorder(client)
         self._secret = service_secret(settings)
         self._workers = WorkerPool(settings.run_dir, settings.projects_dir, recorder.worker_restarted)

@@ -5,9 +5,11 @@ Contract: reads the published log only, in a thread of its own, while the front 
 ``SETTLE_SECONDS``, because the last records of the killed front may be published a little later; records made since
 this front's start are never touched. How many rows had been sent is not known, so the outcome carries no counts.
 A small file remembers how far everything is closed, so that a start reads only what came since the start before.
+Several fronts may write one log, each under a writer name of its own that stays the same over its starts: a front
+closes what stands under its own name (the client's) and nothing else.
 
-Non-goals: several fronts over one log at the same time (each would close the other's running queries), and a log that
-cannot be read (the verifier reports it).
+Non-goals: two fronts under one name (each would close the other's running queries), the intents of a name that never
+starts again (the verifier reports them as open), and a log that cannot be read (the verifier reports it).
 """
 
 from __future__ import annotations
@@ -32,12 +34,14 @@ _log = structlog.get_logger()
 SETTLE_SECONDS = 10.0
 _TURN_SECONDS = 0.5
 _TURNS = int(SETTLE_SECONDS / _TURN_SECONDS)
-_WRITER = "gateway"
 LOST = "lost"
 
 
 class OpenIntents:
-    """One per front. ``start`` returns at once; ``turn`` is one look at the log."""
+    """One per front. ``start`` returns at once; ``turn`` is one look at the log.
+
+    ``mark``: file of this writer alone. ``client``: records the outcomes; its writer name says whose intents these are.
+    """
 
     def __init__(self, log_dir: Path, mark: Path, client: AuditClient, started_at: datetime | None = None) -> None:
         self._log_dir = log_dir
@@ -61,7 +65,7 @@ class OpenIntents:
         """
         for leaf in self._leaves():
             request = leaf.get("request_id")
-            if leaf.get("writer") != _WRITER or not isinstance(request, str):
+            if leaf.get("writer") != self._client.writer or not isinstance(request, str):
                 continue
             if leaf.get("type") == EventType.QUERY_OUTCOME:
                 self._open.pop(request, None)

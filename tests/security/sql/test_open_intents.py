@@ -36,9 +36,9 @@ def record(log: Any, *events: tuple[EventType, str], writer: str = "gateway") ->
     client.close()
 
 
-def looker(log: Any) -> tuple[OpenIntents, AuditClient]:
-    client = AuditClient(log.settings.audit_socket, "gateway")
-    mark = log.settings.usage_dir / "intents-closed.json"
+def looker(log: Any, writer: str = "gateway") -> tuple[OpenIntents, AuditClient]:
+    client = AuditClient(log.settings.audit_socket, writer)
+    mark = log.settings.usage_dir / f"intents-closed-{writer}.json"
     return OpenIntents(log.settings.log_dir, mark, client, datetime.now(UTC)), client
 
 
@@ -67,5 +67,19 @@ def test_a_second_start_closes_nothing_again(log: Any) -> None:
     log.wait_for(lambda: lost(log) == ["q-1"], what="the outcome")
     again, other = looker(log)
     assert again.turn() == 0
+    client.close()
+    other.close()
+
+
+def test_fronts_that_share_a_log_close_only_their_own(log: Any) -> None:
+    record(log, (EventType.QUERY_INTENT, "q-1"), writer="gateway")
+    record(log, (EventType.QUERY_INTENT, "q-2"), writer="gateway-2")
+    second, client = looker(log, "gateway-2")
+    assert second.turn() == 1
+    log.wait_for(lambda: lost(log) == ["q-2"], what="the outcome of q-2")
+    first, other = looker(log)
+    assert first.turn() == 1
+    log.wait_for(lambda: lost(log) == ["q-2", "q-1"], what="the outcome of q-1")
+    assert second.turn() == first.turn() == 0
     client.close()
     other.close()
