@@ -79,7 +79,7 @@ class PersonWorker:
             with self._lock:
                 self._writes += 1
                 self._is_changing, self._names = True, None
-        return WorkerStream(peer, request, is_cancelled, process.kill)
+        return WorkerStream(peer, request, is_cancelled, process)
 
     def table_schemas(self, folder: Path) -> dict[str, pa.Schema]:
         """Arrow schema of each table of the extract. Raises QueryFailedError."""

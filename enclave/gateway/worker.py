@@ -17,6 +17,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,13 @@ from enclave.gateway.engine import (
     cut,
     open_extract,
 )
-from enclave.gateway.engine_errors import describe_engine_error, is_fatal
+from enclave.gateway.engine_errors import (
+    binding_message,
+    describe_engine_error,
+    is_fatal,
+    is_out_of_memory,
+    stream_error,
+)
 from enclave.gateway.frames import DONE, ERROR, QUERY, SCHEMA, receive_frame, send_frame
 from enclave.gateway.handover import BatchSender
 from enclave.gateway.plain_arrow import plain_batch, plain_schema
@@ -98,18 +105,28 @@ class Server:
         except OSError:
             raise
         except Exception as error:
-            self._report(peer, error, watch.reason)
+            sql = write.sql if write is not None else str(request["sql"])
+            self._report(peer, error, watch.reason, lambda: binding_message(cursor, sql), str(request["sql"]))
         finally:
             watch.end()
             cursor.close()
 
-    def _report(self, peer: socket.socket, error: Exception, reason: str | None) -> None:
+    def _report(
+        self,
+        peer: socket.socket,
+        error: Exception,
+        reason: str | None,
+        at_binding: Callable[[], str | None],
+        typed: str,
+    ) -> None:
         if reason == "quota":
             _send_error(peer, "error", self._engine.scratch.full_sentence())
         elif isinstance(error, duckdb.InterruptException):
             _send_error(peer, reason or "cancelled", "The query was stopped.")
         else:
-            _send_error(peer, reason or "error", describe_engine_error(error), ends_worker=is_fatal(error))
+            found = "memory" if is_out_of_memory(error) else "error"
+            sentence = describe_engine_error(error, typed, at_binding)
+            _send_error(peer, reason or found, sentence, ends_worker=is_fatal(error))
         if is_fatal(error):
             os._exit(EXIT_UNUSABLE)
 
@@ -124,7 +141,7 @@ class Server:
         reader = relation.to_arrow_reader(BATCH_ROWS)
         schema = plain_schema(reader.schema)
         sender = BatchSender(peer, schema, watch.sending)
-        for batch in reader:
+        for batch in _read(reader):
             for piece in cut(plain_batch(batch, schema)):
                 sender.send(piece)
         sender.end()
@@ -141,6 +158,18 @@ class Server:
         for batch in batches:
             sender.send(batch)
         sender.end()
+
+
+def _read(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The engine's batches; its errors keep their kind, and none is taken for a reader that is gone."""
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except Exception as error:
+            raise stream_error(error) from None
+        yield batch
 
 
 def _send_schemas(peer: socket.socket, schemas: dict[str, pa.Schema]) -> None:
