@@ -20,6 +20,7 @@ from enclave.access import AccessFiles
 from enclave.gateway.admission import Admission
 from enclave.gateway.control import control_app
 from enclave.gateway.doors import Doors
+from enclave.gateway.late_records import LateRecords
 from enclave.gateway.open_intents import OpenIntents
 from enclave.gateway.recording import Recorder
 from enclave.gateway.release import ReleaseClient
@@ -44,9 +45,11 @@ class Front:
         policy = PolicyDecisionPoint()
         access = self._access = AccessFiles(settings)
         client = AuditClient(settings.audit_socket, "gateway")
-        mark = settings.usage_dir / f"intents-closed-{quote(client.writer, safe='')}.json"
-        OpenIntents(settings.log_dir, mark, client).start()
-        recorder = Recorder(client)
+        name = quote(client.writer, safe="")
+        late = LateRecords(settings.usage_dir / f"late-{name}", client)
+        mark = settings.usage_dir / f"intents-closed-{name}.json"
+        OpenIntents(settings.log_dir, mark, client, late=late).start()
+        recorder = Recorder(client, late)
         self._secret = service_secret(settings)
         self._workers = WorkerPool(settings.run_dir, settings.projects_dir, recorder.worker_restarted)
         admission = Admission(access, token_public_key(settings), policy)
