@@ -24,6 +24,7 @@ import pyarrow as pa
 from enclave.gateway.frames import (
     BATCH,
     DONE,
+    READ,
     SCHEMA,
     SHARED,
     BrokenFrameError,
@@ -46,18 +47,28 @@ _SEALS = 0x1 | 0x2 | 0x4 | 0x8  # seal, shrink, grow, write: fcntl(2)
 class BatchSender:
     """Worker side: the answer to one query, in order: schema, batches, end. Small frames wait for the next flush.
 
-    ``sending`` is entered around each write to the reader. Raises OSError when the reader is gone.
+    ``sending`` is entered around each write to the reader. ``reading``: JSON of what the query has read so far; it goes
+    before the first rows that leave before the end, and with the end. Raises OSError when the reader is gone.
     """
 
     def __init__(
-        self, peer: socket.socket, schema: pa.Schema, sending: Callable[[], contextlib.AbstractContextManager[None]]
+        self,
+        peer: socket.socket,
+        schema: pa.Schema,
+        sending: Callable[[], contextlib.AbstractContextManager[None]],
+        reading: Callable[[], bytes] | None = None,
     ) -> None:
-        self._peer, self._sending = peer, sending
+        self._peer, self._sending, self._reading = peer, sending, reading
+        self._has_told = False
         self._held = bytearray(packed(SCHEMA, memoryview(schema.serialize())))
 
     def send(self, batch: pa.RecordBatch) -> None:
         """Blocks while the other side reads slowly."""
-        if pa.ipc.get_record_batch_size(batch) <= INLINE_BYTES:
+        size = pa.ipc.get_record_batch_size(batch)
+        if self._reading is not None and not self._has_told and size + len(self._held) > INLINE_BYTES:
+            self._held += packed(READ, self._reading())
+            self._has_told = True
+        if size <= INLINE_BYTES:
             sink = pa.BufferOutputStream()
             _write(sink, batch)
             self._held += packed(BATCH, memoryview(sink.getvalue()))
@@ -75,7 +86,7 @@ class BatchSender:
 
     def end(self) -> None:
         """Say that this was all."""
-        self._held += packed(DONE, b"{}")
+        self._held += packed(DONE, self._reading() if self._reading is not None else b"null")
         self._flush()
 
     def _flush(self) -> None:

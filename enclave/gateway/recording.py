@@ -20,6 +20,7 @@ from enclave.domain.ids import ProjectId
 from enclave.gateway.admission import Caller, CallRefusedError, Door
 from enclave.gateway.gate import ExaminedStatement
 from enclave.gateway.late_records import LateRecords
+from enclave.gateway.scans import Reading
 from enclave.tokens import TokenClaims
 
 _log = structlog.get_logger()
@@ -52,6 +53,8 @@ class Outcome:
     """Distinct people behind the result, when it tells."""
     min_cell: int | None = None
     """Smallest count shown, when the result is one of counts."""
+    reading: Reading | None = None
+    """Columns, filters and rows read, when the worker said so before the end."""
 
 
 class Recorder:
@@ -139,8 +142,9 @@ class Recorder:
                     "duration_ms": outcome.duration_ms,
                     "columns": len(outcome.columns),
                     **_known(persons=outcome.persons, min_cell=outcome.min_cell),
+                    **_read_counts(outcome.reading),
                 },
-                data={"status": outcome.status, "digest": outcome.digest},
+                data={"status": outcome.status, "digest": outcome.digest, **_read_names(outcome.reading)},
                 payload={"columns": list(outcome.columns)},  # a column without a name is called like its expression
             )
         )
@@ -180,6 +184,20 @@ def _who(door: Door, claims: TokenClaims | None) -> dict[str, Any]:
     """The token's person; the project and workspace of the socket it was used on."""
     workspace = door.workspace or (claims.workspace if claims else None)
     return {"actor": claims.person if claims else UNKNOWN_ACTOR, "project": door.project, "workspace": workspace}
+
+
+def _read_counts(reading: Reading | None) -> dict[str, int]:
+    return {} if reading is None else {"rows_scanned": reading.rows, "columns_read": reading.all_columns}
+
+
+def _read_names(reading: Reading | None) -> dict[str, list[str]]:
+    if reading is None:
+        return {}
+    return {
+        "columns_read": list(reading.columns),
+        "filters": list(reading.filters),
+        "tables_scanned": list(reading.scanned),
+    }
 
 
 def _not_run(intent: AuditEvent) -> AuditEvent:

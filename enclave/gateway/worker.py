@@ -45,6 +45,7 @@ from enclave.gateway.engine_errors import (
 from enclave.gateway.frames import DONE, ERROR, QUERY, SCHEMA, receive_frame, send_frame
 from enclave.gateway.handover import BatchSender
 from enclave.gateway.plain_arrow import plain_batch, plain_schema
+from enclave.gateway.scans import scans_to_json
 from enclave.gateway.scratch_names import ScratchWrite, objects_to_json
 from enclave.gateway.scratch_store import ScratchFullError, ScratchRefusedError
 from enclave.gateway.watchdog import QueryWatch
@@ -93,11 +94,12 @@ class Server:
         except (ScratchFullError, ScratchRefusedError) as error:
             _send_error(peer, "error", str(error))
             return
-        cursor = self._engine.cursor()
+        cursor, ended_well = self._engine.cursor(), False
         watch = QueryWatch(peer, cursor, float(request["seconds"]), room.is_exceeded if room else None)
         try:
             if write is None:
                 self._stream(peer, cursor, request, watch)
+                ended_well = True
             else:
                 self._change(peer, cursor, request, write)
         except (RowTooLargeError, ScratchRefusedError) as error:
@@ -109,7 +111,10 @@ class Server:
             self._report(peer, error, watch.reason, lambda: binding_message(cursor, sql), str(request["sql"]))
         finally:
             watch.end()
-            cursor.close()
+            if ended_well and watch.reason is None:  # so that no interrupt meant for this query can meet the next
+                self._engine.give_back(cursor)
+            else:
+                cursor.close()
 
     def _report(
         self,
@@ -135,26 +140,31 @@ class Server:
     ) -> None:
         if request.get("schema_only"):
             send_frame(peer, SCHEMA, memoryview(describe(cursor, request["sql"]).serialize()))
-            send_frame(peer, DONE, b"{}")
+            send_frame(peer, DONE, b"null")
             return
         relation = bind(cursor, request["sql"], read_parameters(cursor, request["sql"], request.get("parameters")))
         reader = relation.to_arrow_reader(BATCH_ROWS)
         schema = plain_schema(reader.schema)
-        sender = BatchSender(peer, schema, watch.sending)
+        sender = BatchSender(peer, schema, watch.sending, lambda: self._reading(cursor))
         for batch in _read(reader):
             for piece in cut(plain_batch(batch, schema)):
                 sender.send(piece)
         sender.end()
 
+    def _reading(self, cursor: duckdb.DuckDBPyConnection) -> bytes:
+        scans = self._engine.scans(cursor)
+        return json.dumps(None if scans is None else scans_to_json(scans)).encode()
+
     def _change(
         self, peer: socket.socket, cursor: duckdb.DuckDBPyConnection, request: dict[str, Any], write: ScratchWrite
     ) -> None:
         """Run a scratch statement; the answer is one row, as DuckDB gives it: how many rows it is about."""
-        batches = []
+        batches, read = [], list[bytes]()
         if not request.get("schema_only"):
             parameters = read_parameters(cursor, write.sql, request.get("parameters"))
-            batches.append(pa.record_batch([[self._engine.scratch.change(cursor, write, parameters)]], _COUNT))
-        sender = BatchSender(peer, _COUNT, contextlib.nullcontext)
+            counted = self._engine.scratch.change(cursor, write, parameters, lambda: read.append(self._reading(cursor)))
+            batches.append(pa.record_batch([[counted]], _COUNT))
+        sender = BatchSender(peer, _COUNT, contextlib.nullcontext, lambda: read[0] if read else b"null")
         for batch in batches:
             sender.send(batch)
         sender.end()

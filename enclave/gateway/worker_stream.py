@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from enclave.gateway.batch_content import BatchRefusedError, read_batch
-from enclave.gateway.frames import BATCH, DONE, ERROR, QUERY, SCHEMA, BrokenFrameError, receive_frame, send_frame
+from enclave.gateway.frames import BATCH, DONE, ERROR, QUERY, READ, SCHEMA, BrokenFrameError, receive_frame, send_frame
 from enclave.gateway.handover import receive_handed
 from enclave.gateway.scratch_names import ScratchWrite
 
@@ -92,6 +92,8 @@ class WorkerStream:
         self._waited = 0.0
         self._ended = False
         self._schema = pa.schema([])
+        self.read_so_far: Any = None
+        """What the worker says the query has read (``scans``), unchecked; None while it has said nothing."""
         try:
             send_frame(peer, QUERY, request.encode())
         except OSError as error:
@@ -113,11 +115,19 @@ class WorkerStream:
             kind, content = self._next_frame()
             if kind == DONE:
                 self._finish()
+                self._note(content)
                 return
+            if kind == READ:
+                self._note(content)
+                continue
             if kind != BATCH:
                 self.abandon()
                 raise QueryFailedError("error", _ENDED)
             yield self._checked(content), content
+
+    def _note(self, content: pa.Buffer) -> None:
+        with contextlib.suppress(ValueError, RecursionError):
+            self.read_so_far = json.loads(content.to_pybytes())
 
     def _checked(self, content: pa.Buffer) -> pa.RecordBatch:
         """The one batch in ``content``; its offsets lie within its buffers, whatever the worker wrote."""
