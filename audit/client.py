@@ -54,15 +54,17 @@ class AuditClient:
         """The name in each record of this client."""
         return self._writer
 
-    def record(self, event: AuditEvent, *, timeout: float = 5.0) -> Receipt:
+    def record(self, event: AuditEvent, *, envelope: Envelope | None = None, timeout: float = 5.0) -> Receipt:
         """Append one event and wait until it is durable, at most ``timeout`` seconds.
 
         A lost connection is opened again and the same record sent again; the log keeps it once. Raise EventError or
         CanonicalError for an event that cannot be recorded, :class:`AuditUnavailable` when there is no receipt.
+        ``envelope``: one of ``new_envelope``, for a caller that may send the same record again after that.
         """
         fields = event_fields(event)
         encoded = encode_checked(fields)
-        message: dict[str, Any] = {"op": "record", "event": orjson.Fragment(encoded), **self._envelope()}
+        message: dict[str, Any] = {"op": "record", "event": orjson.Fragment(encoded)}
+        message.update(vars(envelope or self.new_envelope()))
         if event.payload is not None:
             message["payload"] = encode_payload(event.payload)
         try:
@@ -109,14 +111,23 @@ class AuditClient:
     def _receipt(answer: Mapping[str, Any]) -> Receipt:
         return Receipt(answer["index"], answer["leaf_hash"], answer["checkpoint"])
 
-    def _envelope(self) -> dict[str, Any]:
+    def new_envelope(self) -> Envelope:
+        """An id and the next number for one record."""
         with self._lock:
             if self._process != os.getpid():
                 # a forked child: same counter and connections would mix its records up with its parent's
                 self._begin()
             self._seq += 1
             seq, boot = self._seq, self._boot
-        return {"event_id": secrets.token_hex(16), "writer": self._writer, "boot": boot, "seq": seq}
+        return Envelope(secrets.token_hex(16), self._writer, boot, seq)
+
+    def is_reachable(self) -> bool:
+        """Does something listen at the log's socket? Says nothing about whether it takes records."""
+        try:
+            Link(self._path, time.monotonic() + RETRY_SECONDS).close()
+        except OSError:
+            return False
+        return True
 
     def _exchange(self, body: bytes, timeout: float) -> dict[str, Any]:
         data = frame_body(body)

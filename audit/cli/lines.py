@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from audit.index.bundles import first_available
-from audit.index.mapping import Statement, join_statements, row_of
+from audit.index.mapping import Statement, join_statements, read_leaf, row_of, texts
 from audit.index.wanted import Wanted, passes
 from audit.reader import read_checkpoint, read_raw_entries
 
 _DETAILS = ("project", "subject", "request_id", "decision", "dataset", "verb", "status", "rule", "rows")
+_READ = ("columns_read", "filters", "tables_scanned")
+"""What a query's outcome says about its reading."""
 
 
 def read_rows(
@@ -51,6 +53,9 @@ def text_line(row: Mapping[str, Any]) -> str:
     parts += [f"{name}={row[name]}" for name in _DETAILS if row[name] is not None]
     if row["tables"]:
         parts.append(f"tables={','.join(row['tables'])}")
+    data = read_leaf(row["leaf"].encode())[0].get("data")
+    if isinstance(data, dict):
+        parts += [f"{name}={','.join(names)}" for name in _READ if (names := texts(data.get(name)))]
     return printable("  ".join(parts).rstrip())
 
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 from enclave.domain.manifest import Manifest
 from enclave.domain.person_rules import NO_RULES, PersonRules
 from enclave.gateway.ruled_views import RulesRefusedError, attach_ruled, quoted
+from enclave.gateway.scans import PROFILING, SETTINGS, Scan, scans_of
 from enclave.gateway.scratch_names import LASTING, TEMPORARY, ScratchKind, ScratchObject
 from enclave.gateway.scratch_store import LOCK_SECONDS, ScratchStore
 
@@ -41,6 +42,8 @@ _CONFIG: dict[str, Any] = {
     "python_enable_replacements": False,
 }
 _LOCKS = (
+    # what a query read comes from DuckDB's profile, which can be switched on for a single cursor only
+    f"SET GLOBAL allowed_configs = {list(SETTINGS)}",
     "SET GLOBAL enable_external_access = false",
     "SET GLOBAL lock_configuration = true",
 )
@@ -149,6 +152,7 @@ class Engine:
         self._connection = connection
         self._path = ",".join(f"{name}.main" for name in self._catalogs(scratch))
         self._ready: list[duckdb.DuckDBPyConnection] = []
+        self._columns = {table.name: [column.name for column in table.columns] for table in manifest.tables}
         self.manifest = manifest
         self.scratch = scratch
 
@@ -170,9 +174,13 @@ class Engine:
         else:
             cursor.close()
 
+    def scans(self, cursor: duckdb.DuckDBPyConnection) -> list[Scan] | None:
+        """What the cursor's query has read so far."""
+        return scans_of(cursor.get_profiling_information(), self._columns)
+
     def _new_cursor(self) -> duckdb.DuckDBPyConnection:
         cursor = self._connection.cursor()
-        cursor.execute(f"SET search_path = '{self._path}'")
+        cursor.execute(f"SET search_path = '{self._path}'; {PROFILING}")
         return cursor
 
     @staticmethod

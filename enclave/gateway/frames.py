@@ -14,6 +14,8 @@ import struct
 from collections.abc import Callable
 
 QUERY, SCHEMA, BATCH, ERROR, DONE, PARSE, TREE, SHARED = b"Q", b"S", b"B", b"E", b"D", b"P", b"T", b"M"
+READ = b"R"
+"""What the query has read so far, as JSON; before the first row that leaves before the end."""
 _HEADER = struct.Struct("!cI")
 MAXIMUM_FRAME = 64 << 20
 """Bytes. A batch is at most 8 MiB; a parser's tree of a long statement can reach a few tens of MiB."""

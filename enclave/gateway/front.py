@@ -24,6 +24,7 @@ from enclave.access import AccessFiles
 from enclave.gateway.admission import Admission
 from enclave.gateway.control import control_app
 from enclave.gateway.doors import DoorError, Doors
+from enclave.gateway.late_records import LateRecords
 from enclave.gateway.open_intents import OpenIntents
 from enclave.gateway.partitions import Partitions
 from enclave.gateway.recording import Recorder
@@ -60,9 +61,11 @@ class Front:
         self._secret, key = service_secret(settings), token_public_key(settings)
         self._name = hold_name(settings, place)
         client = AuditClient(settings.audit_socket, place.writer)
-        mark = settings.usage_dir / f"intents-closed-{quote(client.writer, safe='')}.json"
-        OpenIntents(settings.log_dir, mark, client).start()
-        recorder = Recorder(client)
+        name = quote(client.writer, safe="")
+        late = LateRecords(settings.usage_dir / f"late-{name}", client)
+        mark = settings.usage_dir / f"intents-closed-{name}.json"
+        OpenIntents(settings.log_dir, mark, client, late=late).start()
+        recorder = Recorder(client, late)
         self._workers = WorkerPool(
             place.folder,
             settings.projects_dir,

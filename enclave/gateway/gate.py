@@ -5,79 +5,43 @@ differently. Everything is an allow-list: node kinds, expression classes, table 
 is not listed is refused (fail closed). Nothing here binds or runs anything – binding executes constants, so it happens
 in the sandboxed worker after the intent is on record.
 
-How the tree is walked: every object with a text ``type`` must be a known node. A query node opens a scope with the
-names of its WITH clauses, in order, so that a name counts as a CTE only where DuckDB sees it as one. All other objects
-and lists are walked through, whatever their key is called, so that a new field cannot hide a table.
-
-Non-goals: resource use (limits and the sandbox see to that), columns (the extract holds only permitted ones).
+How the tree is walked: ``gate_walk``. Non-goals: resource use (limits and the sandbox see to that), columns (the
+extract holds only permitted ones).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
-from pathlib import Path
-from string import ascii_lowercase, ascii_uppercase
+from dataclasses import dataclass
 from typing import Any
 
+from enclave.gateway.gate_walk import (
+    ALLOWED_FUNCTIONS,
+    CATALOG,
+    NUMBERED,
+    READ_ONLY,
+    TABLE_FUNCTIONS,
+    StatementRefusedError,
+    Walk,
+    barred,
+    folded,
+)
 from enclave.gateway.plain_scans import find_scanned_table
 from enclave.gateway.populations import CountColumn, count_columns, verb_of
-from enclave.gateway.scratch_names import NO_SCRATCH, ScratchKind, ScratchNames, ScratchObject, ScratchWrite
+from enclave.gateway.scratch_names import NO_SCRATCH, ScratchNames, ScratchWrite
 
-CATALOG = "extract"
-"""Name of the attached database in the worker: the stem of ``extract.duckdb``."""
-NUMBERED = "partitions"
-"""Hidden database with the same tables and their row numbers, where a permit's rules hide the tables behind views."""
-
-_QUERY_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE"})
-_PLAIN_NODES = frozenset(
-    {
-        *("JOIN", "SUBQUERY", "EMPTY", "EXPRESSION_LIST", "PIVOT"),
-        *("ORDER_MODIFIER", "LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER", "DISTINCT_MODIFIER"),
-        *("ASCENDING", "DESCENDING", "ORDER_DEFAULT"),
-    }
-)
-_EXPRESSION_CLASSES = frozenset(
-    {
-        *("BETWEEN", "CASE", "CAST", "COLLATE", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT", "FUNCTION"),
-        *(
-            "LAMBDA",
-            "LAMBDA_REF",
-            "OPERATOR",
-            "PARAMETER",
-            "POSITIONAL_REFERENCE",
-            "STAR",
-            "SUBQUERY",
-            "TYPE",
-            "WINDOW",
-        ),
-    }
-)
-TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree"})
-_CATALOGUE_VIEWS = frozenset({"tables", "columns", "schemata"})
-_SHOWN = frozenset({'"tables"', "tables", "__show_tables_expanded"})
-_SYSTEM_PREFIXES = ("duckdb_", "pragma_", "sqlite_", "pg_", "information_schema")
-_FUNCTION_SCHEMAS = frozenset({"main", "pg_catalog"})
-_SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
-_FUNCTIONS_FILE = Path(__file__).with_name("allowed_functions.txt")
-
-
-def _read_functions() -> frozenset[str]:
-    lines = _FUNCTIONS_FILE.read_text(encoding="utf-8").splitlines()
-    return frozenset(line for line in lines if line and not line.startswith("# "))
-
-
-ALLOWED_FUNCTIONS = _read_functions()
-
-
-class StatementRefusedError(Exception):
-    """The gate says no. ``rule`` is safe for a record; the sentence may repeat names the person typed."""
-
-    def __init__(self, rule: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.rule = rule
-        self.sentence = sentence
+__all__ = [
+    "ALLOWED_FUNCTIONS",
+    "CATALOG",
+    "NUMBERED",
+    "TABLE_FUNCTIONS",
+    "ExaminedStatement",
+    "StatementRefusedError",
+    "barred",
+    "examine",
+    "template_sha256",
+]
 
 
 @dataclass(frozen=True)
@@ -94,173 +58,6 @@ class ExaminedStatement:
     """What the worker runs instead, for a statement that changes the person's scratch space."""
     scanned: str | None = None
     """The one table it reads row by row, when it is a plain scan (``plain_scans``): it may be run in parts."""
-
-
-@dataclass
-class _Walk:
-    known: dict[str, str]
-    scratch: ScratchNames = NO_SCRATCH
-    is_ours: bool = False
-    used: set[str] = field(default_factory=set)
-
-    def any(self, item: Any, scope: frozenset[str]) -> None:
-        if isinstance(item, list):
-            for part in item:
-                self.any(part, scope)
-        elif isinstance(item, dict):
-            kind = item.get("type")
-            if isinstance(kind, str):
-                self.node(kind, item, scope)
-            else:
-                self.children(item, scope)
-
-    def children(self, item: dict[str, Any], scope: frozenset[str], skip: frozenset[str] = frozenset()) -> None:
-        for key, value in item.items():
-            if key not in skip:
-                self.any(value, scope)
-
-    def node(self, kind: str, item: dict[str, Any], scope: frozenset[str]) -> None:
-        if "class" in item:
-            self.expression(item, scope)
-        elif kind in _QUERY_NODES:
-            self.query(kind, item, scope)
-        elif kind == "BASE_TABLE":
-            self.table(item, scope)
-        elif kind == "TABLE_FUNCTION":
-            self.table_function(item, scope)
-        elif kind == "SHOW_REF":
-            self.show(item, scope)
-        elif kind in _PLAIN_NODES:
-            self.children(item, scope)
-        elif kind.endswith("_QUERY_NODE"):
-            raise StatementRefusedError("writes", _READ_ONLY)
-        else:
-            raise StatementRefusedError(
-                "unknown-node", f"Expected a plain query, found a part the gateway does not know ({kind}). Rewrite it."
-            )
-
-    def query(self, kind: str, item: dict[str, Any], scope: frozenset[str]) -> None:
-        for entry in item.get("cte_map", {}).get("map", []):
-            name = _folded(str(entry["key"]))
-            if name.startswith(_SYSTEM_PREFIXES):
-                raise StatementRefusedError("cte-name", "A WITH clause may not be named like a system table.")
-            self.any(entry["value"], scope)
-            scope = scope | {name}
-        if kind == "RECURSIVE_CTE_NODE":  # its first part does not see its own name: there it is a table
-            self.any(item.get("left"), scope)
-            scope = scope | {_folded(str(item.get("cte_name", "")))}
-        self.children(item, scope, skip=frozenset({"cte_map", "left"} if kind == "RECURSIVE_CTE_NODE" else {"cte_map"}))
-
-    def expression(self, item: dict[str, Any], scope: frozenset[str]) -> None:
-        kind = item["class"]
-        if kind not in _EXPRESSION_CLASSES:
-            raise StatementRefusedError(
-                "unknown-expression", f"Expected a plain expression, found {kind}, which the gateway does not know."
-            )
-        if kind == "FUNCTION" or (kind == "WINDOW" and item.get("function_name")):
-            self.function(item, ALLOWED_FUNCTIONS)
-        self.children(item, scope, skip=frozenset({"literal"}))
-
-    def function(self, item: dict[str, Any], allowed: frozenset[str]) -> None:
-        path = _path(item)
-        name = path[-1]
-        if name in allowed and all(part in _FUNCTION_SCHEMAS for part in path[:-1]):
-            return
-        if not self._own(self.scratch.resolve(path, [ScratchKind.MACRO])):
-            raise StatementRefusedError(
-                "function",
-                f"Function {_shown(path)} is not available in a project space. "
-                "Functions that compute from columns are; those that read files, settings or the catalogue are not.",
-            )
-
-    def table_function(self, item: dict[str, Any], scope: frozenset[str]) -> None:
-        function = item.get("function")
-        if not isinstance(function, dict) or function.get("class") != "FUNCTION":
-            raise StatementRefusedError("table-function", "Expected a table function, found something else.")
-        path = _path(function)
-        is_plain = len(path) == 1 and path[0] in TABLE_FUNCTIONS
-        if not is_plain and not self._own(self.scratch.resolve(path, [ScratchKind.TABLE_MACRO])):
-            raise StatementRefusedError(
-                "table-function",
-                f"Table function {_shown(path)} is not available in a project space. Query the extract's tables: "
-                f"{', '.join(sorted(self.known.values()))}. Also available: {', '.join(sorted(TABLE_FUNCTIONS))}.",
-            )
-        self.children(function, scope, skip=frozenset({"type", "class"}))
-        self.children(item, scope, skip=frozenset({"function"}))
-
-    def table(self, item: dict[str, Any], scope: frozenset[str]) -> None:
-        if item.get("at_clause") is not None:
-            raise StatementRefusedError("at-clause", "AT (…) is not available: an extract has one version.")
-        path = _path(item)
-        if not (len(path) == 1 and path[0] in scope):
-            self._extract_table(path)
-        self.children(item, scope)
-
-    def _extract_table(self, path: list[str]) -> None:
-        name = path[-1]
-        schemas = [[], ["main"], [CATALOG], [CATALOG, "main"], *([[NUMBERED, "main"]] if self.is_ours else [])]
-        if path[:-1] in schemas and name in self.known:
-            self.used.add(self.known[name])
-            return
-        if path[:-1] in (["information_schema"], [CATALOG, "information_schema"]) and name in _CATALOGUE_VIEWS:
-            return
-        if self._own(self.scratch.resolve(path, [ScratchKind.TABLE, ScratchKind.VIEW])):
-            return
-        holds = ", ".join(sorted(self.known.values())) or "no table"
-        raise StatementRefusedError(
-            "table", f"Table {_shown(path)} is not in this project's extract. It holds: {holds}."
-        )
-
-    def _own(self, found: ScratchObject | None) -> bool:
-        """Note what an object of the person's own reads; False when there is none."""
-        if found is not None:
-            old = self.scratch.find_barred(found)
-            if old is not None:
-                raise barred(old)
-            self.used |= self.scratch.sources(found)
-        return found is not None
-
-    def show(self, item: dict[str, Any], scope: frozenset[str]) -> None:
-        kind = item.get("show_type")
-        if item.get("query") is None and kind == "SHOW":
-            self._extract_table(_path(item))
-        elif item.get("query") is None and (kind != "SHOW_SPECIAL" or item.get("table_name") not in _SHOWN):
-            raise StatementRefusedError("show", "Only SHOW TABLES, DESCRIBE table and SUMMARIZE table are available.")
-        self.children(item, scope)
-
-
-def barred(item: ScratchObject) -> StatementRefusedError:
-    """The refusal of something kept under other rules than those in force."""
-    return StatementRefusedError(
-        "scratch-rules",
-        f"{item.name} was made under other rules of the data permit than those in force for you now, so it is not read "
-        f"any more. Nothing is lost: it stays until you drop it. DROP TABLE {item.name}, and make it again.",
-    )
-
-
-_READ_ONLY = (
-    "The extract is read-only, so only queries are possible (SELECT, FROM, WITH, VALUES, DESCRIBE, SUMMARIZE, "
-    "SHOW TABLES). Keep intermediate results with CREATE TABLE name AS SELECT …, or as files in your workspace."
-)
-
-
-def _path(item: dict[str, Any]) -> list[str]:
-    """Qualified name, lower case. A node without one is not what we think it is."""
-    name = item.get("qualified_name")
-    path = name.get("path") if isinstance(name, dict) else None
-    if not path or not all(isinstance(part, str) for part in path):
-        raise StatementRefusedError("unknown-node", "Expected a named table or function, found one without a name.")
-    return [_folded(part) for part in path]
-
-
-def _folded(name: str) -> str:
-    """Small letters as DuckDB compares names: A to Z only (Python would take the Kelvin sign for a k)."""
-    return name.translate(_SMALL)
-
-
-def _shown(path: list[str]) -> str:
-    text = ".".join(path)
-    return text if len(text) <= 80 else text[:80] + "…"
 
 
 def examine(
@@ -282,8 +79,8 @@ def examine(
     try:
         tree = json.loads(document)
         statement = _only_statement(tree)
-        known = {_folded(name): name for name in tables}
-        walk = _Walk(known, scratch, is_ours)
+        known = {folded(name): name for name in tables}
+        walk = Walk(known, scratch, is_ours)
         walk.any(statement, frozenset())
         used, counts = tuple(sorted(walk.used)), count_columns(statement, people)
         scanned = find_scanned_table(statement, known)
@@ -308,7 +105,7 @@ def _only_statement(tree: Any) -> dict[str, Any]:
 
 def _refuse_unparsed(tree: dict[str, Any]) -> dict[str, Any]:
     if tree.get("error_type") == "not implemented":
-        raise StatementRefusedError("statement", _READ_ONLY)
+        raise StatementRefusedError("statement", READ_ONLY)
     position = tree.get("position")
     where = f" near character {int(position) + 1}" if isinstance(position, str) and position.isdigit() else ""
     raise StatementRefusedError("syntax", f"Syntax error{where}: this is not a statement DuckDB understands. Check it.")

@@ -27,6 +27,7 @@ import pyarrow as pa
 from enclave.gateway.frames import (
     BATCH,
     DONE,
+    READ,
     SCHEMA,
     SHARED,
     BrokenFrameError,
@@ -73,13 +74,20 @@ class _Slot:
 class BatchSender:
     """Worker side: the answer to one query, in order: schema, batches, end. Small frames wait for the next flush.
 
-    ``sending`` is entered around each wait for the reader. Raises OSError when the reader is gone. ``close`` it.
+    ``sending`` is entered around each wait for the reader. ``reading``: JSON of what the query has read so far; it goes
+    before the first rows that leave before the end, and with the end. Raises OSError when the reader is gone. ``close``
+    it.
     """
 
     def __init__(
-        self, peer: socket.socket, schema: pa.Schema, sending: Callable[[], contextlib.AbstractContextManager[None]]
+        self,
+        peer: socket.socket,
+        schema: pa.Schema,
+        sending: Callable[[], contextlib.AbstractContextManager[None]],
+        reading: Callable[[], bytes] | None = None,
     ) -> None:
-        self._peer, self._sending = peer, sending
+        self._peer, self._sending, self._reading = peer, sending, reading
+        self._has_told = False
         encoded = schema.serialize()
         self._around = encoded.size + 1024  # schema and end of stream around a batch
         self._held = bytearray(packed(SCHEMA, memoryview(encoded)))
@@ -89,6 +97,9 @@ class BatchSender:
     def send(self, batch: pa.RecordBatch) -> None:
         """Blocks while the other side reads slowly."""
         size = pa.ipc.get_record_batch_size(batch)
+        if self._reading is not None and not self._has_told and size + len(self._held) > INLINE_BYTES:
+            self._held += packed(READ, self._reading())
+            self._has_told = True
         if size <= INLINE_BYTES:
             sink = pa.BufferOutputStream()
             _write(sink, batch)
@@ -109,7 +120,7 @@ class BatchSender:
 
     def end(self) -> None:
         """Say that this was all."""
-        self._held += packed(DONE, b"{}")
+        self._held += packed(DONE, self._reading() if self._reading is not None else b"null")
         self._flush()
 
     def close(self) -> None:

@@ -86,7 +86,7 @@ class PersonWorker:
             with self._lock:
                 self._writes += 1
                 self._is_changing, self._names = True, None
-        return WorkerStream(peer, request, is_cancelled, process.kill)
+        return WorkerStream(peer, request, is_cancelled, process)
 
     def table_schemas(self, source: ExtractSource) -> dict[str, pa.Schema]:
         """Arrow schema of each table of the extract. Raises QueryFailedError."""

@@ -38,6 +38,11 @@ class ProjectFiles:
         return frozenset(table.name for table in self.manifest.tables)
 
     @cached_property
+    def columns(self) -> dict[str, frozenset[str]]:
+        """Names of columns by table."""
+        return {table.name: frozenset(column.name for column in table.columns) for table in self.manifest.tables}
+
+    @cached_property
     def person_columns(self) -> frozenset[str]:
         """Columns that carry the person's pseudonym, lower case."""
         return person_columns(self.manifest)

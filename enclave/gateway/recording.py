@@ -1,13 +1,14 @@
 """What the gateway writes to the audit log. Literals, parameters and refusal sentences go only into the payload.
 
 Invariants 1 and 8 of DESIGN.md: ``intent`` and ``outcome`` return only when the record is durable, and raise
-RecordingFailedError otherwise, so that no row is released without them.
+RecordingFailedError otherwise, so that no row is released without them. What could not be recorded is made up for when
+the log answers again (``late_records``).
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -18,6 +19,8 @@ from enclave.domain.events import EventType
 from enclave.domain.ids import ProjectId
 from enclave.gateway.admission import Caller, CallRefusedError, Door
 from enclave.gateway.gate import ExaminedStatement
+from enclave.gateway.late_records import LateRecords
+from enclave.gateway.scans import Reading
 from enclave.gateway.statements import Prepared
 from enclave.tokens import DoorKind, TokenClaims
 
@@ -51,13 +54,16 @@ class Outcome:
     """Distinct people behind the result, when it tells."""
     min_cell: int | None = None
     """Smallest count shown, when the result is one of counts."""
+    reading: Reading | None = None
+    """Columns, filters and rows read, when the worker said so before the end."""
 
 
 class Recorder:
     """One per front; thread-safe as the client is."""
 
-    def __init__(self, client: AuditClient) -> None:
+    def __init__(self, client: AuditClient, late: LateRecords) -> None:
         self._client = client
+        self._late = late
 
     def call_refused(self, door: Door, error: CallRefusedError, kind: EventType) -> None:
         """token:refused when the token is at fault, else ``kind``. Never raises: the call is refused either way."""
@@ -97,30 +103,34 @@ class Recorder:
         purpose: str,
     ) -> None:
         """query:intent, durable before the worker sees the statement. Raises RecordingFailedError."""
-        self._must(
-            AuditEvent(
-                type=EventType.QUERY_INTENT,
-                **_who(door, caller.claims),
-                subject=caller.record.extract_version,
-                decision="allow",
-                policies=caller.policies,
-                request_id=request_id,
-                counts={"characters": len(statement.sql), "parameters": len(parameters or [])},
-                data={
-                    "template_sha256": examined.template_sha256,
-                    "tables": list(examined.tables),
-                    "token": caller.claims.token_id,
-                    "purpose": purpose,
-                    "verb": examined.verb,
-                    **_at(door),
-                    **statement.noted,
-                    **({"scratch": [examined.write.name]} if examined.write else {}),
-                    **_narrowed(caller, examined),
-                    "dataset": f"{caller.files.manifest.dataset}@{caller.files.manifest.dataset_version}",
-                },
-                payload=_statement_payload(statement.sql, parameters),
-            )
+        event = AuditEvent(
+            type=EventType.QUERY_INTENT,
+            **_who(door, caller.claims),
+            subject=caller.record.extract_version,
+            decision="allow",
+            policies=caller.policies,
+            request_id=request_id,
+            counts={"characters": len(statement.sql), "parameters": len(parameters or [])},
+            data={
+                "template_sha256": examined.template_sha256,
+                "tables": list(examined.tables),
+                "token": caller.claims.token_id,
+                "purpose": purpose,
+                "verb": examined.verb,
+                **_at(door),
+                **statement.noted,
+                **({"scratch": [examined.write.name]} if examined.write else {}),
+                **_narrowed(caller, examined),
+                "dataset": f"{caller.files.manifest.dataset}@{caller.files.manifest.dataset_version}",
+            },
+            payload=_statement_payload(statement.sql, parameters),
         )
+        try:
+            self._must(event)
+        except RecordingFailedError:
+            # it may be in the log all the same, or comes there late: the query that did not run gets its end
+            self._late.keep(_not_run(event), self._client.new_envelope())
+            raise
 
     def outcome(self, door: Door, caller: Caller, request_id: str, outcome: Outcome) -> None:
         """query:outcome, durable before the end of the stream. Raises RecordingFailedError."""
@@ -136,8 +146,9 @@ class Recorder:
                     "duration_ms": outcome.duration_ms,
                     "columns": len(outcome.columns),
                     **_known(persons=outcome.persons, min_cell=outcome.min_cell),
+                    **_read_counts(outcome.reading),
                 },
-                data={"status": outcome.status, "digest": outcome.digest},
+                data={"status": outcome.status, "digest": outcome.digest, **_read_names(outcome.reading)},
                 payload={"columns": list(outcome.columns)},  # a column without a name is called like its expression
             )
         )
@@ -154,17 +165,23 @@ class Recorder:
         )
 
     def _must(self, event: AuditEvent) -> None:
+        envelope = self._client.new_envelope()
         try:
-            self._client.record(event)
-        except (AuditUnavailable, EventError) as error:
+            self._client.record(event, envelope=envelope)
+        except AuditUnavailable as error:
             _log.error("record-failed", event_type=str(event.type))
+            self._late.keep(event, envelope)
             raise RecordingFailedError(_AWAY) from error
 
     def _try(self, event: AuditEvent) -> None:
+        envelope = self._client.new_envelope()
         try:
-            self._client.record(event)
-        except (AuditUnavailable, EventError):
+            self._client.record(event, envelope=envelope)
+        except AuditUnavailable:
             _log.error("refusal-not-recorded", event_type=str(event.type))
+            self._late.keep(event, envelope)
+        except EventError:
+            _log.error("refusal-cannot-be-recorded", event_type=str(event.type))
 
 
 def _who(door: Door, claims: TokenClaims | None) -> dict[str, Any]:
@@ -183,6 +200,28 @@ def _narrowed(caller: Caller, examined: ExaminedStatement) -> dict[str, Any]:
     """Which of the tables read the permit's rules narrow for this person, and which rules (their digest)."""
     ruled = [table for table in examined.tables if caller.rules.find(table) is not None]
     return {"ruled_tables": ruled, "rules_sha256": caller.rules.digest} if ruled else {}
+
+
+def _read_counts(reading: Reading | None) -> dict[str, int]:
+    return {} if reading is None else {"rows_scanned": reading.rows, "columns_read": reading.all_columns}
+
+
+def _read_names(reading: Reading | None) -> dict[str, list[str]]:
+    if reading is None:
+        return {}
+    return {
+        "columns_read": list(reading.columns),
+        "filters": list(reading.filters),
+        "tables_scanned": list(reading.scanned),
+    }
+
+
+def _not_run(intent: AuditEvent) -> AuditEvent:
+    """The outcome of a query whose intent did not become durable in time: no row was sent."""
+    counts, data = {"rows": 0, "bytes": 0}, {"status": "error"}
+    return replace(
+        intent, type=EventType.QUERY_OUTCOME, decision=None, policies=(), counts=counts, data=data, payload=None
+    )
 
 
 def _known(**counts: int | None) -> dict[str, int]:

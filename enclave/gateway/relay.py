@@ -23,6 +23,7 @@ from enclave.gateway.gate import ExaminedStatement
 from enclave.gateway.person_worker import PersonWorker
 from enclave.gateway.populations import PopulationMeter
 from enclave.gateway.recording import Outcome, Recorder, RecordingFailedError
+from enclave.gateway.scans import Reading, checked_reading
 from enclave.gateway.statements import Prepared
 from enclave.gateway.usage import DailyCapError, DailyUsage
 from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest, WorkerStream
@@ -57,6 +58,7 @@ class Relay:
         self._ask_at = self._started_at + _ASK_SECONDS
         self._columns: tuple[str, ...] = ()
         self._people = PopulationMeter((), frozenset())
+        self._scratch: frozenset[str] = frozenset()
         self._stream: WorkerStream | None = None
         self._batches: Iterator[tuple[pa.RecordBatch, pa.Buffer]] | None = None
         self._is_open = self._has_begun = False
@@ -73,6 +75,7 @@ class Relay:
             self._worker.leave()
             raise
         self._is_open = self._has_begun = True
+        self._scratch = frozenset(name.lower() for name in examined.tables if name.startswith("scratch."))
         self._people = PopulationMeter(examined.counts, self._caller.files.person_columns)
         request = WorkerRequest(
             statement.sql,
@@ -186,6 +189,10 @@ class Relay:
         except OSError as error:
             _log.error("usage-not-written", reason=error.strerror)
 
+    def _reading(self) -> Reading | None:
+        sent = self._stream.read_so_far if self._stream is not None else None
+        return checked_reading(sent, self._caller.files.columns, self._scratch)
+
     def _end(self, status: str, error: BaseException | None = None) -> None:
         """Stop the worker's side and record the outcome, once; a failing record wins over a normal end."""
         if not self._is_open:
@@ -205,6 +212,7 @@ class Relay:
             columns=self._columns,
             persons=self._people.persons,
             min_cell=self._people.min_cell,
+            reading=self._reading(),
         )
         try:
             self._recorder.outcome(self._door, self._caller, self._request_id, outcome)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,13 @@ class ScratchStore:
             "Drop what you no longer need (SHOW TABLES lists it), or keep fewer columns."
         )
 
-    def change(self, cursor: duckdb.DuckDBPyConnection, write: ScratchWrite, parameters: Any) -> int:
-        """Run it; the number of rows it is about. Raises duckdb.Error, ScratchRefusedError."""
+    def change(
+        self, cursor: duckdb.DuckDBPyConnection, write: ScratchWrite, parameters: Any, on_run: Callable[[], None]
+    ) -> int:
+        """Run it; the number of rows it is about. ``on_run``: called while the profile is that of the statement.
+
+        Raises duckdb.Error, ScratchRefusedError.
+        """
         if self._file is None:
             raise ScratchRefusedError(self.problem)
         if len(cursor.extract_statements(write.sql)) != 1:
@@ -120,6 +126,7 @@ class ScratchStore:
         cursor.execute("BEGIN")
         try:
             rows = _count(cursor.execute(write.sql, parameters) if parameters else cursor.execute(write.sql))
+            on_run()
             for statement in write.follow_ups:
                 cursor.execute(statement)
             cursor.execute("COMMIT")

@@ -19,6 +19,7 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,17 @@ from enclave.gateway.engine import (
     open_extract,
     run,
 )
-from enclave.gateway.engine_errors import describe_engine_error, is_fatal
+from enclave.gateway.engine_errors import (
+    binding_message,
+    describe_engine_error,
+    is_fatal,
+    is_out_of_memory,
+    stream_error,
+)
 from enclave.gateway.frames import DONE, ERROR, QUERY, SCHEMA, receive_frame, send_frame
 from enclave.gateway.handover import BatchSender
 from enclave.gateway.plain_arrow import plain_batch, plain_schema
+from enclave.gateway.scans import scans_to_json
 from enclave.gateway.scratch_names import ScratchWrite, objects_to_json
 from enclave.gateway.scratch_store import LOCK_SECONDS, ScratchFullError, ScratchRefusedError
 from enclave.gateway.watchdog import QueryWatch, Watchdog
@@ -111,9 +119,8 @@ class Server:
         except (ScratchFullError, ScratchRefusedError) as error:
             _send_error(peer, "error", str(error))
             return
-        cursor = self._engine.cursor()
+        cursor, is_clean = self._engine.cursor(), False
         watch = self._watchdog.watch(peer, cursor, float(request["seconds"]), room.is_exceeded if room else None)
-        is_clean = False
         try:
             if write is None:
                 self._stream(peer, cursor, request, watch)
@@ -125,18 +132,29 @@ class Server:
         except OSError:
             raise
         except Exception as error:
-            self._report(peer, error, watch.reason)
+            sql = write.sql if write is not None else str(request["sql"])
+            self._report(peer, error, watch.reason, lambda: binding_message(cursor, sql), str(request["sql"]))
         finally:
             watch.end()
+            # given back only when no interrupt meant for this query can meet the next
             self._engine.give_back(cursor, is_clean=is_clean and watch.reason is None)
 
-    def _report(self, peer: socket.socket, error: Exception, reason: str | None) -> None:
+    def _report(
+        self,
+        peer: socket.socket,
+        error: Exception,
+        reason: str | None,
+        at_binding: Callable[[], str | None],
+        typed: str,
+    ) -> None:
         if reason == "quota":
             _send_error(peer, "error", self._engine.scratch.full_sentence())
         elif isinstance(error, duckdb.InterruptException):
             _send_error(peer, reason or "cancelled", "The query was stopped.")
         else:
-            _send_error(peer, reason or "error", describe_engine_error(error), ends_worker=is_fatal(error))
+            found = "memory" if is_out_of_memory(error) else "error"
+            sentence = describe_engine_error(error, typed, at_binding)
+            _send_error(peer, reason or found, sentence, ends_worker=is_fatal(error))
         if is_fatal(error):
             os._exit(EXIT_UNUSABLE)
 
@@ -145,29 +163,47 @@ class Server:
     ) -> None:
         if request.get("schema_only"):
             send_frame(peer, SCHEMA, memoryview(describe(cursor, request["sql"]).serialize()))
-            send_frame(peer, DONE, b"{}")
+            send_frame(peer, DONE, b"null")
             return
         parameters = read_parameters(cursor, request["sql"], request.get("parameters"))
         reader = run(cursor, request["sql"], parameters)
         schema = plain_schema(reader.schema)
-        with contextlib.closing(BatchSender(peer, schema, watch.sending)) as sender:
-            for batch in reader:
+        with contextlib.closing(BatchSender(peer, schema, watch.sending, lambda: self._reading(cursor))) as sender:
+            for batch in _read(reader):
                 for piece in cut(plain_batch(batch, schema)):
                     sender.send(piece)
             sender.end()
+
+    def _reading(self, cursor: duckdb.DuckDBPyConnection) -> bytes:
+        scans = self._engine.scans(cursor)
+        return json.dumps(None if scans is None else scans_to_json(scans)).encode()
 
     def _change(
         self, peer: socket.socket, cursor: duckdb.DuckDBPyConnection, request: dict[str, Any], write: ScratchWrite
     ) -> None:
         """Run a scratch statement; the answer is one row, as DuckDB gives it: how many rows it is about."""
-        batches = []
+        batches, read = [], list[bytes]()
         if not request.get("schema_only"):
             parameters = read_parameters(cursor, write.sql, request.get("parameters"))
-            batches.append(pa.record_batch([[self._engine.scratch.change(cursor, write, parameters)]], _COUNT))
-        with contextlib.closing(BatchSender(peer, _COUNT, contextlib.nullcontext)) as sender:
+            counted = self._engine.scratch.change(cursor, write, parameters, lambda: read.append(self._reading(cursor)))
+            batches.append(pa.record_batch([[counted]], _COUNT))
+        reading = read[0] if read else b"null"
+        with contextlib.closing(BatchSender(peer, _COUNT, contextlib.nullcontext, lambda: reading)) as sender:
             for batch in batches:
                 sender.send(batch)
             sender.end()
+
+
+def _read(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The engine's batches; its errors keep their kind, and none is taken for a reader that is gone."""
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except Exception as error:
+            raise stream_error(error) from None
+        yield batch
 
 
 def _send_schemas(peer: socket.socket, schemas: dict[str, pa.Schema]) -> None:

@@ -160,6 +160,15 @@ class WorkerProcess:
         """Process id of the sandbox (its end ends the worker)."""
         return self._process.pid
 
+    @property
+    def memory_sentence(self) -> str:
+        """Says which cap was met when a query is stopped for its memory."""
+        limits = self.plan.limits
+        return (
+            f"Your worker has {limits.memory} MiB of memory and {limits.spill} MiB on disk to work in; this query "
+            "needs more and was stopped. Select fewer columns, filter earlier, or aggregate in steps."
+        )
+
     def is_running(self) -> bool:
         return self._process.poll() is None
 
@@ -174,6 +183,13 @@ class WorkerProcess:
             peer.close()
             raise
         return peer
+
+    def wait_for_end(self, seconds: float) -> int | None:
+        """Exit code when it ends by itself within that time; ended by signal n, it is 128 + n."""
+        try:
+            return self._process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return None
 
     def kill(self) -> None:
         """End it, with everything it started, and wait for that; removes socket and spill folder.

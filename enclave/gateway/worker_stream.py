@@ -9,21 +9,25 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from enclave.gateway.batch_content import BatchRefusedError, read_batch
-from enclave.gateway.frames import BATCH, DONE, ERROR, QUERY, SCHEMA, BrokenFrameError, receive_frame, send_frame
+from enclave.gateway.frames import BATCH, DONE, ERROR, QUERY, READ, SCHEMA, BrokenFrameError, receive_frame, send_frame
 from enclave.gateway.handover import BatchReceiver
 from enclave.gateway.scratch_names import ScratchWrite
 
 GRACE_SECONDS = 5.0
+_END_SECONDS = 1.0
+_ABORTED = 128 + signal.SIGABRT
+"""How a process ends whose allocation fails where nothing can catch it (std::terminate)."""
 _ENDED = "The project's worker ended while this query ran. Nothing more is released; run the query again."
 
 
@@ -60,6 +64,17 @@ class WorkerRequest:
         return json.dumps(content).encode()
 
 
+class RunningWorker(Protocol):
+    """The process behind a stream, as ``worker_process`` has it."""
+
+    @property
+    def memory_sentence(self) -> str: ...
+
+    def wait_for_end(self, seconds: float) -> int | None: ...
+
+    def kill(self) -> None: ...
+
+
 class WorkerStream:
     """``is_cancelled`` is asked about every 100 ms while the worker has nothing to say."""
 
@@ -68,15 +83,17 @@ class WorkerStream:
         peer: socket.socket,
         request: WorkerRequest,
         is_cancelled: Callable[[], bool],
-        kill_worker: Callable[[], None],
+        process: RunningWorker,
     ) -> None:
         self._peer, self._receiver = peer, BatchReceiver(peer)
         self._seconds = request.seconds
         self._is_cancelled = is_cancelled
-        self._kill_worker = kill_worker
+        self._process = process
         self._waited = 0.0
         self._ended = False
         self._schema = pa.schema([])
+        self.read_so_far: Any = None
+        """What the worker says the query has read (``scans``), unchecked; None while it has said nothing."""
         try:
             send_frame(peer, QUERY, request.encode())
         except OSError as error:
@@ -98,11 +115,19 @@ class WorkerStream:
             kind, content = self._next_frame()
             if kind == DONE:
                 self._finish()
+                self._note(content)
                 return
+            if kind == READ:
+                self._note(content)
+                continue
             if kind != BATCH:
                 self.abandon()
                 raise QueryFailedError("error", _ENDED)
             yield self._checked(content), content
+
+    def _note(self, content: pa.Buffer) -> None:
+        with contextlib.suppress(ValueError, RecursionError):
+            self.read_so_far = json.loads(content.to_pybytes())
 
     def _checked(self, content: pa.Buffer) -> pa.RecordBatch:
         """The one batch in ``content``; its offsets lie within its buffers, whatever the worker wrote."""
@@ -137,7 +162,7 @@ class WorkerStream:
                 while receive_frame(self._peer, check) is not None:
                     check()
         except TimeoutError:
-            self._kill_worker()
+            self._process.kill()
         except OSError:
             pass
 
@@ -150,13 +175,16 @@ class WorkerStream:
         self._waited += time.monotonic() - started_at
         if frame is None:
             self._finish()
-            self._kill_worker()  # waits for its end, so that the person's next query does not meet it still dying
+            code = self._process.wait_for_end(_END_SECONDS)
+            self._process.kill()  # waits for its end, so that the person's next query does not meet it still dying
+            if code == _ABORTED:
+                raise self._out_of_memory()
             raise QueryFailedError("error", _ENDED)
         if frame[0] == ERROR:
             self._finish()
             content = json.loads(frame[1].to_pybytes())
             if content.get("ends_worker"):
-                self._kill_worker()
+                self._process.kill()
             raise self._failure(content)
         return frame
 
@@ -167,14 +195,19 @@ class WorkerStream:
             raise QueryFailedError("cancelled", "The client gave up, so the query was stopped.")
         if self._waited + time.monotonic() - waits_since > self._seconds + GRACE_SECONDS:
             self._finish()
-            self._kill_worker()
+            self._process.kill()
             raise QueryFailedError("cap", seconds_sentence(self._seconds))
 
     def _failure(self, content: dict[str, str]) -> QueryFailedError:
         if content.get("status") == "seconds":
             return QueryFailedError("cap", seconds_sentence(self._seconds))
+        if content.get("status") == "memory":
+            return self._out_of_memory()
         status = "cancelled" if content.get("status") == "cancelled" else "error"
         return QueryFailedError(status, content.get("message", _ENDED))
+
+    def _out_of_memory(self) -> QueryFailedError:
+        return QueryFailedError("cap", self._process.memory_sentence)
 
     def _finish(self) -> None:
         self._ended = True

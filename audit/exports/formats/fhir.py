@@ -197,7 +197,7 @@ def _entities(entry: LogEntry, origin: str, kind: Kind, shape: Shape, site: Site
 def _query(leaf: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
     """BALP: entity[query] carries the query and nothing else; ours holds the public part of the statement."""
     data = mapping_of(leaf, "data")
-    named = ("template_sha256", "tables", "verb", "dataset", "rule", "status", "digest")
+    named = ("template_sha256", "tables", "verb", "dataset", "rule", "status", "digest", "columns_read", "filters")
     public = {name: data[name] for name in named if name in data}
     if request_id := text_of(leaf, "request_id"):
         public["request_id"] = request_id

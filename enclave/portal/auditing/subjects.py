@@ -8,6 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from audit.index import LogIndex, Wanted
+from audit.index.mapping import texts
 from enclave.portal.auditing.filters import address
 from enclave.portal.auditing.rows import EventRow, row_of
 from enclave.portal.auditing.timeline import Timeline, timeline_of
@@ -87,6 +88,8 @@ class QueryStory:
     records: tuple[EventRow, ...]
     facts: tuple[tuple[str | Promise, int], ...]
     status: str
+    reading: tuple[tuple[str | Promise, tuple[str, ...]], ...]
+    """Titles with names the record holds: columns read, filters, tables with the rows looked at."""
     template: str
     same_form: int
     same_form_query: str
@@ -99,6 +102,18 @@ _FACTS: tuple[tuple[str, str | Promise], ...] = (
     ("persons", _("People behind the result")),
     ("min_cell", _("Smallest count shown")),
 )
+_READING: tuple[tuple[str, str | Promise], ...] = (
+    ("columns_read", _("Columns read")),
+    ("filters", _("Filters (without their values)")),
+    ("tables_scanned", _("Rows looked at, by table")),
+)
+
+
+def _reading(data: object) -> tuple[tuple[str | Promise, tuple[str, ...]], ...]:
+    """What the outcome says was read; a list of the wrong form is left out."""
+    held = data if isinstance(data, dict) else {}
+    found = ((title, texts(held.get(name))) for name, title in _READING)
+    return tuple((title, tuple(names)) for title, names in found if names)
 
 
 def story_of(index: LogIndex, request_id: str, names: dict[str, str]) -> QueryStory | None:
@@ -118,6 +133,7 @@ def story_of(index: LogIndex, request_id: str, names: dict[str, str]) -> QuerySt
         records=tuple(row_of(row, names) for row in reversed(found)),
         facts=tuple((title, value) for title, value in numbers if value is not None),
         status=(outcome.status or "") if outcome else "",
+        reading=_reading(outcome.leaf.get("data")) if outcome else (),
         template=template,
         same_form=index.count(same) if template and person else 0,
         same_form_query=address({}, person=person, type="query:intent", template=template),

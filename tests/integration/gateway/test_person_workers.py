@@ -142,7 +142,7 @@ def test_spilling_has_a_quota_and_its_folder_goes_with_the_worker(home: Path, ex
             folder = worker.place.socket_path.parent / "spill"
             assert folder.exists()
         assert not folder.exists()
-    assert "room on disk" in str(answers[0]) and answers[1] == 1
+    assert "30 MiB on disk" in str(answers[0]) and answers[1] == 1
 
 
 def test_scratch_survives_a_new_extract_and_a_kill_in_the_middle_of_a_write(home: Path, extract: Path) -> None:

@@ -33,7 +33,8 @@ def test_intent_and_outcome_frame_a_query(gateway: Any) -> None:
     assert outcome["data"]["status"] == "ok"
     assert outcome["data"]["digest"].startswith("blake3:") and len(outcome["data"]["digest"]) == 7 + 64
     whole = json.dumps([intent, outcome])
-    assert "SELECT" not in whole and "label" not in whole
+    assert "SELECT" not in whole and "label" not in json.dumps(intent)
+    assert outcome["data"]["columns_read"] == ["person.label", "person.person_id"]
     random = {"token", "template_sha256"}  # hexadecimal digits may hold any number
     assert "17" not in json.dumps({name: value for name, value in intent["data"].items() if name not in random})
 
@@ -129,3 +130,59 @@ def test_actions_answer_with_json(gateway: Any) -> None:
         body = json.dumps({"files": ["a.csv"], "title": "t", "context": "c"}).encode()
         with pytest.raises(flight.FlightServerError, match="portal does not answer"):
             act("enclave.request_release", body)
+
+
+def outcome_of(gateway: Any, sql: str, before: int) -> dict[str, Any]:
+    """The outcome of the newest query for rows since then."""
+
+    def find() -> Any:
+        ours = {e["request_id"] for e in gateway.events("query:intent")[before:] if e["data"]["purpose"] == "rows"}
+        return [e for e in gateway.events("query:outcome") if e["request_id"] in ours]
+
+    return dict(gateway.wait_for(find, what=f"the outcome of {sql}")[-1])
+
+
+@pytest.mark.parametrize(
+    ("sql", "columns", "filters"),
+    [
+        (
+            "SELECT p.label FROM person p JOIN visit v USING (person_id) WHERE p.year_of_birth < 1987 AND v.sex = 'F'",
+            {"person.label", "person.person_id", "person.year_of_birth", "visit.person_id", "visit.sex"},
+            {"person.year_of_birth <", "visit.sex ="},
+        ),
+        (
+            "CREATE TABLE kept AS SELECT label FROM person WHERE label LIKE '%77%'",
+            {"person.label"},
+            {"person.label contains"},
+        ),
+        ("SELECT * FROM kept", set(), set()),
+        ("DROP TABLE kept", set(), set()),
+    ],
+)
+def test_the_outcome_says_what_was_read_and_holds_no_value(
+    gateway: Any, sql: str, columns: set[str], filters: set[str]
+) -> None:
+    before = len(gateway.wait_for(lambda: gateway.events("query:intent")))
+    gateway.fetch(sql)
+    outcome = outcome_of(gateway, sql, before)
+    assert set(outcome["data"].get("columns_read", ())) == columns
+    assert filters <= set(outcome["data"].get("filters", ()))
+    assert outcome["counts"].get("columns_read", 0) == len(columns)
+    if not sql.startswith("DROP"):
+        assert outcome["counts"]["rows_scanned"] > 0
+        scratch = [name for name in outcome["data"]["tables_scanned"] if name.startswith("scratch.kept ")]
+        assert bool(scratch) == (sql == "SELECT * FROM kept")
+    assert "1987" not in json.dumps(outcome["data"]) and "%77" not in json.dumps(outcome["data"])
+
+
+def test_a_stream_that_is_given_up_says_what_it_had_read(gateway: Any) -> None:
+    before = len(gateway.wait_for(lambda: gateway.events("query:intent")))
+    sql = "SELECT p.label, v.sex, repeat('x', 100) AS t FROM person p, visit v, range(100) r(i)"
+    with gateway.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+        reader = cursor.fetch_record_batch()
+        reader.read_next_batch()
+        reader.close()
+    outcome = outcome_of(gateway, sql, before)
+    assert outcome["data"]["status"] != "ok"
+    assert set(outcome["data"]["columns_read"]) == {"person.label", "visit.sex"}

@@ -32,7 +32,8 @@ def a_query(request_id: str, *, rows: int = 12, tables: tuple[str, ...] = ("pers
     data = {"template_sha256": TEMPLATE, "tables": list(tables), "verb": "select", "dataset": "gibleed@2026-1"}
     first = record(EventType.QUERY_INTENT, person("amelie"), data=data, decision="allow", **common)
     counts = {"rows": rows, "bytes": 800, "duration_ms": 7, "persons": 31}
-    record(EventType.QUERY_OUTCOME, person("amelie"), counts=counts, data={"status": "ok"}, **common)
+    ended = {"status": "ok", "columns_read": ["person.label"], "filters": ["person.label ="]}
+    record(EventType.QUERY_OUTCOME, person("amelie"), counts=counts, data=ended, **common)
     return first.index
 
 
@@ -63,6 +64,10 @@ def test_pages_about_a_person_a_project_a_dataset_and_a_query(house: Any) -> Non
     assert "Rows sent 99" in story
     assert "People behind the result 31" in story
     assert "asked queries of this form 2 times" in story
+    assert "Columns read person.label" in story and "Filters (without their values) person.label =" in story
+    assert 'href="/audit/?text=person.label"' in victor.get("/audit/query/q-walk-2/").text
+    found = victor.words("/audit/?text=person.label+%3D")
+    assert "query:outcome" in found and "query:intent" not in found.split("Time (UTC)")[-1]
     assert victor.get("/audit/query/q-nobody-asked/").status_code == 404
     read = {leaf["subject"] for leaf in house.events(EventType.AUDIT_READ)}
     assert {"log:person", "log:project", "log:dataset", "log:query"} <= read

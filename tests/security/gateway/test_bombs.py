@@ -5,8 +5,12 @@ short, and everybody else's go on.
 from __future__ import annotations
 
 import contextlib
+import os
+import re
+import signal
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,13 +74,73 @@ def test_a_bomb_ends_and_the_other_person_is_answered_meanwhile(bombed: Any, nam
     assert fetch(bombed, ALICE, "SELECT count(*) FROM visit") == [(5000,)]
 
 
-@pytest.mark.parametrize("name", ["levenshtein", "cross join"])
+_TOO_LONG = f"allows {SECONDS} seconds for one query"
+_TOO_LARGE = r"worker has \d+ MiB of memory and \d+ MiB on disk"
+CAPS = {
+    "levenshtein": (BOMBS["levenshtein"], _TOO_LONG),
+    "cross join": (BOMBS["cross join"], _TOO_LONG),
+    "in the middle of its rows": (
+        "SELECT i, CASE WHEN i < 300_000 THEN 0 ELSE levenshtein(repeat('a', 5000), repeat(chr(97 + i % 3), 5000)) END"
+        " FROM (SELECT i::INTEGER AS i FROM range(3_000_000) r(i))",
+        _TOO_LONG,
+    ),
+    "list of a thousand million": (BOMBS["list of a thousand million"], _TOO_LARGE),
+    "an allocation that invalidates the instance": (
+        "SELECT reservoir_quantile(i, 0.5, 1_000_000_000) FROM range(1_000_000_000) t(i)",
+        _TOO_LARGE,
+    ),
+}
+
+
+def is_recorded_as_cap(gateway: Any, before: int) -> bool:
+    """Has one of the intents since then (a schema's, or the rows') ended with the status cap?"""
+    ours = {leaf["request_id"] for leaf in gateway.events("query:intent")[before:]}
+    ends = [leaf for leaf in gateway.events("query:outcome") if leaf["request_id"] in ours]
+    return any(leaf["data"]["status"] == "cap" for leaf in ends)
+
+
+@pytest.mark.parametrize("name", CAPS)
 def test_who_sent_it_is_told_which_cap_was_met_and_so_is_the_record(bombed: Any, name: str) -> None:
-    before = len(bombed.events("query:outcome"))
-    with pytest.raises(Error, match=f"allows {SECONDS} seconds for one query"):
-        fetch(bombed, ALICE, BOMBS[name])
-    bombed.wait_for(lambda: len(bombed.events("query:outcome")) > before, what="the outcome")
-    assert bombed.events("query:outcome")[-1]["data"]["status"] == "cap"
+    sql, sentence = CAPS[name]
+    before = len(bombed.events("query:intent"))
+    with pytest.raises(Error, match=sentence):
+        fetch(bombed, ALICE, sql)
+    bombed.wait_for(lambda: is_recorded_as_cap(bombed, before), what="the outcome")
+
+
+def processes_of(pid: int) -> list[int]:
+    """The process and all it started."""
+    found, children = [pid], {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            children.setdefault(int(stat.read_text().rsplit(")", 1)[1].split()[1]), []).append(int(stat.parent.name))
+    for parent in found:
+        found += children.get(parent, [])
+    return found
+
+
+def test_a_worker_that_ends_where_no_allocation_can_fail_says_memory(bombed: Any) -> None:
+    """std::terminate aborts the process: nothing in it can say why any more, but its exit code does."""
+    fetch(bombed, BOB, "SELECT 1")
+    before, failures = len(bombed.events("query:intent")), []
+
+    def run() -> None:
+        try:
+            fetch(bombed, BOB, BOMBS["cross join"])
+        except Error as error:
+            failures.append(str(error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    bombed.wait_for(lambda: len(bombed.events("query:intent")) > before, what="the intent")
+    for pid in processes_of(bombed.front.pid):
+        with contextlib.suppress(OSError):
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if b"worker_start" in command and b"bwrap" not in command.split(b"\0")[0]:
+                os.kill(pid, signal.SIGABRT)
+    thread.join(60)
+    assert failures and re.search(_TOO_LARGE, failures[0])
+    bombed.wait_for(lambda: is_recorded_as_cap(bombed, before), what="the outcome")
 
 
 def test_the_bomber_s_own_stream_ends_with_an_error_and_never_short(bombed: Any) -> None:

@@ -1,5 +1,6 @@
 """kill -9 of worker, front and audit daemon at each stage of a stream: the client gets an error or everything, never a
-silently short result; and on record every query that began has an end.
+silently short result; and on record every query that began has one end. When only the daemon was away, the running
+front records that end as soon as it is back.
 
 Stages: before the schema (the worker is still binding), in the middle of the rows, and when all rows have been sent but
 the outcome is not on record yet (the daemon is held, so that the end of the stream waits for it).
@@ -85,21 +86,27 @@ def end_of(gateway: Any, intent: dict[str, Any]) -> str:
     return str(gateway.wait_for(find, seconds=30, what="the outcome"))
 
 
+def has_one_end_each(gateway: Any) -> bool:
+    """Every intent has exactly one outcome, and every outcome an intent."""
+    begun, ended = ([leaf["request_id"] for leaf in gateway.events(f"query:{kind}")] for kind in ("intent", "outcome"))
+    return bool(begun) and sorted(begun) == sorted(ended)
+
+
 def newest_intent(gateway: Any, before: int) -> dict[str, Any]:
     found = gateway.wait_for(lambda: gateway.events("query:intent")[before:], what="the intent")
     return dict(found[-1])
 
 
 def check_end(gateway: Any, victim: str, intent: dict[str, Any]) -> None:
-    if victim == "daemon":
-        # the running front could not record the end; the next one closes the query
-        gateway.front.terminate()
-        gateway.front.wait(timeout=20)
-        gateway.start_front()
     status = end_of(gateway, intent)
     # "ok" is true as well when the front dies between the record of the end and the end itself: every row was sent
-    assert status in {"worker": ("error",), "front": ("lost", "ok"), "daemon": ("lost", "error")}[victim]
+    assert status in {"worker": ("error",), "front": ("lost", "ok"), "daemon": ("ok", "error")}[victim]
     assert gateway.fetch(SMALL_SQL) == [(1000,)]
+    gateway.wait_for(lambda: has_one_end_each(gateway), seconds=30, what="one outcome for each intent")
+    if victim == "daemon":
+        (outcome,) = [e for e in gateway.events("query:outcome") if e["request_id"] == intent["request_id"]]
+        assert outcome["data"]["late"] is True and outcome["data"]["happened_at"] <= outcome["at"]
+        assert outcome["counts"]["duration_ms"] > 0
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
@@ -169,6 +176,51 @@ def test_before_the_outcome(opened: Any, victim: str) -> None:
         bring_back(opened, victim)
         check_end(opened, victim, intent)
     assert opened.fetch(SMALL_SQL) == [(1000,)]
+
+
+def test_before_the_intent_is_durable(opened: Any) -> None:
+    """The daemon dies with the intent in its hands: nothing runs, and both records come when it is back."""
+    os.kill(opened.daemon.pid, signal.SIGSTOP)
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            opened.fetch(SMALL_SQL)
+        except FAILURES as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    opened.kill_daemon()
+    thread.join(60)
+    assert "audit log does not answer" in str(failures[0])
+    opened.start_daemon()
+    late = opened.wait_event("query:outcome", late=True)
+    assert late["data"]["status"] == "error" and late["counts"]["rows"] == 0
+    opened.wait_for(lambda: has_one_end_each(opened), seconds=30, what="one outcome for each intent")
+    assert opened.fetch(SMALL_SQL) == [(1000,)]
+
+
+def test_the_end_survives_the_front_that_could_not_record_it(opened: Any) -> None:
+    before = len(opened.wait_for(lambda: opened.events("query:intent")))
+    stream = Stream(opened, SHORT_SQL)
+    stream.open()
+    stream.read(at_most=1)
+    intent = newest_intent(opened, before)
+    kill(opened, "daemon")
+    with pytest.raises(FAILURES):
+        stream.read()
+    left = opened.settings.usage_dir / "late-gateway" / f"{intent['request_id']}.json"
+    opened.wait_for(left.exists, what="the outcome on disk")
+    assert "repeat" not in left.read_text(), "nothing of the statement"
+    kill(opened, "front")
+    opened.start_front()  # before the daemon: it has to wait for it
+    opened.start_daemon()
+    assert end_of(opened, intent) == "ok"
+    assert opened.fetch(SMALL_SQL) == [(1000,)]
+    opened.wait_for(lambda: has_one_end_each(opened), seconds=30, what="one outcome for each intent")
+    (outcome,) = [e for e in opened.events("query:outcome") if e["request_id"] == intent["request_id"]]
+    assert outcome["counts"]["rows"] == SHORT_ROWS and outcome["data"]["late"] is True
 
 
 @pytest.mark.parametrize("victim", VICTIMS)

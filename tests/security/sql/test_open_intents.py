@@ -1,16 +1,18 @@
-"""What a killed front left open is closed once, whatever else the log holds. A real audit daemon, no front."""
+"""What a killed front left open, or could not record in time, is closed once. A real audit daemon, no front."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from audit.client import AuditClient
+from audit.client import AuditClient, AuditUnavailable
 from audit.event import AuditEvent
 from enclave.domain.events import EventType
+from enclave.gateway.late_records import LateRecords
 from enclave.gateway.open_intents import OpenIntents
 
 ALICE = "u-000000000001"
@@ -39,7 +41,22 @@ def record(log: Any, *events: tuple[EventType, str], writer: str = "gateway") ->
 def looker(log: Any, writer: str = "gateway") -> tuple[OpenIntents, AuditClient]:
     client = AuditClient(log.settings.audit_socket, writer)
     mark = log.settings.usage_dir / f"intents-closed-{writer}.json"
-    return OpenIntents(log.settings.log_dir, mark, client, datetime.now(UTC)), client
+    return OpenIntents(log.settings.log_dir, mark, client, datetime.now(UTC), LateRecords(folder(log), client)), client
+
+
+def folder(log: Any) -> Path:
+    return Path(log.settings.usage_dir / "late-gateway")
+
+
+def an_outcome(request: str) -> AuditEvent:
+    counts, data, payload = {"rows": 7}, {"status": "cap"}, {"columns": ["'a literal'"]}
+    return AuditEvent(
+        EventType.QUERY_OUTCOME, ALICE, project="p", request_id=request, counts=counts, data=data, payload=payload
+    )
+
+
+def outcomes(log: Any) -> list[tuple[str, str]]:
+    return [(leaf["request_id"], leaf["data"].get("status", "")) for leaf in log.events("query:outcome")]
 
 
 def lost(log: Any) -> list[str]:
@@ -81,5 +98,55 @@ def test_fronts_that_share_a_log_close_only_their_own(log: Any) -> None:
     assert first.turn() == 1
     log.wait_for(lambda: lost(log) == ["q-2", "q-1"], what="the outcome of q-1")
     assert second.turn() == first.turn() == 0
+    client.close()
+    other.close()
+
+
+def test_a_record_whose_receipt_was_lost_is_not_made_twice(log: Any) -> None:
+    client = AuditClient(log.settings.audit_socket, "gateway")
+    late, envelope = LateRecords(folder(log), client), client.new_envelope()
+    client.record(an_outcome("q-1"), envelope=envelope)
+    late.keep(an_outcome("q-1"), envelope)
+    log.wait_for(lambda: not list(folder(log).glob("*.json")), what="the file's end")
+    record(log, (EventType.QUERY_INTENT, "q-9"))
+    assert outcomes(log) == [("q-1", "cap")]
+    client.close()
+
+
+def test_what_was_kept_while_the_daemon_was_away_is_made_in_order_when_it_is_back(log: Any) -> None:
+    client = AuditClient(log.settings.audit_socket, "gateway")
+    late = LateRecords(folder(log), client)
+    log.kill_daemon()
+    for number in range(3):
+        intent = AuditEvent(EventType.QUERY_INTENT, ALICE, request_id=f"q-{number}")
+        with pytest.raises(AuditUnavailable):
+            client.record(intent, timeout=0.1)
+        late.keep(intent, client.new_envelope())
+        late.keep(an_outcome(f"q-{number}"), client.new_envelope())
+    files = list(folder(log).glob("*.json"))
+    assert len(files) == 3 and "literal" not in files[0].read_text()
+    log.start_daemon()
+    log.wait_for(lambda: len(outcomes(log)) == 3, what="the late records")
+    ours = [(leaf["type"], leaf["request_id"]) for leaf in log.events() if leaf["type"].startswith("query:")]
+    assert ours == [(f"query:{kind}", f"q-{number}") for number in range(3) for kind in ("intent", "outcome")]
+    (leaf,) = [leaf for leaf in log.events("query:outcome") if leaf["request_id"] == "q-1"]
+    assert leaf["data"]["late"] is True and leaf["counts"] == {"rows": 7} and "payload" in leaf
+    client.close()
+
+
+def test_an_outcome_left_on_disk_closes_its_intent_once_over_two_starts(log: Any) -> None:
+    record(log, (EventType.QUERY_INTENT, "q-1"), (EventType.QUERY_INTENT, "q-2"))
+    killed = AuditClient(log.settings.audit_socket / "nowhere", "gateway")
+    LateRecords(folder(log), killed).keep(an_outcome("q-1"), killed.new_envelope())
+    intents, client = looker(log)
+    assert intents.turn() == 2
+    again, other = looker(log)  # started before the first could tidy up: the file is still there
+    log.wait_for(lambda: len(outcomes(log)) == 2, what="the outcomes")
+    assert again.turn() == intents.turn() == 0
+    assert outcomes(log) == [("q-1", "cap"), ("q-2", "lost")]
+    late = LateRecords(folder(log), client)
+    assert late.find_earlier("q-1") is not None
+    late.settle_earlier()
+    assert not list(folder(log).glob("*.json"))
     client.close()
     other.close()

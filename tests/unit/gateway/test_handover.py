@@ -200,12 +200,24 @@ def test_what_was_received_does_not_change_when_the_worker_writes_on(
     receiver.close()
 
 
+class DeadWorker:
+    """A worker process that has ended."""
+
+    memory_sentence = ""
+
+    def wait_for_end(self, seconds: float) -> int | None:
+        return 0
+
+    def kill(self) -> None:
+        return
+
+
 def test_bytes_that_are_no_arrow_end_only_that_stream() -> None:
     schema = _large().schema
     broken = (b"\xff" * (INLINE_BYTES + 1), _ipc(_large())[: INLINE_BYTES + 64], b"\xff\xff\xff\xff" + bytes(4))
     for content in broken:
         ours, theirs = socket.socketpair()
-        stream = WorkerStream(ours, WorkerRequest("select 1", 5), lambda: False, lambda: None)
+        stream = WorkerStream(ours, WorkerRequest("select 1", 5), lambda: False, DeadWorker())
         receive_frame(theirs)
         send_frame(theirs, SCHEMA, memoryview(schema.serialize()))
         _hand_over(theirs, _memory_file(content), len(content))
@@ -223,7 +235,7 @@ def test_offsets_that_point_beyond_their_buffer_are_refused() -> None:
     position = content.index(last_offset)
     content[position : position + 4] = struct.pack("<i", 1 << 30)
     ours, theirs = socket.socketpair()
-    stream = WorkerStream(ours, WorkerRequest("select 1", 5), lambda: False, lambda: None)
+    stream = WorkerStream(ours, WorkerRequest("select 1", 5), lambda: False, DeadWorker())
     receive_frame(theirs)
     send_frame(theirs, SCHEMA, memoryview(honest.schema.serialize()))
     _hand_over(theirs, _memory_file(bytes(content)), len(content))
