@@ -30,8 +30,9 @@ from enclave.edge.headers import (
 )
 from enclave.edge.passes import COOKIE, find_holder, wants_renewal
 from enclave.edge.routes import Route, RouteTable
+from enclave.edge.shown import clean_contents_answer, clean_frame
 from enclave.edge.sockets import Upstreams
-from enclave.edge.workspace_rules import decide_request, is_persons_doing
+from enclave.edge.workspace_rules import decide_request, is_contents, is_persons_doing
 from enclave.settings import Settings
 
 PASS_PAGE = "/hub/workspace-pass"  # noqa: S105  (an address, no password)
@@ -99,13 +100,16 @@ class Edge:
         if is_persons_doing(request.method, inner):
             route.touch()
         query = without_token(request.rel_url.raw_query_string)
+        is_channel = inner.endswith("/channels")
         errand = Errand(
             route.socket,
             request.rel_url.raw_path + (f"?{query}" if query else ""),
             for_workspace(self._inbound(request)),
             lambda headers: from_workspace(headers, prefix=prefix, websocket_origin=self._websocket_origin()),
             maximum_bytes=passage.maximum_bytes,
-            on_message=route.touch if inner.endswith("/channels") else lambda: None,
+            on_message=route.touch if is_channel else lambda: None,
+            frames=clean_frame if is_channel else None,
+            whole_body=clean_contents_answer if request.method == "GET" and is_contents(inner) else None,
         )
         return await forward(request, self.upstreams, errand)
 

@@ -114,3 +114,8 @@ def _decide_contents(path: str, query: Mapping[str, str]) -> Passage:
 def is_persons_doing(method: str, path: str) -> bool:
     """A request that shows somebody at work, unlike JupyterLab's own polling; keeps a workspace from being idle."""
     return method not in ("GET", "HEAD") and _OWN_STATE.fullmatch(path) is None
+
+
+def is_contents(path: str) -> bool:
+    """The contents API, whose answers hold notebooks with their outputs."""
+    return _CONTENTS.fullmatch(path) is not None

@@ -27,7 +27,7 @@ class HostileServer:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.seen.append({"path": request.rel_url.raw_path_qs, **dict(request.headers)})
-        if request.path.endswith("big.ipynb"):
+        if request.path.endswith(("big.ipynb", "/api/sessions")):
             response = web.StreamResponse()
             await response.prepare(request)
             for _ in range(400):
@@ -129,7 +129,8 @@ def test_a_foreign_page_cannot_open_a_channel(edge: Any, hostile: HostileServer)
     assert asyncio.run(open_channel()) == 403
 
 
-def test_large_files_are_cut_off_whether_declared_or_not(edge: Any, hostile: HostileServer) -> None:
+def test_large_files_are_refused_whether_declared_or_not(edge: Any, hostile: HostileServer) -> None:
     assert call(edge, "GET", "/api/contents/declared.ipynb").status_code == 403
+    assert call(edge, "GET", "/api/contents/big.ipynb").status_code == 403
     with pytest.raises(httpx.RemoteProtocolError):
-        call(edge, "GET", "/api/contents/big.ipynb")
+        call(edge, "GET", "/api/sessions")
