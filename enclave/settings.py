@@ -134,6 +134,11 @@ class Settings(BaseSettings):
         return self.root / "usage"
 
     @property
+    def exposure_dir(self) -> Path:
+        """``<project>/<username>.json``: what a person was shown today; written by the edge."""
+        return self.root / "exposure"
+
+    @property
     def keys_dir(self) -> Path:
         """Token and receipt keys, service secrets. Mode 0700."""
         return self.root / "keys"

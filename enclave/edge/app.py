@@ -1,19 +1,21 @@
 """The edge: the only listener a browser reaches. Portal and hub are two names, so two origins; others are refused.
 
 Order of the checks: host name → readable path → portal (never ``/internal/``) or hub's route table → for a workspace:
-the person's pass, the request's own origin, the positive list of ``workspace_rules``. Every answer carries the
-security headers. Non-goals: rate limits and metering of a workspace's output.
+the person's pass, the request's own origin, the positive list of ``workspace_rules``. What a workspace answers goes
+through ``shown`` (cleaned and metered). Every answer carries the security headers. Non-goal: rate limits of requests.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from aiohttp import web
 
 from enclave.domain.decisions import Deny
 from enclave.edge import pages
+from enclave.edge.exposure_page import EXPOSURE_PAGE, exposure_page
 from enclave.edge.forward import Errand, forward, is_websocket
 from enclave.edge.headers import (
     SECURITY_HEADERS,
@@ -28,11 +30,12 @@ from enclave.edge.headers import (
     parse_cookies,
     without_token,
 )
+from enclave.edge.meter import Meter
 from enclave.edge.passes import COOKIE, find_holder, wants_renewal
 from enclave.edge.routes import Route, RouteTable
-from enclave.edge.shown import clean_contents_answer, clean_frame
+from enclave.edge.shown import Screen
 from enclave.edge.sockets import Upstreams
-from enclave.edge.workspace_rules import decide_request, is_contents, is_persons_doing
+from enclave.edge.workspace_rules import decide_request, is_looked_into, is_persons_doing
 from enclave.settings import Settings
 
 PASS_PAGE = "/hub/workspace-pass"  # noqa: S105  (an address, no password)
@@ -41,8 +44,9 @@ PASS_PAGE = "/hub/workspace-pass"  # noqa: S105  (an address, no password)
 class Edge:
     """Handler of every browser request."""
 
-    def __init__(self, settings: Settings, table: RouteTable, pass_secret: str) -> None:
+    def __init__(self, settings: Settings, table: RouteTable, pass_secret: str, meter: Meter) -> None:
         self._settings = settings
+        self._meter = meter
         self._table = table
         self._pass_secret = pass_secret
         self.upstreams = Upstreams()
@@ -94,24 +98,38 @@ class Edge:
         if refused is not None:
             return refused
         inner = path[len(prefix) :] or "/"
+        try:
+            account = self._meter.account(route.user or "", str(route.data.get("server_name", "")))
+        except ValueError:
+            return pages.page(request, "away")
+        if inner == EXPOSURE_PAGE and request.method == "GET":
+            return exposure_page(account)
         passage = decide_request(request.method, inner, request.query)
         if isinstance(passage.decision, Deny):
             return pages.refusal(request, passage.decision.reasons)
         if is_persons_doing(request.method, inner):
             route.touch()
+        is_channel = inner.endswith("/channels")
+        errand = self._errand(request, inner, prefix, route, Screen(self._meter, account, pages.language_of(request)))
+        account.sockets += is_channel
+        try:
+            return await forward(request, self.upstreams, replace(errand, maximum_bytes=passage.maximum_bytes))
+        finally:
+            account.sockets -= is_channel
+
+    def _errand(self, request: web.Request, inner: str, prefix: str, route: Route, screen: Screen) -> Errand:
         query = without_token(request.rel_url.raw_query_string)
         is_channel = inner.endswith("/channels")
-        errand = Errand(
+        return Errand(
             route.socket,
             request.rel_url.raw_path + (f"?{query}" if query else ""),
             for_workspace(self._inbound(request)),
             lambda headers: from_workspace(headers, prefix=prefix, websocket_origin=self._websocket_origin()),
-            maximum_bytes=passage.maximum_bytes,
             on_message=route.touch if is_channel else lambda: None,
-            frames=clean_frame if is_channel else None,
-            whole_body=clean_contents_answer if request.method == "GET" and is_contents(inner) else None,
+            frames=screen.frame if is_channel else screen.event,
+            whole_body=screen.contents if is_looked_into(request.method, inner) else None,
+            on_bytes=screen.other,
         )
-        return await forward(request, self.upstreams, errand)
 
     def _check_person(self, request: web.Request, route: Route) -> web.Response | None:
         """None when the browser's pass names the workspace's researcher; a page load without one goes to the hub."""

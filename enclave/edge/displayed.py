@@ -18,7 +18,7 @@ NOT_SHOWN = (
     "Markdown, LaTeX and JSON are shown."
 )
 
-_MIME = re.compile(r"\s*(text|image|application|audio|video|model|font|message|multipart|chemical)/", re.IGNORECASE)
+MIME_TYPE = re.compile(r"\s*(text|image|application|audio|video|model|font|message|multipart|chemical)/", re.IGNORECASE)
 _AS_IT_IS = re.compile(
     r"text/(plain|latex)|image/(png|jpeg|gif|webp|bmp)|application/(json|geo\+json|vnd\.[a-z0-9.-]+\+json)"
     r"|application/vnd\.jupyter\.(stdout|stderr|error)"
@@ -33,7 +33,7 @@ _CLEANED: dict[str, Callable[[str], str]] = {
 def clean_tree(value: Any) -> Any:
     """The same JSON value with every bundle in it cleaned; the argument is not changed."""
     if isinstance(value, dict):
-        if any(_MIME.match(key) for key in value):
+        if any(MIME_TYPE.match(key) for key in value):
             return _clean_bundle(value)
         return {key: clean_tree(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -46,7 +46,7 @@ def _clean_bundle(bundle: dict[str, Any]) -> dict[str, Any]:
     for key, value in bundle.items():
         if key in _CLEANED:
             kept |= _clean_markup(key, value)
-        elif _AS_IT_IS.fullmatch(key) or not _MIME.match(key):
+        elif _AS_IT_IS.fullmatch(key) or not MIME_TYPE.match(key):
             kept[key] = value if isinstance(value, str) else clean_tree(value)
     return kept or {"text/plain": NOT_SHOWN}
 

@@ -18,7 +18,6 @@ from yarl import URL
 from enclave.edge import pages
 from enclave.edge.headers import Headers, clean_response
 from enclave.edge.kernel_frames import Data
-from enclave.edge.shown import UnreadableAnswerError
 from enclave.edge.sockets import UNREACHABLE, Upstreams
 
 _CHUNK = 1 << 16
@@ -40,11 +39,21 @@ class Errand:
     frames: Callable[[Data, str | None], Awaitable[Sequence[Data]]] | None = None
     """What goes on to the browser in place of a frame, given the subprotocol. None: the frame itself."""
     whole_body: Callable[[bytes], Awaitable[bytes]] | None = None
-    """What goes on in place of a whole body; needs ``maximum_bytes``. May raise UnreadableAnswerError."""
+    """What goes on in place of a whole body; needs ``maximum_bytes``. UnreadableAnswerError, NotShownError."""
+    on_bytes: Callable[[int], Awaitable[None]] | None = None
+    """Called before so many bytes of a body go on."""
 
 
 class AnswerTooLargeError(Exception):
     """The upstream sends more than the errand allows."""
+
+
+class UnreadableAnswerError(Exception):
+    """An answer that had to be looked into could not be read."""
+
+
+class NotShownError(Exception):
+    """An answer is not to be shown; the text is for the person."""
 
 
 async def forward(request: web.Request, upstreams: Upstreams, errand: Errand) -> web.StreamResponse:
@@ -58,6 +67,8 @@ async def forward(request: web.Request, upstreams: Upstreams, errand: Errand) ->
         return pages.page(request, "broken" if started else "away")
     except (aiohttp.ClientError, TimeoutError, UnreadableAnswerError):
         return pages.page(request, "broken")
+    except NotShownError as error:
+        return pages.refusal(request, (str(error),))
 
 
 def is_websocket(request: web.BaseRequest) -> bool:
@@ -85,7 +96,7 @@ async def _forward_http(request: web.Request, upstreams: Upstreams, errand: Erra
             response.headers.add(key, value)
         await response.prepare(request)
         try:
-            await _copy_body(answer, response, errand.maximum_bytes)
+            await _copy_body(answer, response, errand)
         except (AnswerTooLargeError, aiohttp.ClientError):
             # The head is out already: a cut connection is the only way left to say that this is not the whole answer.
             if request.transport is not None:
@@ -113,12 +124,14 @@ async def _answer_rewritten(request: web.Request, errand: Errand, answer: aiohtt
     return response
 
 
-async def _copy_body(answer: aiohttp.ClientResponse, response: web.StreamResponse, maximum_bytes: int | None) -> None:
+async def _copy_body(answer: aiohttp.ClientResponse, response: web.StreamResponse, errand: Errand) -> None:
     sent = 0
     async for chunk in answer.content.iter_chunked(_CHUNK):
         sent += len(chunk)
-        if maximum_bytes is not None and sent > maximum_bytes:
+        if errand.maximum_bytes is not None and sent > errand.maximum_bytes:
             raise AnswerTooLargeError
+        if errand.on_bytes is not None:
+            await errand.on_bytes(len(chunk))
         await response.write(chunk)
 
 

@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from functools import partial
 
 import structlog
 from aiohttp import web
 
+from audit.client import AuditClient
 from enclave import keys, logs
+from enclave.access import AccessFiles
 from enclave.edge.app import Edge
+from enclave.edge.budgets import Budgets
+from enclave.edge.meter import Meter
 from enclave.edge.route_api import RouteApi
 from enclave.edge.routes import RouteTable
 from enclave.settings import Settings, get_settings
 
 log = structlog.get_logger()
+
+_RECORD_SECONDS = 2.0
 
 
 async def serve(settings: Settings, stopped: asyncio.Event) -> None:
@@ -23,7 +30,12 @@ async def serve(settings: Settings, stopped: asyncio.Event) -> None:
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     secret = keys.proxy_auth_token(settings)
     table = RouteTable(settings.root, settings.run_dir / "routes.json")
-    edge = Edge(settings, table, secret)
+    client = AuditClient(settings.audit_socket, "edge")
+    meter = Meter(
+        settings.exposure_dir, Budgets(AccessFiles(settings)), partial(client.record, timeout=_RECORD_SECONDS)
+    )
+    meter.load_pending()
+    edge = Edge(settings, table, secret, meter)
     api = RouteApi(table, edge.upstreams, secret)
     public = web.AppRunner(edge.application(), access_log=None, handle_signals=False, auto_decompress=False)
     routes = web.AppRunner(api.application(), access_log=None, handle_signals=False)
@@ -35,7 +47,10 @@ async def serve(settings: Settings, stopped: asyncio.Event) -> None:
         settings.edge_api_socket.chmod(0o600)
         await web.TCPSite(public, settings.host, settings.port).start()
         log.info("edge:listening", host=settings.host, port=settings.port)
+        metering = asyncio.create_task(meter.run())
         await stopped.wait()
+        metering.cancel()
+        await meter.turn(last=True)
     finally:
         await public.cleanup()
         await routes.cleanup()

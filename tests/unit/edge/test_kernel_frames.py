@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_messages import FORMS, V1, frame, message, protocol_of  # type: ignore[import-not-found]
 
+from enclave.edge.account import Account
+from enclave.edge.exposure import Budget
 from enclave.edge.kernel_frames import encode_frame, parse_frame, sentence_message
-from enclave.edge.shown import clean_frame
+from enclave.edge.shown import Screen
+
+
+class UnsafeNoPace:
+    """A meter that never waits."""
+
+    async def pace(self, account: Account, size: int) -> None:
+        return None
+
+
+async def clean_frame(data: str | bytes, protocol: str | None) -> Sequence[str | bytes]:
+    account = Account("p", "u", Path("/nowhere"), lambda: date(2026, 1, 1), lambda: Budget(10**9, 10**9))
+    meter: Any = UnsafeNoPace()
+    return await Screen(meter, account, "en").frame(data, protocol)
 
 
 @pytest.mark.parametrize("form", FORMS)
