@@ -82,7 +82,7 @@ class StandInWorkspace:
     @property
     def origin(self) -> str:
         """Where the researcher's browser finds it."""
-        return str(self.stand.settings.hub_url)
+        return str(self.stand.settings.workspace_origin(self.user, self.project))
 
     def pass_cookie(self, who: str | None = None) -> str:
         return f"enclave-pass={issue_pass(keys.proxy_auth_token(self.stand.settings), who or self.user, time.time())}"
