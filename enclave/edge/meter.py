@@ -112,11 +112,11 @@ class Meter:
 
     async def turn(self, *, last: bool = False) -> None:
         """One turn: write changed files, record what is due (``last``: everything)."""
-        now = self._clock()
+        now, log_is_away = self._clock(), False
         for key, account in list(self._accounts.items()):
-            if last or self._is_due(account, now - self._tried_at[key]):
+            if not log_is_away and (last or self._is_due(account, now - self._tried_at[key])):
                 self._tried_at[key] = now
-                await self._record_pending(account)
+                log_is_away = not await self._record_pending(account)
             if account.dirty:
                 await self._save(account)
 
@@ -134,7 +134,8 @@ class Meter:
             account.dirty = True
             log.error("exposure:not-saved", project=account.project, error=type(error).__name__)
 
-    async def _record_pending(self, account: Account) -> None:
+    async def _record_pending(self, account: Account) -> bool:
+        """False when the audit log takes nothing; then the others wait for the next turn as well."""
         person = self._budgets.person(account.username) or _SYSTEM
         try:
             while account.news:
@@ -147,6 +148,8 @@ class Meter:
                 account.recorded(what)
         except AuditUnavailable:
             log.warning("exposure:not-recorded", project=account.project)
+            return False
+        return True
 
 
 def _shown_event(account: Account, what: Pending, person: str) -> AuditEvent:

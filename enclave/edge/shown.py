@@ -62,7 +62,7 @@ class Screen:
     async def frame(self, data: Data, protocol: str | None) -> Sequence[Data]:
         """What goes on to the browser in place of a kernel's frame."""
         message = parse_frame(data, protocol)
-        size = len(data.encode("utf-8", "replace")) if isinstance(data, str) else len(data)
+        size = _size(data)
         try:
             volume = measure_message(message, size)
         except RecursionError:
@@ -108,8 +108,12 @@ class Screen:
 
     async def event(self, data: Data, _protocol: str | None) -> Sequence[Data]:
         """A frame of a channel that is no kernel's."""
-        await self.other(len(data))
+        await self.other(_size(data))
         return (data,)
+
+
+def _size(data: Data) -> int:
+    return len(data.encode("utf-8", "replace")) if isinstance(data, str) else len(data)
 
 
 async def clean_message(message: KernelMessage, data: Data) -> Data:
