@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parents[2] / kind / "edge") for kind in ("unit", "integration")]
+sys.path[:0] = [str(Path(__file__).parents[2] / kind / "edge") for kind in ("unit", "integration", "security")]
 
 
 def _load_stand() -> Any:
