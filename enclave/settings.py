@@ -18,6 +18,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from enclave.domain.origins import workspace_label
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -33,6 +35,12 @@ class Settings(BaseSettings):
     portal_name: str = "portal.localhost"
     hub_name: str = "hub.localhost"
     scheme: Literal["http", "https"] = "http"
+    workspace_origins: bool = True
+    """Each workspace under a name of its own, ``<username>--<project>.<hub_name>``; needs a wildcard DNS name."""
+    edge_tls_certificate: Path | None = None
+    """PEM file with the certificate and its chain; with it the edge speaks TLS and ``scheme`` must be https."""
+    edge_tls_key: Path | None = None
+    """PEM file with the certificate's key, readable by its owner only."""
     database_url: str = ""
     """Empty: SQLite in ``portal/``. Otherwise ``postgresql://…``."""
     hospital: str = "Hôpital Sainte-Claire"
@@ -153,6 +161,11 @@ class Settings(BaseSettings):
         return self.root / "gateway" / "tickets"
 
     @property
+    def exposure_dir(self) -> Path:
+        """``<project>/<username>.json``: what a person was shown today; written by the edge."""
+        return self.root / "exposure"
+
+    @property
     def keys_dir(self) -> Path:
         """Token and receipt keys, service secrets. Mode 0700."""
         return self.root / "keys"
@@ -187,11 +200,21 @@ class Settings(BaseSettings):
 
     @property
     def portal_url(self) -> str:
-        return f"{self.scheme}://{self.portal_name}:{self.port}"
+        return self._origin(self.portal_name)
 
     @property
     def hub_url(self) -> str:
-        return f"{self.scheme}://{self.hub_name}:{self.port}"
+        return self._origin(self.hub_name)
+
+    def workspace_origin(self, username: str, project: str) -> str:
+        """Scheme, name and port under which a browser finds this workspace."""
+        label = f"{workspace_label(username, project)}." if self.workspace_origins else ""
+        return self._origin(label + self.hub_name)
+
+    def _origin(self, name: str) -> str:
+        """As browsers write it (RFC 6454 6.2): the scheme's own port is left away."""
+        is_usual = (self.scheme, self.port) in (("http", 80), ("https", 443))
+        return f"{self.scheme}://{name}" + ("" if is_usual else f":{self.port}")
 
 
 def get_settings() -> Settings:

@@ -99,6 +99,10 @@ class WorkspaceRules:
     memory_mb: int = 4096
     processes: int = 512
     idle_minutes: int = 120
+    shown_bytes_per_day: int = 200_000_000
+    """Output that reaches one person's browser in a day (UTC); measured and enforced by the edge."""
+    shown_rows_per_day: int = 2_000_000
+    """Rows and lines among that output, as far as the edge can tell."""
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,20 @@
-"""The edge: the only listener a browser reaches. Portal and hub are two names, so two origins; others are refused.
+"""The edge: the only listener a browser reaches. Portal, hub and each workspace are names, so origins, of their own.
 
 Order of the checks: host name → readable path → portal (never ``/internal/``) or hub's route table → for a workspace:
-the person's pass, the request's own origin, the positive list of ``workspace_rules``. Every answer carries the
-security headers. Non-goals: rate limits and metering of a workspace's output.
+the person's pass, the request's own origin, the positive list of ``workspace_rules``. What a workspace answers goes
+through ``shown`` (cleaned and metered). Every answer carries the security headers. Non-goal: rate limits of requests.
 """
 
 from __future__ import annotations
 
 import time
-from urllib.parse import urlencode
+from dataclasses import replace
 
 from aiohttp import web
 
 from enclave.domain.decisions import Deny
 from enclave.edge import pages
+from enclave.edge.exposure_page import EXPOSURE_PAGE, exposure_page
 from enclave.edge.forward import Errand, forward, is_websocket
 from enclave.edge.headers import (
     SECURITY_HEADERS,
@@ -28,22 +29,25 @@ from enclave.edge.headers import (
     parse_cookies,
     without_token,
 )
-from enclave.edge.passes import COOKIE, find_holder, wants_renewal
+from enclave.edge.meter import Meter
+from enclave.edge.own_origins import OwnOrigins, is_page_load
+from enclave.edge.passes import CODE_PAGE, find_holder, wants_renewal
 from enclave.edge.routes import Route, RouteTable
+from enclave.edge.shown import Screen
 from enclave.edge.sockets import Upstreams
-from enclave.edge.workspace_rules import decide_request, is_persons_doing
+from enclave.edge.workspace_rules import decide_request, is_looked_into, is_persons_doing
 from enclave.settings import Settings
-
-PASS_PAGE = "/hub/workspace-pass"  # noqa: S105  (an address, no password)
 
 
 class Edge:
     """Handler of every browser request."""
 
-    def __init__(self, settings: Settings, table: RouteTable, pass_secret: str) -> None:
+    def __init__(self, settings: Settings, table: RouteTable, pass_secret: str, meter: Meter) -> None:
         self._settings = settings
+        self._meter = meter
         self._table = table
         self._pass_secret = pass_secret
+        self._origins = OwnOrigins(settings, pass_secret)
         self.upstreams = Upstreams()
 
     def application(self) -> web.Application:
@@ -70,6 +74,9 @@ class Edge:
             return await self._portal(request, path)
         if name == self._settings.hub_name:
             return await self._hub(request, path)
+        label = self._origins.find_label(name)
+        if label is not None:
+            return await self._own_origin(request, path, label)
         return pages.page(request, "unknown-host")
 
     async def _portal(self, request: web.Request, path: str) -> web.StreamResponse:
@@ -84,51 +91,81 @@ class Edge:
             return pages.page(request, "away")
         prefix, route = found
         if route.user is not None:
-            return await self._workspace(request, path, prefix, route)
+            if not self._settings.workspace_origins:
+                return await self._workspace(request, path, prefix, route)
+            away = is_page_load(request)
+            return self._origins.lead(request, self._origins.origin_of(route)) if away else self._foreign(request)
         errand = Errand(route.socket, request.rel_url.raw_path_qs, for_hub(self._inbound(request)), lambda h: h)
         return await forward(request, self.upstreams, errand)
 
+    async def _own_origin(self, request: web.Request, path: str, label: str) -> web.StreamResponse:
+        """A name that belongs to one workspace: nothing of another one and no page of the hub is served here."""
+        if path == CODE_PAGE:
+            return self._origins.redeem(request, label)
+        found = self._table.find(path)
+        if found is not None and self._origins.is_at_home(found[1], label):
+            return await self._workspace(request, path, *found)
+        return self._origins.lead(request, self._settings.hub_url) if is_page_load(request) else self._foreign(request)
+
+    @staticmethod
+    def _foreign(request: web.Request) -> web.Response:
+        return pages.page(request, "not-yours")
+
     async def _workspace(self, request: web.Request, path: str, prefix: str, route: Route) -> web.StreamResponse:
-        refused = self._check_person(request, route) or self._check_origin(request)
+        refused = self._check_person(request, route) or self._check_origin(request, route)
         if refused is not None:
             return refused
         inner = path[len(prefix) :] or "/"
+        try:
+            account = self._meter.account(route.user or "", route.server_name)
+        except ValueError:
+            return pages.page(request, "away")
+        if inner == EXPOSURE_PAGE and request.method == "GET":
+            return exposure_page(account)
         passage = decide_request(request.method, inner, request.query)
         if isinstance(passage.decision, Deny):
             return pages.refusal(request, passage.decision.reasons)
         if is_persons_doing(request.method, inner):
             route.touch()
+        is_channel = inner.endswith("/channels")
+        errand = self._errand(request, inner, prefix, route, Screen(self._meter, account, pages.language_of(request)))
+        account.sockets += is_channel
+        try:
+            return await forward(request, self.upstreams, replace(errand, maximum_bytes=passage.maximum_bytes))
+        finally:
+            account.sockets -= is_channel
+
+    def _errand(self, request: web.Request, inner: str, prefix: str, route: Route, screen: Screen) -> Errand:
         query = without_token(request.rel_url.raw_query_string)
-        errand = Errand(
+        is_channel = inner.endswith("/channels")
+        channels = self._origins.origin_of(route).replace("http", "ws", 1)
+        return Errand(
             route.socket,
             request.rel_url.raw_path + (f"?{query}" if query else ""),
             for_workspace(self._inbound(request)),
-            lambda headers: from_workspace(headers, prefix=prefix, websocket_origin=self._websocket_origin()),
-            maximum_bytes=passage.maximum_bytes,
-            on_message=route.touch if inner.endswith("/channels") else lambda: None,
+            lambda headers: from_workspace(headers, prefix=prefix, websocket_origin=channels),
+            on_message=route.touch if is_channel else lambda: None,
+            frames=screen.frame if is_channel else screen.event,
+            whole_body=screen.contents if is_looked_into(request.method, inner) else None,
+            on_bytes=screen.other,
         )
-        return await forward(request, self.upstreams, errand)
 
     def _check_person(self, request: web.Request, route: Route) -> web.Response | None:
         """None when the browser's pass names the workspace's researcher; a page load without one goes to the hub."""
-        value = parse_cookies(request.headers.getall("Cookie", [])).get(COOKIE, "")
+        value = parse_cookies(request.headers.getall("Cookie", [])).get(self._origins.cookie, "")
         holder = find_holder(self._pass_secret, value, time.time())
-        is_page = (
-            request.method == "GET" and not is_websocket(request) and "text/html" in request.headers.get("Accept", "")
-        )
+        is_page = is_page_load(request)
         if holder == route.user and not (is_page and wants_renewal(value, time.time())):
             return None
         if is_page and holder in (None, route.user):
-            # A path that only *looks* like another host (//host/…) must not become a redirect to it.
-            back = "/" + request.rel_url.raw_path_qs.lstrip("/")
-            return web.Response(status=302, headers={"Location": f"{PASS_PAGE}?{urlencode({'next': back})}"})
-        return pages.page(request, "not-yours")
+            return self._origins.ask_for_pass(request)
+        return self._foreign(request)
 
-    def _check_origin(self, request: web.Request) -> web.Response | None:
-        """A request that changes something or opens a channel must come from the hub's own pages."""
+    def _check_origin(self, request: web.Request, route: Route) -> web.Response | None:
+        """A request that changes something or opens a channel must come from the workspace's own pages."""
         origin = request.headers.get("Origin")
         harmless = request.method in ("GET", "HEAD") and not is_websocket(request)
-        if origin == self._settings.hub_url or (origin is None and harmless):
+        if origin == self._origins.origin_of(route) or (origin is None and harmless):
             return None
         if origin is None and request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin":
             return None
@@ -138,9 +175,6 @@ class Edge:
         url = self._settings
         name = request.headers.get("Host", "")
         return clean_request(request.headers.items(), host=name, scheme=url.scheme, remote=request.remote or "unknown")
-
-    def _websocket_origin(self) -> str:
-        return self._settings.hub_url.replace("http", "ws", 1)
 
     async def _add_security_headers(self, _: web.Request, response: web.StreamResponse) -> None:
         for key, value in SECURITY_HEADERS.items():

@@ -93,8 +93,11 @@ def for_hub(headers: Headers) -> Headers:
 
 
 def for_workspace(headers: Headers) -> Headers:
-    """Towards a workspace: no token and no cookie but the server's own; the hub's sessions are none of its business."""
-    kept = [(key, value) for key, value in for_hub(headers) if key.lower() != "cookie"]
+    """Towards a workspace: no token and no cookie but the server's own; the hub's sessions are none of its business.
+
+    It is asked for plain answers: what is packed can neither be cleaned nor counted.
+    """
+    kept = [(key, value) for key, value in for_hub(headers) if key.lower() not in ("cookie", "accept-encoding")]
     cookies = parse_cookies(value for key, value in headers if key.lower() == "cookie")
     own = "; ".join(f"{name}={value}" for name, value in cookies.items() if name in _WORKSPACE_COOKIES)
     return [*kept, ("Cookie", own)] if own else kept

@@ -76,6 +76,16 @@ MESSAGES: dict[str, Message] = {
             "Ouvrez le vôtre depuis la page du projet dans le portail.",
         },
     ),
+    "old-link": Message(
+        403,
+        {"en": "This link was for one use", "fr": "Ce lien ne servait qu'une fois"},
+        {
+            "en": "It has been used, or is older than a minute. Open the workspace from the project's page "
+            "in the portal.",
+            "fr": "Il a déjà servi ou date de plus d'une minute. Ouvrez l'espace de travail depuis la page du projet "
+            "dans le portail.",
+        },
+    ),
     "foreign-page": Message(
         403,
         {"en": "This request came from another page", "fr": "Cette requête vient d'une autre page"},

@@ -38,6 +38,12 @@ class Route:
         name = self.data.get("user")
         return name if isinstance(name, str) else None
 
+    @property
+    def server_name(self) -> str:
+        """The project of a workspace's route."""
+        name = self.data.get("server_name")
+        return name if isinstance(name, str) else ""
+
     def touch(self) -> None:
         """Something a person did went through here just now."""
         self.last_activity = datetime.now(UTC)

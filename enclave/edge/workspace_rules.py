@@ -2,7 +2,7 @@
 
 JupyterLab stays usable (open, run, save notebooks and source files); everything whose purpose is to hand a file to the
 browser is refused with a sentence. What a notebook shows on the screen is not stopped here: volume is a matter of the
-size caps below and of the managed browser a hospital gives its researchers.
+size caps below and of ``shown``, which counts it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from enclave.domain.decisions import Allow, Decision, Deny
 NOTEBOOK_BYTES = 16_000_000
 SOURCE_BYTES = 1_000_000
 API_BYTES = 4_000_000
+EXTENSION_BYTES = 1_000_000
 _SOURCES = frozenset({".py", ".md", ".sql", ".r", ".txt", ".toml", ".yaml", ".yml"})
 
 NO_DOWNLOAD = (
@@ -50,7 +51,7 @@ RULES: tuple[Rule, ...] = (
     _rule("GET HEAD", r"/?"),
     _rule("GET HEAD", r"/lab(/(tree|doc|workspaces)(/.*)?)?/?"),
     _rule("GET HEAD", r"/static/.+", None),
-    _rule("GET HEAD", r"/lab/extensions/(@jupyterlab/[^/]+|jupyterlab_pygments)/static/.+", None),
+    _rule("GET HEAD", r"/lab/extensions/(@jupyterlab/[^/]+|jupyterlab_pygments|enclave-lab)/static/.+", None),
     _rule("GET HEAD", r"/(favicon\.ico|custom/custom\.css|kernelspecs/python3/logo-(32x32|64x64|svg)\.(png|svg))"),
     _rule("GET PUT", r"/lab/api/settings(/.*)?"),
     _rule("GET PUT DELETE", r"/lab/api/workspaces(/.*)?"),
@@ -68,6 +69,8 @@ RULES: tuple[Rule, ...] = (
     _rule("GET PATCH PUT", r"/api/config/[A-Za-z0-9_-]+"),
     _rule("GET POST", r"/api/events(/subscribe)?", None),
     _rule("PUT POST PATCH DELETE", r"/api/contents(/.*)?"),
+    _rule("GET", r"/enclave/(project|tables|queries|outbox|limits)", EXTENSION_BYTES),
+    _rule("POST", r"/enclave/(cancel|release)", EXTENSION_BYTES),
 )
 _CONTENTS = re.compile(r"/api/contents(?P<path>/.*)?")
 _CHECKPOINTS = re.compile(r".*/checkpoints(/[^/]*)?")
@@ -114,3 +117,8 @@ def _decide_contents(path: str, query: Mapping[str, str]) -> Passage:
 def is_persons_doing(method: str, path: str) -> bool:
     """A request that shows somebody at work, unlike JupyterLab's own polling; keeps a workspace from being idle."""
     return method not in ("GET", "HEAD") and _OWN_STATE.fullmatch(path) is None
+
+
+def is_looked_into(method: str, path: str) -> bool:
+    """Answers that must be JSON and are read whole: contents, with notebooks and their outputs, and our extension's."""
+    return (method == "GET" and _CONTENTS.fullmatch(path) is not None) or path.startswith("/enclave/")

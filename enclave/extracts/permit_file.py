@@ -50,6 +50,8 @@ _BOUNDS: dict[str, tuple[int, int]] = {
     "memory_mb": (256, 1_000_000),
     "processes": (16, 100_000),
     "idle_minutes": (1, 10_080),
+    "shown_bytes_per_day": (10_000, 1_000_000_000_000),
+    "shown_rows_per_day": (10, 1_000_000_000),
 }
 """Least and most of every number in the optional parts."""
 

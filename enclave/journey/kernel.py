@@ -10,7 +10,6 @@ import json
 import time
 import uuid
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -22,12 +21,13 @@ class ChannelLostError(Exception):
 
 
 class Workspace:
-    """One person's workspace in one project, at ``/user/<username>/<project>/`` of the hub's origin."""
+    """One person's workspace in one project, at ``/user/<username>/<project>/`` of its own origin."""
 
     def __init__(self, browser: Browser, project: str) -> None:
         self._browser = browser
         self._project = project
-        self._base = f"{browser.settings.hub_url}/user/{browser.username}/{project}"
+        self._origin = browser.settings.workspace_origin(browser.username, project)
+        self._base = f"{self._origin}/user/{browser.username}/{project}"
 
     async def open(self, seconds: float = 90.0) -> None:
         """Ask the hub for the workspace (logging in there through the portal) and wait until JupyterLab answers."""
@@ -39,7 +39,7 @@ class Workspace:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             status, final, body, _ = await browser.request("GET", f"{self._base}/lab")
-            if status == 200 and urlsplit(final).path.startswith(urlsplit(self._base).path):
+            if status == 200 and final.startswith(f"{self._base}/"):
                 return
             if status == 403:
                 raise JourneyError(f"Expected the workspace to open, found HTTP 403: {_sentence(body)}")
@@ -63,16 +63,14 @@ class Workspace:
             raise ChannelLostError(f"Expected a kernel to start, found HTTP {status}: {_sentence(body)}")
         kernel_id = json.loads(body)["id"]
         url = f"{self._base}/api/kernels/{kernel_id}/channels?session_id={uuid.uuid4().hex}"
-        socket = await self._browser.session.ws_connect(
-            url, origin=self._browser.settings.hub_url, max_msg_size=1 << 26
-        )
+        socket = await self._browser.session.ws_connect(url, origin=self._origin, max_msg_size=1 << 26)
         return Kernel(socket)
 
     def _headers(self) -> dict[str, str]:
         jar = self._browser.session.cookie_jar
         cookies = jar.filter_cookies(_yarl(self._base + "/"))
         token = cookies["_xsrf"].value if "_xsrf" in cookies else ""
-        return {"X-XSRFToken": token, "Referer": f"{self._base}/lab", "Origin": self._browser.settings.hub_url}
+        return {"X-XSRFToken": token, "Referer": f"{self._base}/lab", "Origin": self._origin}
 
 
 def _yarl(url: str) -> Any:

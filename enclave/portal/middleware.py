@@ -28,10 +28,12 @@ AUDIT_AWAY = (
 
 
 def content_security_policy() -> str:
-    """No inline script or style, nothing from elsewhere; a log-in form may end at the hub (OpenID redirect)."""
+    """No inline script or style, nothing from elsewhere; a log-in form may end at hub or workspace (redirects)."""
+    hub = settings.ENCLAVE.hub_url
+    workspaces = f" {hub.replace('://', '://*.', 1)}" if settings.ENCLAVE.workspace_origins else ""
     return (
         "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
-        f"frame-ancestors 'none'; form-action 'self' {settings.ENCLAVE.hub_url}"
+        f"frame-ancestors 'none'; form-action 'self' {hub}{workspaces}"
     )
 
 

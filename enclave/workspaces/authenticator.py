@@ -2,15 +2,17 @@
 
 The browser is sent to the portal's page; code and user info are fetched from the portal's unix socket. Researchers and
 admins may log in (an admin is no admin of the hub); whether a workspace may start is the portal's decision each time.
-Also here: the page that gives a logged-in browser its workspace pass (ADR 0004).
+Also here: the page that vouches for a logged-in browser at its workspace (ADR 4, ADR 15).
 """
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from jupyterhub.handlers import BaseHandler
 from oauthenticator.generic import GenericOAuthenticator
@@ -20,8 +22,9 @@ from tornado.netutil import Resolver
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from enclave import keys
+from enclave.domain.ids import PROJECT_ID
 from enclave.domain.people import Role
-from enclave.edge.passes import COOKIE, LIFETIME_SECONDS, issue_pass
+from enclave.edge.passes import CODE_PAGE, COOKIE, LIFETIME_SECONDS, issue_code, issue_pass
 from enclave.settings import Settings, get_settings
 
 MAY_LOG_IN = frozenset({Role.RESEARCHER, Role.ADMIN})
@@ -29,6 +32,7 @@ _NOT_FOR_YOU = (
     "Workspaces are for researchers; your account has another role. Your own pages are in the portal. "
     "If you should have a workspace, ask an admin."
 )
+_NOT_YOURS = "A workspace opens only for the person it was started for. Open yours from the portal."
 
 
 class PortalSocketResolver(Resolver):
@@ -58,7 +62,7 @@ def may_log_in(roles: object) -> bool:
 
 
 class WorkspacePassHandler(BaseHandler):  # type: ignore[misc]  # JupyterHub ships no types
-    """``GET /hub/workspace-pass?next=/user/<me>/…``: set the pass for my own workspaces and go back there."""
+    """``GET /hub/workspace-pass?next=/user/<me>/…``: go back there with a one-time code, or set the pass itself."""
 
     @web.authenticated
     def get(self) -> None:
@@ -67,14 +71,19 @@ class WorkspacePassHandler(BaseHandler):  # type: ignore[misc]  # JupyterHub shi
         own = f"/user/{name}/"
         following = self.get_argument("next", own)
         if not following.startswith(own) or "\\" in following:
-            raise web.HTTPError(
-                403, "A workspace opens only for the person it was started for. Open yours from the portal."
-            )
+            raise web.HTTPError(403, _NOT_YOURS)
         settings: Settings = get_settings()
-        value = issue_pass(keys.proxy_auth_token(settings), name, time.time())
+        secret = keys.proxy_auth_token(settings)
+        if settings.workspace_origins:
+            project = re.split(r"[/?#]", following.removeprefix(own))[0]
+            if not PROJECT_ID.fullmatch(project):
+                raise web.HTTPError(403, _NOT_YOURS)
+            query = urlencode({"code": issue_code(secret, name, project, time.time()), "next": following})
+            self.redirect(f"{settings.workspace_origin(name, project)}{CODE_PAGE}?{query}")
+            return
         self.set_cookie(
             COOKIE,
-            value,
+            issue_pass(secret, name, time.time()),
             path=own,
             max_age=LIFETIME_SECONDS,
             httponly=True,
@@ -85,7 +94,7 @@ class WorkspacePassHandler(BaseHandler):  # type: ignore[misc]  # JupyterHub shi
 
 
 class PassClearingLogoutHandler(OAuthLogoutHandler):  # type: ignore[misc]
-    """Logging out also takes the workspace pass away."""
+    """Logging out also takes the workspace pass away, where it is the hub's cookie; it ends the workspaces anyway."""
 
     async def handle_logout(self) -> None:
         """Clear the pass of whoever was logged in."""

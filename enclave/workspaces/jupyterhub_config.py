@@ -23,6 +23,8 @@ c.JupyterHub.hub_socket_mode = 0o600
 c.JupyterHub.db_url = f"sqlite:///{settings.root}/hub/jupyterhub.sqlite"
 c.JupyterHub.cookie_secret = keys.cookie_secret(settings)
 c.JupyterHub.cookie_max_age_days = 0.5
+# Over TLS no sibling origin (a workspace) can plant the hub's cookies.
+c.JupyterHub.cookie_host_prefix_enabled = settings.workspace_origins and settings.scheme == "https"
 c.JupyterHub.proxy_class = "jupyterhub.proxy.ConfigurableHTTPProxy"
 c.ConfigurableHTTPProxy.should_start = False
 c.ConfigurableHTTPProxy.api_url = "http+unix://run%2Fedge.sock"

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+_HERE = Path(__file__).parent
+sys.path[:0] = [str(_HERE), str(_HERE.parents[1] / "unit" / "edge")]
+
 
 def _load_stand() -> Any:
     if "enclave_test_stand" not in sys.modules:

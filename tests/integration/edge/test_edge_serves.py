@@ -178,14 +178,15 @@ def test_a_service_that_is_away_gets_a_page(edge: Any) -> None:
 def test_a_workspace_route_is_closed_without_a_pass(edge: Any) -> None:
     target = {"target": "http+unix://run%2Fportal.sock", "user": "alice", "server_name": "one"}
     api(edge, "POST", "/user/alice/one", json=target)
-    base = f"{edge.settings.hub_url}/user/alice/one"
+    base = f"{edge.settings.workspace_origin('alice', 'one')}/user/alice/one"
+    ask = f"{edge.settings.hub_url}/hub/workspace-pass?next=%2Fuser%2F"
     with edge.anonymous() as client:
         page = client.get(f"{base}/lab", headers={"Accept": "text/html"})
         assert page.status_code == 302
-        assert page.headers["Location"] == "/hub/workspace-pass?next=%2Fuser%2Falice%2Fone%2Flab"
-        twisted = client.get(f"{edge.settings.hub_url}//user/alice/one/lab", headers={"Accept": "text/html"})
+        assert page.headers["Location"] == f"{ask}alice%2Fone%2Flab"
+        twisted = client.get(base.replace("/user/", "//user/") + "/lab", headers={"Accept": "text/html"})
         assert twisted.status_code == 302
-        assert twisted.headers["Location"].startswith("/hub/workspace-pass?next=%2Fuser%2F")
+        assert twisted.headers["Location"].startswith(ask)
         assert client.get(f"{base}/api/contents").status_code == 403
         assert client.post(f"{base}/api/kernels", json={}).status_code == 403
     assert not any("/user/alice" in seen[1] for seen in edge.portal.seen)

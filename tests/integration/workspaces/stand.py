@@ -291,6 +291,10 @@ class Stand:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def hub_url(self, path: str) -> str:
+        """Where a browser finds a path: a workspace at its own origin, all else at the hub's."""
+        parts = path.split("?")[0].split("/")
+        if parts[1] == "user" and len(parts) > 3:
+            return f"{self.settings.workspace_origin(parts[2], parts[3])}{path}"
         return f"{self.settings.hub_url}{path}"
 
     def anonymous(self) -> httpx.Client:
@@ -359,8 +363,10 @@ class Browser:
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
         """A request as JupyterLab's own scripts make it: same origin, XSRF header."""
         xsrf = next((c.value for c in self.client.cookies.jar if c.name == "_xsrf" and c.path.startswith("/user")), "")
-        headers = {"Origin": self.stand.settings.hub_url, "X-XSRFToken": xsrf or "", "Accept": "application/json"}
-        return self.client.request(method, self.stand.hub_url(path), headers=headers, follow_redirects=False, **options)
+        url = self.stand.hub_url(path)
+        origin = url.removesuffix(path)
+        headers = {"Origin": origin, "X-XSRFToken": xsrf or "", "Accept": "application/json"}
+        return self.client.request(method, url, headers=headers, follow_redirects=False, **options)
 
     def run_cell(self, here: str, code: str, seconds: float = 60) -> str:
         """Start a kernel, run ``code`` through the edge's WebSocket, return what it printed (or the error)."""
@@ -372,9 +378,10 @@ class Browser:
 
     async def _execute(self, here: str, kernel: str, code: str) -> str:
         url = f"http://127.0.0.1:{self.stand.settings.port}{here}/api/kernels/{kernel}/channels?session_id=t"
+        origin = self.stand.hub_url(f"{here}/").removesuffix(f"{here}/")
         headers = {
-            "Host": urlsplit(self.stand.settings.hub_url).netloc,
-            "Origin": self.stand.settings.hub_url,
+            "Host": urlsplit(origin).netloc,
+            "Origin": origin,
             "Cookie": self.cookie_header(f"{here}/api/kernels"),
         }
         content = {

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+sys.path[:0] = [str(Path(__file__).parents[2] / kind / "edge") for kind in ("unit", "integration", "security")]
+
 
 def _load_stand() -> Any:
     if "enclave_test_stand" not in sys.modules:

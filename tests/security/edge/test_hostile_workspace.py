@@ -27,7 +27,7 @@ class HostileServer:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.seen.append({"path": request.rel_url.raw_path_qs, **dict(request.headers)})
-        if request.path.endswith("big.ipynb"):
+        if request.path.endswith(("big.ipynb", "/api/sessions")):
             response = web.StreamResponse()
             await response.prepare(request)
             for _ in range(400):
@@ -73,12 +73,16 @@ def hostile(edge: Any) -> Iterator[Any]:
     loop.close()
 
 
+def home_of(edge: Any) -> str:
+    return str(edge.settings.workspace_origin("mallory", "evil"))
+
+
 def call(edge: Any, method: str, path: str, *, who: str = "mallory", **headers: str) -> httpx.Response:
     value = issue_pass(keys.proxy_auth_token(edge.settings), who, time.time())
     cookies = f"enclave-pass={value}; jupyterhub-session-id=victim; _xsrf=own"
     with edge.anonymous() as client:
         sent = {"Cookie": cookies, "Accept": "*/*", "Authorization": "token abc", **headers}
-        return client.request(method, f"{edge.settings.hub_url}{PREFIX}{path}", headers=sent)
+        return client.request(method, f"{home_of(edge)}{PREFIX}{path}", headers=sent)
 
 
 def test_the_answer_is_stripped(edge: Any, hostile: HostileServer) -> None:
@@ -114,7 +118,7 @@ def test_a_foreign_page_cannot_open_a_channel(edge: Any, hostile: HostileServer)
     async def open_channel() -> int:
         value = issue_pass(keys.proxy_auth_token(edge.settings), "mallory", time.time())
         headers = {
-            "Host": f"{edge.settings.hub_name}:{edge.settings.port}",
+            "Host": home_of(edge).partition("//")[2],
             "Origin": "https://elsewhere.example",
             "Cookie": f"enclave-pass={value}",
         }
@@ -129,7 +133,8 @@ def test_a_foreign_page_cannot_open_a_channel(edge: Any, hostile: HostileServer)
     assert asyncio.run(open_channel()) == 403
 
 
-def test_large_files_are_cut_off_whether_declared_or_not(edge: Any, hostile: HostileServer) -> None:
+def test_large_files_are_refused_whether_declared_or_not(edge: Any, hostile: HostileServer) -> None:
     assert call(edge, "GET", "/api/contents/declared.ipynb").status_code == 403
+    assert call(edge, "GET", "/api/contents/big.ipynb").status_code == 403
     with pytest.raises(httpx.RemoteProtocolError):
-        call(edge, "GET", "/api/contents/big.ipynb")
+        call(edge, "GET", "/api/sessions")

@@ -14,6 +14,10 @@ from enclave.edge.routes import RouteError, RouteTable, find_socket
 from enclave.edge.workspace_rules import decide_request, is_persons_doing
 
 ALLOWED = [
+    ("GET", "/enclave/tables", {}),
+    ("GET", "/enclave/limits", {}),
+    ("POST", "/enclave/release", {}),
+    ("GET", "/lab/extensions/enclave-lab/static/remoteEntry.js", {}),
     ("GET", "/lab", {}),
     ("GET", "/", {}),
     ("GET", "/lab/tree/analysis/one.ipynb", {}),
@@ -37,6 +41,9 @@ ALLOWED = [
     ("GET", "/kernelspecs/python3/logo-svg.svg", {}),
 ]
 REFUSED = [
+    ("POST", "/enclave/tables", {}),
+    ("GET", "/enclave/files", {}),
+    ("GET", "/enclave/release/x", {}),
     ("GET", "/files/data.csv", {}),
     ("GET", "/files", {}),
     ("GET", "/view/data.csv", {}),

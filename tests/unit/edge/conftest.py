@@ -1,0 +1,6 @@
+"""Makes ``kernel_messages`` importable by its neighbours."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
