@@ -50,7 +50,7 @@ RULES: tuple[Rule, ...] = (
     _rule("GET HEAD", r"/?"),
     _rule("GET HEAD", r"/lab(/(tree|doc|workspaces)(/.*)?)?/?"),
     _rule("GET HEAD", r"/static/.+", None),
-    _rule("GET HEAD", r"/lab/extensions/(@jupyterlab/[^/]+|jupyterlab_pygments)/static/.+", None),
+    _rule("GET HEAD", r"/lab/extensions/(@jupyterlab/[^/]+|jupyterlab_pygments|enclave-lab)/static/.+", None),
     _rule("GET HEAD", r"/(favicon\.ico|custom/custom\.css|kernelspecs/python3/logo-(32x32|64x64|svg)\.(png|svg))"),
     _rule("GET PUT", r"/lab/api/settings(/.*)?"),
     _rule("GET PUT DELETE", r"/lab/api/workspaces(/.*)?"),
@@ -68,6 +68,8 @@ RULES: tuple[Rule, ...] = (
     _rule("GET PATCH PUT", r"/api/config/[A-Za-z0-9_-]+"),
     _rule("GET POST", r"/api/events(/subscribe)?", None),
     _rule("PUT POST PATCH DELETE", r"/api/contents(/.*)?"),
+    _rule("GET", r"/enclave/(project|tables|queries|outbox|limits)"),
+    _rule("POST", r"/enclave/(cancel|release)"),
 )
 _CONTENTS = re.compile(r"/api/contents(?P<path>/.*)?")
 _CHECKPOINTS = re.compile(r".*/checkpoints(/[^/]*)?")

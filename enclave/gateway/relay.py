@@ -60,6 +60,7 @@ class Relay:
         self._stream: WorkerStream | None = None
         self._batches: Iterator[tuple[pa.RecordBatch, pa.Buffer]] | None = None
         self._is_open = self._has_begun = False
+        self.on_end: Callable[[Outcome], None] | None = None
 
     def begin(self, statement: Prepared, examined: ExaminedStatement, *, schema_only: bool = False) -> pa.Schema:
         """Record the intent, start the query, wait for its schema. Raises QueryFailedError, RecordingFailedError."""
@@ -138,6 +139,16 @@ class Relay:
         self.close()  # Flight drops the stream when the client goes away; this is how we learn of it
 
     @property
+    def request_id(self) -> str:
+        """What the records of this query carry."""
+        return self._request_id
+
+    @property
+    def rows(self) -> int:
+        """Sent so far."""
+        return self._rows
+
+    @property
     def has_begun(self) -> bool:
         """True once the intent is on record."""
         return self._has_begun
@@ -206,6 +217,8 @@ class Relay:
             persons=self._people.persons,
             min_cell=self._people.min_cell,
         )
+        if self.on_end is not None:
+            self.on_end(outcome)
         try:
             self._recorder.outcome(self._door, self._caller, self._request_id, outcome)
         except RecordingFailedError:
