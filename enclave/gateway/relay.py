@@ -127,8 +127,13 @@ class Relay:
         self._cancel.set()
 
     def _explained(self, error: BaseException) -> BaseException:
-        stopped = self._objection is not None and isinstance(error, QueryFailedError)
-        return QueryFailedError("revoked", self._objection or "") if stopped else error
+        if not isinstance(error, QueryFailedError) or not self._cancel.is_set():
+            return error
+        if self._objection is not None:
+            return QueryFailedError("revoked", self._objection)
+        if error.status == "cancelled":
+            return QueryFailedError("cancelled", "The query was stopped, as you asked.")
+        return error
 
     def close(self) -> None:
         """The client has gone: stop the worker, record the outcome. Harmless after the end."""

@@ -42,6 +42,7 @@ class Frame {
     this.context = context;
     this.dueAt = 0;
     this.isAsking = false;
+    section.hide = (isHidden) => (this.node.hidden = isHidden);
     this.problem = h("div");
     const id = `enclave-section-${section.name}`;
     this.button = h(
@@ -56,9 +57,7 @@ class Frame {
     section.refresh = () => {
       this.dueAt = 0;
     };
-    section.hide = (isHidden) => {
-      this.node.hidden = isHidden;
-    };
+    this.node.hidden = Boolean(section.isHiddenAtFirst);
     this.fold(foldedSections().includes(section.name));
   }
 
@@ -79,9 +78,10 @@ class Frame {
       return;
     }
     this.isAsking = true;
-    this.dueAt = Date.now() + this.section.everySeconds * 1000;
+    this.dueAt = Infinity; // an answer, or somebody who wants one sooner, says when next
     try {
       await this.section.update(this.context.ask);
+      this.dueAt = Math.min(this.dueAt, Date.now() + this.section.everySeconds * 1000);
       this.problem.replaceChildren();
     } catch (error) {
       if (error.status === undefined) {

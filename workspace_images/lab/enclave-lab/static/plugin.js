@@ -6,9 +6,10 @@ import { chooseLanguage, speak } from "./words.js";
 
 const ID = "enclave-lab:panel";
 const COMMAND = "enclave:open";
+const MINIMUM_WIDTH = "330px";
 const ICON =
-  '<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 24"><g class="jp-icon3" fill="none" ' +
-  'stroke="#616161" stroke-width="1.9" stroke-linejoin="round" stroke-linecap="round"><path d="M12 3 4.5 6v5.6c0 4.6 3.1 ' +
+  '<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 24"><g class="jp-icon3" stroke="#616161" ' +
+  'style="fill:none" stroke-width="1.9" stroke-linejoin="round" stroke-linecap="round"><path d="M12 3 4.5 6v5.6c0 4.6 3.1 ' +
   '8 7.5 9.4 4.4-1.400 7.500-4.800 7.500-9.400V6Z"/><path d="M12 8.200v7M8.500 11.700h7"/></g></svg>';
 
 /** `lab`: JupyterLab's shared modules by short name. */
@@ -32,6 +33,7 @@ export function makePlugin(lab) {
       const panel = new Panel(widget.node, context, () => widget.isVisible);
       widget.id = ID;
       widget.addClass("enclave-Panel");
+      widget.node.style.minWidth = MINIMUM_WIDTH; // before the style sheet is there: the side bar measures it once
       widget.title.caption = t("Enclave");
       widget.title.icon = new lab.ui.LabIcon({ name: "enclave:shield", svgstr: ICON });
       app.shell.add(widget, "left", { rank: 150, type: "Enclave" });

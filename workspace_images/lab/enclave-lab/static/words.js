@@ -14,7 +14,6 @@ const FRENCH = {
   "Last day of the data permit": "Dernier jour du permis de données",
   "{n} days left": "encore {n} jours",
   "1 day left": "encore 1 jour",
-  Purpose: "Finalité",
   You: "Vous",
   Dataset: "Jeu de données",
   "Left today": "Reste aujourd’hui",
@@ -32,7 +31,6 @@ const FRENCH = {
   "Put {name} into the active cell": "Mettre {name} dans la cellule active",
   "Open a notebook first: the query goes into its active cell.":
     "Ouvrez d’abord un carnet : la requête ira dans sa cellule active.",
-  "pseudonym of the person": "pseudonyme de la personne",
   pseudonym: "pseudonyme",
   "date shifted": "date décalée",
   "year only": "année seule",
@@ -87,7 +85,7 @@ const FRENCH = {
 };
 const STATUSES = { running: "running", ok: "done", cancelled: "stopped", cap: "limit met", error: "failed" };
 const TREATMENTS = {
-  "person-pseudonym": "pseudonym of the person",
+  "person-pseudonym": "pseudonym",
   pseudonym: "pseudonym",
   "shift-date": "date shifted",
   year: "year only",
@@ -111,21 +109,26 @@ export function speak(language) {
     ((isFrench && FRENCH[text]) || text).replace(/\{(\w+)\}/g, (gap, name) => (name in values ? values[name] : gap));
   const figure = (value, digits = 0) => new Intl.NumberFormat(locale, { maximumFractionDigits: digits }).format(value);
   t.language = language;
-  t.number = (value) => (value >= 1e6 ? `${figure(value / 1e6, 1)} M` : figure(value));
+  t.number = (value) => (value >= 1e7 ? `${figure(value / 1e6, 1)}\u00a0M` : figure(value));
   t.count = (value, one, many) => (value === 1 ? t(one) : t(many, { n: t.number(value) }));
   t.size = (bytes) => {
     const units = isFrench ? ["o", "ko", "Mo", "Go", "To"] : ["B", "kB", "MB", "GB", "TB"];
     const power = Math.min(units.length - 1, bytes > 0 ? Math.floor(Math.log10(bytes) / 3) : 0);
-    return `${figure(bytes / 1000 ** power, power && bytes / 1000 ** power < 100 ? 1 : 0)} ${units[power]}`;
+    return `${figure(bytes / 1000 ** power, power && bytes / 1000 ** power < 100 ? 1 : 0)}\u00a0${units[power]}`;
   };
   t.date = (day) => new Date(`${day}T12:00:00Z`).toLocaleDateString(locale, { dateStyle: "long" });
   t.time = (moment) => new Date(moment).toLocaleTimeString(locale, { timeStyle: "short" });
   t.span = (seconds) => {
+    if (seconds < 1) {
+      return `${figure(seconds * 1000)}\u00a0ms`;
+    }
     if (seconds < 60) {
-      return `${figure(seconds, seconds < 10 ? 1 : 0)} s`;
+      return `${figure(seconds, seconds < 10 ? 1 : 0)}\u00a0s`;
     }
     const minutes = Math.floor(seconds / 60);
-    return minutes < 60 ? `${minutes} min ${figure(seconds % 60)} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+    const rest = Math.floor(minutes < 60 ? seconds % 60 : minutes % 60);
+    const [whole, small] = minutes < 60 ? [`${minutes}\u00a0min`, "s"] : [`${Math.floor(minutes / 60)}\u00a0h`, "min"];
+    return rest > 0 ? `${whole}\u00a0${rest}\u00a0${small}` : whole;
   };
   t.status = (status) => t(STATUSES[status] || "ended");
   t.treatment = (treatment) => (TREATMENTS[treatment] ? t(TREATMENTS[treatment]) : "");

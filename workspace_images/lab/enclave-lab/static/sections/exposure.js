@@ -2,6 +2,8 @@
 
 import { bar, h, notice } from "../dom.js";
 
+const METERED_SECONDS = 3;
+const UNMETERED_SECONDS = 120;
 const TONES = { ok: "accent", warned: "wait", slowed: "wait", stopped: "bad" };
 const ADVICE = {
   warned: "More than usual today. Show less at once: aggregate, or use head().",
@@ -12,8 +14,9 @@ const ADVICE = {
 export class Exposure {
   name = "exposure";
   title = "Exposure";
-  everySeconds = 5;
+  everySeconds = 60;
   isWantedFolded = true;
+  isHiddenAtFirst = true;
 
   constructor({ t }) {
     this.t = t;
@@ -26,6 +29,7 @@ export class Exposure {
     const found = await ask("exposure").catch(() => null);
     const isMetered = found !== null && found.budget_bytes > 0;
     this.hide(!isMetered);
+    this.everySeconds = isMetered ? METERED_SECONDS : UNMETERED_SECONDS;
     const text = JSON.stringify(found);
     if (isMetered && text !== this.shown) {
       this.shown = text;

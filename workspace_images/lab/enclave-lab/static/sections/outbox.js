@@ -1,6 +1,6 @@
 /** What lies in the outbox and what the disclosure checks say about it; from here one asks for its release. */
 
-import { h, icon, notice } from "../dom.js";
+import { h, icon } from "../dom.js";
 import { ReleaseForm } from "./release_form.js";
 
 const LISTED = 4;
@@ -78,12 +78,11 @@ export class Outbox {
   }
 
   finding(finding) {
-    const place = finding.place ? `${finding.check}, ${finding.place}` : finding.check;
     return h(
       `li.finding.tone-${TONES[finding.severity] || "plain"}`,
       {},
-      h("div.findingHead", {}, h("span.findingPlace", {}, place), h("span.findingWord", {}, this.t(WORDS[finding.severity] || ""))),
-      h("div", {}, finding.message)
+      h("div.findingHead", {}, h("span.findingCheck", {}, finding.check), h("span.findingWord", {}, this.t(WORDS[finding.severity] || ""))),
+      h("div", {}, finding.message, finding.place && h("span.findingPlace", {}, ` ${finding.place}`))
     );
   }
 

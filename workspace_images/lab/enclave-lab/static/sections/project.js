@@ -23,8 +23,8 @@ export class Project {
     this.showHead(permit);
     const { t } = this;
     this.node.replaceChildren(
+      h("p.purpose", {}, permit.purpose),
       facts([
-        [t("Purpose"), permit.purpose],
         [t("Dataset"), permit.dataset],
         [t("You"), permit.username],
         [t("Left today"), this.left(permit)],

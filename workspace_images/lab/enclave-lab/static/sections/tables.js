@@ -60,7 +60,7 @@ export class Tables {
       { type: "button", "aria-expanded": String(isOpen), "aria-controls": id },
       icon("chevron"),
       h("span.mono.grow", {}, table.name),
-      h("span.count", {}, t.count(table.rows, "1 row", "{n} rows"))
+      h("span.count", { title: t.count(table.rows, "1 row", "{n} rows") }, t.number(table.rows))
     );
     fold.addEventListener("click", () => {
       columns.hidden = !columns.hidden;
