@@ -68,8 +68,8 @@ RULES: tuple[Rule, ...] = (
     _rule("GET PATCH PUT", r"/api/config/[A-Za-z0-9_-]+"),
     _rule("GET POST", r"/api/events(/subscribe)?", None),
     _rule("PUT POST PATCH DELETE", r"/api/contents(/.*)?"),
-    _rule("GET", r"/enclave/(project|tables|queries|outbox|limits)"),
-    _rule("POST", r"/enclave/(cancel|release)"),
+    _rule("GET", r"/enclave/(project|tables|queries|outbox|limits)", SOURCE_BYTES),
+    _rule("POST", r"/enclave/(cancel|release)", SOURCE_BYTES),
 )
 _CONTENTS = re.compile(r"/api/contents(?P<path>/.*)?")
 _CHECKPOINTS = re.compile(r".*/checkpoints(/[^/]*)?")
