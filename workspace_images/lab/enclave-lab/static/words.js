@@ -116,7 +116,7 @@ export function speak(language) {
     const power = Math.min(units.length - 1, bytes > 0 ? Math.floor(Math.log10(bytes) / 3) : 0);
     return `${figure(bytes / 1000 ** power, power && bytes / 1000 ** power < 100 ? 1 : 0)}\u00a0${units[power]}`;
   };
-  t.date = (day) => new Date(`${day}T12:00:00Z`).toLocaleDateString(locale, { dateStyle: "long" });
+  t.date = (day) => new Date(`${day}T12:00:00Z`).toLocaleDateString(locale, { dateStyle: "long" }).replaceAll(" ", "\u00a0");
   t.time = (moment) => new Date(moment).toLocaleTimeString(locale, { timeStyle: "short" });
   t.span = (seconds) => {
     if (seconds < 1) {

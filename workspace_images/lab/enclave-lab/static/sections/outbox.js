@@ -63,7 +63,7 @@ export class Outbox {
     return h(
       "li.file",
       {},
-      h("div.row", {}, box, h("label.grow.fileName", { for: id }, file.name), h("span.count", {}, t.size(file.bytes)), h(`span.tag.tone-${tone}`, {}, words)),
+      h("div.row", {}, box, h("label.grow.fileName", { for: id }, file.name, " ", h("span.count", {}, t.size(file.bytes))), h(`span.tag.tone-${tone}`, {}, words)),
       findings.length > 0 && h("ul.findings", {}, ...findings, more > 0 && h("li.quiet", {}, t("and {n} more", { n: more })))
     );
   }
