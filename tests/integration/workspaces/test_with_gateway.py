@@ -231,7 +231,9 @@ def test_the_panel_reads_project_tables_and_queries(workspace: tuple[Any, str, A
     assert [column["treatment"] for column in tables[0]["columns"]] == ["person-pseudonym", "keep", "shift-date"]
     queries = alice.call("GET", f"{here}/enclave/queries").json()
     assert (queries[0]["statement"], queries[0]["status"]) == ("SELECT 42 AS for_the_panel", "ok")
-    assert alice.call("GET", f"{here}/enclave/limits").json() == {}
+    assert isinstance(alice.call("GET", f"{here}/enclave/limits").json(), dict)
+    known = alice.call("GET", f"{here}/enclave/queries").headers["ETag"].strip('"')
+    assert alice.call("GET", f"{here}/enclave/queries", params={"known": known}).json() == {"unchanged": True}
     stopped = alice.call("POST", f"{here}/enclave/cancel", json={"id": queries[0]["id"]})
     assert stopped.json() == {"cancelled": False}
 

@@ -3,14 +3,17 @@
     GET  project   who, project, permit, caps and what is left of today      GET  tables   tables and columns
     GET  queries   this person's running and recent queries                  POST cancel   {"id"}
     GET  outbox    files with the findings of the disclosure checks          POST release  {"files", "title", "context"}
-    GET  limits    seconds this workspace has left, when the enclave says
+    GET  limits    until when this workspace runs, when the enclave says
 
-Nothing here is a control (the module above says why): gateway and portal decide. An error is a sentence, with 502.
+Who asks with ``?known=`` and the digest of an earlier answer (its ETag) gets ``{"unchanged": true}`` while that holds:
+the panel asks every few seconds, and what reaches the browser is metered. Nothing here is a control (the module above
+says why): gateway and portal decide. An error is a sentence, with 502.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -33,6 +36,16 @@ _OUTBOX = OutboxFindings(Path.home() / "outbox", call_action)
 class GatewayHandler(APIHandler):
     """One thing to ask; the blocking call runs on a thread of its own."""
 
+    _digest: str | None = None
+
+    def compute_etag(self) -> str | None:
+        """Of what matters in the answer; the panel sends it back as ``known``."""
+        return f'"{self._digest}"' if self._digest else None
+
+    def lasting(self, found: Any) -> Any:
+        """The part of an answer whose change makes it another answer."""
+        return found
+
     async def answer(self, ask: Callable[[], Any]) -> None:
         """The answer as JSON, or the gateway's sentence."""
         try:
@@ -40,6 +53,10 @@ class GatewayHandler(APIHandler):
         except EnclaveError as error:
             self.set_status(502)
             found = {"message": str(error)}
+        else:
+            self._digest = hashlib.sha256(json.dumps(self.lasting(found)).encode()).hexdigest()[:32]
+            if self.request.method == "GET" and self.get_argument("known", "") == self._digest:
+                found = {"unchanged": True}
         self.set_header("Cache-Control", "no-store")
         self.finish(json.dumps(found))
 
@@ -76,6 +93,10 @@ class QueriesHandler(GatewayHandler):
     async def get(self) -> None:
         """``enclave.queries`` as it is."""
         await self.answer(lambda: call_action("enclave.queries"))
+
+    def lasting(self, found: Any) -> Any:
+        """Without the duration of what still runs: the panel counts on by itself."""
+        return [{**query, "duration_ms": 0} if query["status"] == "running" else query for query in found]
 
 
 class CancelHandler(GatewayHandler):

@@ -1,8 +1,15 @@
 /** Requests to `{base}/enclave/…`. What goes wrong becomes an error whose message is a sentence for the reader. */
 
-/** `content` makes it a POST. Resolves to the answer's JSON; rejects with `Error(sentence)`, `status` 0 when unreachable. */
+const answers = new Map();
+
+/**
+ * `content` makes it a POST. An answer that has not changed since the last time is not sent again: the same object returns.
+ * Resolves to the answer's JSON; rejects with `Error(sentence)`, `status` 0 when unreachable.
+ */
 export async function ask(ServerConnection, settings, route, content) {
-  const url = `${settings.baseUrl.replace(/\/$/, "")}/enclave/${route}`;
+  const earlier = content === undefined ? answers.get(route) : undefined;
+  const known = earlier && earlier.digest ? `${route.includes("?") ? "&" : "?"}known=${earlier.digest}` : "";
+  const url = `${settings.baseUrl.replace(/\/$/, "")}/enclave/${route}${known}`;
   const init = content === undefined ? { method: "GET" } : { method: "POST", body: JSON.stringify(content) };
   let response;
   try {
@@ -13,6 +20,13 @@ export async function ask(ServerConnection, settings, route, content) {
   const answer = await response.json().catch(() => null);
   if (!response.ok) {
     throw failure((answer && answer.message) || "", response.status);
+  }
+  if (earlier && answer && answer.unchanged === true) {
+    return earlier.answer;
+  }
+  if (content === undefined) {
+    const [digest] = (response.headers.get("ETag") || "").match(/[0-9a-f]{32}/) || [""];
+    answers.set(route, { answer, digest });
   }
   return answer;
 }

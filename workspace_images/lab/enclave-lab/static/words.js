@@ -23,8 +23,8 @@ const FRENCH = {
   "of {n} rows": "sur {n} lignes",
   "of {n}": "sur {n}",
   "This workspace": "Cet espace de travail",
-  "stops in {time}": "s’arrête dans {time}",
-  "stops in {time} when nothing runs": "s’arrête dans {time} si rien ne tourne",
+  "runs until {time}": "tourne jusqu’au {time}",
+  "{time} if nothing happens in it": "{time} s’il ne s’y passe rien",
   "Find a table or column": "Chercher une table ou une colonne",
   "No table or column is called like this.": "Aucune table ni colonne ne porte ce nom.",
   "Put a query on {name} into the notebook": "Mettre une requête sur {name} dans le carnet",
@@ -101,7 +101,7 @@ export function chooseLanguage(chosen) {
   return (named[0] || "en").toLowerCase().startsWith("fr") ? "fr" : "en";
 }
 
-/** `t("… {n} …", { n: 3 })`, with `t.language`, `t.number`, `t.size`, `t.date`, `t.time`, `t.span`, `t.status`, `t.treatment`. */
+/** `t("… {n} …", { n: 3 })`, with `t.language`, `t.number`, `t.size`, `t.date`, `t.time`, `t.moment`, `t.span`, `t.status`, `t.treatment`. */
 export function speak(language) {
   const isFrench = language === "fr";
   const locale = isFrench ? "fr-FR" : "en-GB";
@@ -118,6 +118,8 @@ export function speak(language) {
   };
   t.date = (day) => new Date(`${day}T12:00:00Z`).toLocaleDateString(locale, { dateStyle: "long" }).replaceAll(" ", "\u00a0");
   t.time = (moment) => new Date(moment).toLocaleTimeString(locale, { timeStyle: "short" });
+  t.moment = (moment) =>
+    new Date(moment).toLocaleString(locale, { weekday: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
   t.span = (seconds) => {
     if (seconds < 1) {
       return `${figure(seconds * 1000)}\u00a0ms`;

@@ -56,10 +56,10 @@ export class Project {
   life(limits) {
     const { t } = this;
     const lines = [
-      ["idle_seconds_left", "stops in {time} when nothing runs"],
-      ["life_seconds_left", "stops in {time}"],
-    ].filter(([field]) => Number.isFinite(limits[field]));
-    const shown = lines.map(([field, text]) => h("div", {}, t(text, { time: t.span(Math.max(0, limits[field])) })));
+      ["ends_at", "runs until {time}"],
+      ["idle_ends_at", "{time} if nothing happens in it"],
+    ].filter(([field]) => limits[field]);
+    const shown = lines.map(([field, text]) => h("div", {}, t(text, { time: t.moment(limits[field]) })));
     return shown.length > 0 && [t("This workspace"), h("div", {}, ...shown)];
   }
 }

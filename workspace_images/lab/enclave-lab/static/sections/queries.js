@@ -21,6 +21,10 @@ export class Queries {
 
   async update(ask) {
     const queries = await ask("queries");
+    if (queries !== this.answer) {
+      this.answer = queries;
+      this.answeredAt = performance.now();
+    }
     const running = queries.filter((query) => query.status === "running");
     this.badge.textContent = running.length > 0 ? String(running.length) : "";
     this.badge.classList.toggle("enclave-isRunning", running.length > 0);
@@ -45,7 +49,8 @@ export class Queries {
       this.rows.set(query.id, row);
       this.list.prepend(row.node);
     }
-    row.update(query);
+    const since = query.status === "running" ? performance.now() - this.answeredAt : 0;
+    row.update({ ...query, duration_ms: query.duration_ms + since });
   }
 
   async stop(id) {

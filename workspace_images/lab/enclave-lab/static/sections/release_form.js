@@ -66,6 +66,6 @@ export class ReleaseForm {
     this.title.value = this.context.value = "";
     this.done();
     this.update();
-    this.result.scrollIntoView({ block: "nearest" });
+    this.result.firstChild.scrollIntoView({ block: "nearest" });
   }
 }
