@@ -19,7 +19,7 @@ EXPOSURE = {
     "budget_bytes": 50_000_000,
     "budget_rows": 20_000,
     "state": "ok",
-    "archived": True,
+    "archived": False,
     "day": "2026-01-31",
 }
 
