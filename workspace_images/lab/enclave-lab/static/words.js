@@ -20,7 +20,6 @@ const FRENCH = {
   "Per query": "Par requête",
   "{n} rows": "{n} lignes",
   "1 row": "1 ligne",
-  "of {n} rows": "sur {n} lignes",
   "of {n}": "sur {n}",
   "This workspace": "Cet espace de travail",
   "runs until {time}": "tourne jusqu’au {time}",
