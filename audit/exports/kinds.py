@@ -104,6 +104,7 @@ KINDS: Mapping[str, Kind] = {
     "output-request:released": Kind(_A.EXPORT, severity=_S.NOTICE),
     "output-request:downloaded": Kind(_A.EXPORT, severity=_S.NOTICE),
     "output-request:viewed": Kind(_A.READ),
+    "output-request:checked": Kind(_A.READ),
     "screen:shown": Kind(_A.READ),
     "action:refused": _DENIED,
     "action:failed": Kind(_A.UPDATE, _R.FAILED, _S.ERROR),

@@ -1,4 +1,5 @@
-"""``POST /internal/output-requests``: the gateway hands on ``request_release`` of a workspace, with the caller's token.
+"""``POST /internal/output-requests``: the gateway hands on ``request_release`` of a workspace, with the caller's token;
+``POST /internal/output-requests/check`` runs the disclosure checks over the caller's outbox and keeps nothing.
 
 The token is verified here again; the person must be active and the token younger than any revocation. 401 for a token,
 403 for a refusal, 422 for a body of another shape; always ``{"reasons": […]}``.
@@ -13,9 +14,12 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, JsonResponse
 from django.urls import reverse
+from django.utils.translation import override
 from django.views.decorators.http import require_POST
 
+from egress_review.actions.check import CheckedFile, check_outbox
 from egress_review.actions.submit import submit
+from egress_review.web.language import label_of, place_of, translated
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
 from enclave.keys import token_public_key
@@ -49,8 +53,7 @@ def output_requests(request: HttpRequest) -> JsonResponse:
     try:
         user, project = _people(verify(token_public_key(settings.ENCLAVE), asked.token))
     except TokenError as error:
-        record(EventType.OUTPUT_REQUEST_REFUSED, None, decision="deny", data={"reasons": [str(error)]})
-        return JsonResponse({"reasons": [str(error)]}, status=401)
+        return _token_refused(error)
     try:
         row = submit(user, project, asked.files, asked.title, asked.context)
     except RefusedError as refused:
@@ -58,6 +61,53 @@ def output_requests(request: HttpRequest) -> JsonResponse:
     url = settings.ENCLAVE.portal_url + reverse("egress_review:detail", args=[row.pk])
     findings = row.findings.count()
     return JsonResponse({"id": row.pk, "url": url, "state": row.state, "findings": findings}, status=201)
+
+
+@service
+@require_POST
+def outbox_checks(request: HttpRequest) -> JsonResponse:
+    """``{"token", "language"}`` → ``{"files": [{"name", "bytes", "findings": [{"check", "severity", …}]}]}``."""
+    asked = _json(request)
+    token, language = asked.get("token"), asked.get("language", "en")
+    if not isinstance(token, str) or language not in dict(settings.LANGUAGES):
+        return JsonResponse({"reasons": ['Expected {"token", "language"}, found another body.']}, status=422)
+    try:
+        user, project = _people(verify(token_public_key(settings.ENCLAVE), token))
+    except TokenError as error:
+        return _token_refused(error)
+    with override(language):
+        try:
+            checked = check_outbox(user, project)
+        except RefusedError as refused:
+            return JsonResponse({"reasons": [translated(reason) for reason in refused.reasons]}, status=403)
+        return JsonResponse({"files": [_file_as_json(file) for file in checked]})
+
+
+def _file_as_json(file: CheckedFile) -> dict[str, Any]:
+    findings = [
+        {
+            "check": label_of(finding.check),
+            "severity": finding.severity.value,
+            "message": translated(finding.message),
+            "place": place_of(finding.location),
+        }
+        for finding in file.findings
+    ]
+    return {"name": file.name, "bytes": file.bytes, "was_read": file.was_read, "findings": findings}
+
+
+def _token_refused(error: TokenError) -> JsonResponse:
+    record(EventType.OUTPUT_REQUEST_REFUSED, None, decision="deny", data={"reasons": [str(error)]})
+    return JsonResponse({"reasons": [str(error)]}, status=401)
+
+
+def _json(request: HttpRequest) -> dict[str, Any]:
+    """The body as an object; empty when it is none or too long."""
+    try:
+        body = json.loads(request.body) if int(request.headers.get("Content-Length") or 0) <= BODY_BYTES else None
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def _read(request: HttpRequest) -> _Asked | None:

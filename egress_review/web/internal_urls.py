@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from django.urls import path
 
-from egress_review.web.internal import output_requests
+from egress_review.web.internal import outbox_checks, output_requests
 
-urlpatterns = [path("", output_requests, name="internal-output-requests")]
+urlpatterns = [
+    path("", output_requests, name="internal-output-requests"),
+    path("/check", outbox_checks, name="internal-outbox-checks"),
+]

@@ -45,6 +45,7 @@ class EventType(StrEnum):
     QUERY_INTENT = "query:intent"
     QUERY_OUTCOME = "query:outcome"
     QUERY_REFUSED = "query:refused"
+    OUTPUT_REQUEST_CHECKED = "output-request:checked"
     OUTPUT_REQUEST_SUBMITTED = "output-request:submitted"
     OUTPUT_REQUEST_REFUSED = "output-request:refused"
     OUTPUT_REQUEST_APPROVED = "output-request:approved"

@@ -44,8 +44,11 @@ _ACTIONS = {
     "CancelFlightInfo": "Stop a running query.",
     "CancelQuery": "Stop a running query (older clients).",
     "CloseSession": "End of a connection.",
-    "enclave.cancel_query": "Stop a query that was sent in its ticket.",
+    "enclave.cancel_query": "Stop a query: its id from its ticket, or from enclave.queries.",
     "enclave.partitions": 'Tickets for parts of a table: {"table", "columns", "filter", "parts", "partial"}.',
+    "enclave.queries": "Your own running and recent queries as JSON.",
+    "enclave.limits": "What the data permit allows and what is left of today, as JSON.",
+    "enclave.check_outbox": 'The disclosure checks over your outbox as it is now: {"language"}.',
     "enclave.tables": "The extract's tables as JSON.",
     "enclave.whoami": "Whom the token stands for, as JSON.",
     "enclave.request_release": 'Ask for a release: {"files", "title", "context"}.',
@@ -174,7 +177,14 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
                 return fs.cancel_result(name, is_own and self._service.cancel(ticket))
             case "enclave.cancel_query":
                 caller = self._admit(context, PolicyAction.QUERY)
-                return json.dumps({"cancelled": self._service.cancel(_direct_key(caller, body))}).encode()
+                return json.dumps({"cancelled": self._cancel(caller, body)}).encode()
+            case "enclave.queries":
+                return json.dumps(self._service.queries(self._admit(context, PolicyAction.QUERY))).encode()
+            case "enclave.limits":
+                return json.dumps(self._service.limits(self._admit(context, PolicyAction.LIST_TABLES))).encode()
+            case "enclave.check_outbox":
+                caller = self._admit(context, PolicyAction.REQUEST_RELEASE)
+                return json.dumps(self._service.check_outbox(self._door, caller, body)).encode()
             case "CloseSession":
                 return fs.session_closed()  # nothing is kept per connection, so there is nothing to check or close
             case "enclave.partitions":
@@ -190,6 +200,11 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
             case _:
                 caller = self._admit(context, PolicyAction.QUERY)
                 raise self._not_served(caller, fs.Unsupported(name[:60]))
+
+    def _cancel(self, caller: Caller, query_id: bytes) -> bool:
+        return self._service.cancel(_direct_key(caller, query_id)) or self._service.cancel_own(
+            caller, query_id.decode("ascii", "replace")
+        )
 
     def _prepare(self, context: Any, caller: Caller, query: str) -> bytes:
         bearer = context.get_middleware("bearer")

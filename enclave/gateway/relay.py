@@ -62,6 +62,7 @@ class Relay:
         self._stream: WorkerStream | None = None
         self._batches: Iterator[tuple[pa.RecordBatch, pa.Buffer]] | None = None
         self._is_open = self._has_begun = False
+        self.on_end: Callable[[Outcome], None] | None = None
 
     def begin(self, statement: Prepared, examined: ExaminedStatement, *, schema_only: bool = False) -> pa.Schema:
         """Record the intent, start the query, wait for its schema. Raises QueryFailedError, RecordingFailedError."""
@@ -129,8 +130,13 @@ class Relay:
         self._cancel.set()
 
     def _explained(self, error: BaseException) -> BaseException:
-        stopped = self._objection is not None and isinstance(error, QueryFailedError)
-        return QueryFailedError("revoked", self._objection or "") if stopped else error
+        if not isinstance(error, QueryFailedError) or not self._cancel.is_set():
+            return error
+        if self._objection is not None:
+            return QueryFailedError("revoked", self._objection)
+        if error.status == "cancelled":
+            return QueryFailedError("cancelled", "The query was stopped, as you asked.")
+        return error
 
     def close(self) -> None:
         """The client has gone: stop the worker, record the outcome. Harmless after the end."""
@@ -139,6 +145,16 @@ class Relay:
 
     def __del__(self) -> None:
         self.close()  # Flight drops the stream when the client goes away; this is how we learn of it
+
+    @property
+    def request_id(self) -> str:
+        """What the records of this query carry."""
+        return self._request_id
+
+    @property
+    def rows(self) -> int:
+        """Sent so far."""
+        return self._rows
 
     @property
     def has_begun(self) -> bool:
@@ -214,6 +230,8 @@ class Relay:
             min_cell=self._people.min_cell,
             reading=self._reading(),
         )
+        if self.on_end is not None:
+            self.on_end(outcome)
         try:
             self._recorder.outcome(self._door, self._caller, self._request_id, outcome)
         except RecordingFailedError:

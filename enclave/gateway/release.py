@@ -1,4 +1,5 @@
-"""``enclave.request_release``: the gateway carries a release request to the portal with the caller's own token.
+"""``enclave.request_release``: the gateway carries a release request to the portal with the caller's own token,
+and so it asks for the checks of an outbox.
 
 The workspace has no other way out. The portal decides, snapshots and records; nothing of a file passes through here.
 """
@@ -29,19 +30,23 @@ class ReleaseClient:
 
     def submit(self, token: str, body: bytes) -> dict[str, Any]:
         """Forward one request; returns the portal's answer. Raises ReleaseRefusedError."""
-        request = parse_request(body)
+        return self._post("output-requests", {"token": token, **parse_request(body)}, "nothing was requested")
+
+    def check(self, token: str, language: str) -> dict[str, Any]:
+        """Findings over the outbox as it is now, with sentences in ``language``. Raises ReleaseRefusedError."""
+        return self._post("output-requests/check", {"token": token, "language": language}, "nothing was checked")
+
+    def _post(self, route: str, content: dict[str, Any], consequence: str) -> dict[str, Any]:
         transport = httpx.HTTPTransport(uds=str(self._settings.portal_socket))
         try:
             with httpx.Client(transport=transport, timeout=_SECONDS, trust_env=False) as client:
                 response = client.post(
-                    "http://portal/internal/output-requests",
-                    json={"token": token, **request},
+                    f"http://portal/internal/{route}",
+                    json=content,
                     headers={"X-Enclave-Service": service_secret(self._settings)},
                 )
         except httpx.HTTPError as error:
-            raise ReleaseRefusedError(
-                "The portal does not answer, so nothing was requested. Try again soon."
-            ) from error
+            raise ReleaseRefusedError(f"The portal does not answer, so {consequence}. Try again soon.") from error
         return _answer(response)
 
 
@@ -69,7 +74,7 @@ def _answer(response: httpx.Response) -> dict[str, Any]:
         content = response.json()
     except ValueError:
         content = {}
-    if response.status_code == httpx.codes.CREATED and isinstance(content, dict):
+    if response.status_code in (httpx.codes.OK, httpx.codes.CREATED) and isinstance(content, dict):
         return content
     reasons = content.get("reasons") if isinstance(content, dict) else None
     if isinstance(reasons, list) and reasons:

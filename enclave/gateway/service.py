@@ -22,6 +22,9 @@ from enclave.gateway.descriptions import (
     split_description,
 )
 from enclave.gateway.gate import ExaminedStatement, StatementRefusedError
+from enclave.gateway.limits import describe_limits
+from enclave.gateway.outbox_checks import OutboxChecks
+from enclave.gateway.own_queries import OwnQueries
 from enclave.gateway.person_worker import PersonWorker, ScratchTable
 from enclave.gateway.plan_rule import check_plan
 from enclave.gateway.recording import Recorder
@@ -57,6 +60,8 @@ class GatewayService:
         self._workers = workers
         self._usage = usage
         self._release = release
+        self._outbox_checks = OutboxChecks(release)
+        self._own_queries = OwnQueries()
         self._gate = StatementGate()
         self._descriptions = DescriptionCache()
         self._running: weakref.WeakValueDictionary[bytes, Relay] = weakref.WeakValueDictionary()
@@ -119,11 +124,14 @@ class GatewayService:
         relay = self._relay(door, caller, is_cancelled)
         self._running[ticket] = relay
         self._standing.watch(relay, caller)
+        own = self._own_queries.add(caller, statement.sql, relay)
         try:
             return relay.begin(statement, examined), relay
-        except QueryFailedError as error:
+        except BaseException as error:
             if not relay.has_begun:
-                self._recorder.statement_refused(door, caller, "cap", error.sentence, statement.sql)
+                self._own_queries.forget(caller, own)
+                if isinstance(error, QueryFailedError):
+                    self._recorder.statement_refused(door, caller, "cap", error.sentence, statement.sql)
             raise
 
     def describe(self, door: Door, caller: Caller, sql: str, is_cancelled: Callable[[], bool]) -> Description:
@@ -165,6 +173,22 @@ class GatewayService:
         relay.cancel()
         return True
 
+    def cancel_own(self, caller: Caller, query_id: str) -> bool:
+        """Stop the caller's query that ``queries`` lists under this id; False when it does not run."""
+        relay = self._own_queries.find_relay(caller, query_id)
+        if relay is None:
+            return False
+        relay.cancel()
+        return True
+
+    def queries(self, caller: Caller) -> list[dict[str, Any]]:
+        """The caller's running and recent queries in this project, newest first."""
+        return self._own_queries.show(caller)
+
+    def limits(self, caller: Caller) -> dict[str, Any]:
+        """What the data permit allows the caller, until when, and what is left of today."""
+        return describe_limits(caller, self._usage.sent_today(caller.record.id, caller.person.id))
+
     def table_schemas(self, caller: Caller) -> dict[str, pa.Schema]:
         """Arrow schema of each table of the extract. Raises QueryFailedError."""
         return self._worker(caller).table_schemas(caller.source)
@@ -172,6 +196,14 @@ class GatewayService:
     def request_release(self, caller: Caller, body: bytes) -> dict[str, Any]:
         """Raises ReleaseRefusedError."""
         return self._release.submit(caller.token, body)
+
+    def check_outbox(self, door: Door, caller: Caller, body: bytes) -> dict[str, Any]:
+        """Files of the caller's outbox with findings. Raises CallRefusedError (recorded), ReleaseRefusedError."""
+        try:
+            return self._outbox_checks.check(caller, body)
+        except CallRefusedError as error:
+            self._recorder.call_refused(door, error, EventType.OUTPUT_REQUEST_REFUSED)
+            raise
 
     @staticmethod
     def tables(caller: Caller) -> list[dict[str, Any]]:

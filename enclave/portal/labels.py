@@ -91,6 +91,7 @@ EVENTS: dict[str, Label] = {
     EventType.OUTPUT_REQUEST_WITHDRAWN: _("Output request withdrawn"),
     EventType.OUTPUT_REQUEST_RELEASED: _("Output released"),
     EventType.OUTPUT_REQUEST_DOWNLOADED: _("Output downloaded"),
+    EventType.OUTPUT_REQUEST_CHECKED: _("Outbox checked"),
     EventType.OUTPUT_REQUEST_VIEWED: _("Output request viewed"),
     EventType.AUDIT_READ: _("Audit log read"),
     EventType.CANARY_SCHEDULED: _("Test query ordered"),

@@ -195,6 +195,7 @@ def profile(
             Bind(base_python(settings.image), Path("/opt/python")),
             Bind(_SOURCES / "client", Path("/opt/enclave_client")),
             Bind(_SOURCES / "server", Path("/opt/enclave_server")),
+            Bind(_SOURCES / "lab", Path("/opt/enclave_lab")),
             Bind(_SOURCES / "server" / "ipython_config.py", Path("/etc/ipython/ipython_config.py")),
             Bind(places.inside, RUN),
             Bind(home, HOME, writable=True),

@@ -58,6 +58,8 @@ class UnsafeTokenPortal(UnsafeTestPortal):  # type: ignore[misc]
         self.requests: list[dict[str, Any]] = []
         app = web.Application()
         app.router.add_post("/internal/output-requests", self.take)
+        self.checks: list[dict[str, Any]] = []
+        app.router.add_post("/internal/output-requests/check", self.check)
         app.router.add_route("*", "/{path:.*}", self.rest)
         self._inner = super().application()
         return app
@@ -82,6 +84,11 @@ class UnsafeTokenPortal(UnsafeTestPortal):  # type: ignore[misc]
         self.requests.append(await request.json())
         body = {"id": "o-1", "url": f"{self.settings.portal_url}/outputs/o-1/", "state": "submitted", "findings": 1}
         return web.json_response(body, status=201)
+
+    async def check(self, request: web.Request) -> web.Response:
+        self.checks.append(await request.json())
+        file = {"name": "ages.csv", "bytes": 4, "was_read": True, "findings": []}
+        return web.json_response({"files": [file]})
 
 
 class GatewayStand(Stand):  # type: ignore[misc]
@@ -234,3 +241,50 @@ def test_another_workspaces_token_is_worth_nothing_on_this_socket(workspace: tup
         "import enclave_client as e\ne.sql('SELECT 1')"
     )
     assert alice.run_cell(here, code, 60).startswith("EnclaveError: ")
+
+
+def test_the_panel_reads_project_tables_and_queries(workspace: tuple[Any, str, Any]) -> None:
+    alice, here, _ = workspace
+    assert alice.run_cell(here, "import enclave_client as e\nprint(len(e.sql('SELECT 42 AS for_the_panel')))") == "1\n"
+    project = alice.call("GET", f"{here}/enclave/project").json()
+    assert (project["username"], project["purpose"]) == ("alice", "Count people per ward.")
+    tables = alice.call("GET", f"{here}/enclave/tables").json()
+    assert [column["treatment"] for column in tables[0]["columns"]] == ["person-pseudonym", "keep", "shift-date"]
+    queries = alice.call("GET", f"{here}/enclave/queries").json()
+    assert (queries[0]["statement"], queries[0]["status"]) == ("SELECT 42 AS for_the_panel", "ok")
+    assert isinstance(alice.call("GET", f"{here}/enclave/limits").json(), dict)
+    known = alice.call("GET", f"{here}/enclave/queries").headers["ETag"].strip('"')
+    assert alice.call("GET", f"{here}/enclave/queries", params={"known": known}).json() == {"unchanged": True}
+    stopped = alice.call("POST", f"{here}/enclave/cancel", json={"id": queries[0]["id"]})
+    assert stopped.json() == {"cancelled": False}
+
+
+def test_the_panel_asks_for_checks_only_when_the_outbox_changes(workspace: tuple[Any, str, Any]) -> None:
+    alice, here, stand = workspace
+    write = "from pathlib import Path; _ = Path.home().joinpath('outbox', 'ages.csv').write_text('n\\n{}')"
+    alice.run_cell(here, write.format(12))
+
+    def settled() -> bool:
+        found = alice.call("GET", f"{here}/enclave/outbox", params={"language": "fr"}).json()
+        return not found["stale"] and found["files"][0]["name"] == "ages.csv"
+
+    wait_for(settled, "the checks")
+    asked = len(stand.portal.checks)
+    assert stand.portal.checks[-1]["language"] == "fr"
+    assert settled() and len(stand.portal.checks) == asked
+    alice.run_cell(here, write.format(13))
+    wait_for(lambda: settled() and len(stand.portal.checks) == asked + 1, "the checks of the changed file")
+
+
+def test_the_panel_asks_for_a_release_and_only_with_the_xsrf_token(workspace: tuple[Any, str, Any]) -> None:
+    alice, here, stand = workspace
+    body = {"files": ["ages.csv"], "title": "Ages", "context": "People by age."}
+    known = len(stand.portal.requests)
+    foreign = alice.client.post(stand.hub_url(f"{here}/enclave/release"), json=body)
+    assert foreign.status_code == 403 and len(stand.portal.requests) == known
+    assert alice.call("POST", f"{here}/enclave/release", json=body).json()["state"] == "submitted"
+    assert stand.portal.requests[-1]["files"] == ["ages.csv"]
+    refused = alice.call("POST", f"{here}/enclave/release", json={**body, "files": []})
+    assert refused.status_code == 502
+    assert "Expected" in refused.json()["message"]
+    assert alice.call("POST", f"{here}/enclave/release", json={"files": []}).status_code == 400

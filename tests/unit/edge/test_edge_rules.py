@@ -39,6 +39,9 @@ ALLOWED = [
     ("GET", "/api/kernels/0a-1b/channels", {}),
     ("PATCH", "/api/sessions/0a-1b", {}),
     ("GET", "/kernelspecs/python3/logo-svg.svg", {}),
+    ("GET", "/lab/extensions/enclave-lab/static/container.js", {}),
+    ("GET", "/enclave/outbox", {"language": "fr"}),
+    ("POST", "/enclave/release", {}),
 ]
 REFUSED = [
     ("POST", "/enclave/tables", {}),
@@ -67,6 +70,9 @@ REFUSED = [
     ("TRACE", "/lab", {}),
     ("GET", "/proxy/8000/", {}),
     ("GET", "/hub/api", {}),
+    ("GET", "/enclave/release", {}),
+    ("GET", "/enclave/outbox/table.csv", {}),
+    ("POST", "/enclave/tables", {}),
 ]
 
 

@@ -26,8 +26,8 @@ def read_token() -> str:
         ) from error
 
 
-def call_action(name: str, body: dict[str, Any] | None = None) -> Any:
-    """One Flight action at the gateway; its JSON answer. Raises EnclaveError."""
+def call_action(name: str, body: dict[str, Any] | bytes | None = None) -> Any:
+    """One Flight action at the gateway; its JSON answer. ``body``: JSON, or bytes as they are. Raises EnclaveError."""
     import pyarrow.flight as flight
 
     try:
@@ -43,11 +43,12 @@ def call_action(name: str, body: dict[str, Any] | None = None) -> Any:
         raise EnclaveError(as_sentence(error)) from error
 
 
-def _call_once(name: str, body: dict[str, Any] | None) -> Any:
+def _call_once(name: str, body: dict[str, Any] | bytes | None) -> Any:
     import pyarrow.flight as flight
 
     options = flight.FlightCallOptions(timeout=120, headers=[(b"authorization", f"Bearer {read_token()}".encode())])
     with flight.connect(gateway_address()) as client:
-        action = flight.Action(name, json.dumps(body or {}).encode())
+        content = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
+        action = flight.Action(name, content)
         parts = [part.body.to_pybytes() for part in client.do_action(action, options)]
     return json.loads(b"".join(parts) or b"null")

@@ -15,6 +15,7 @@ c.ServerApp.terminals_enabled = False
 c.ServerApp.quit_button = False
 c.ServerApp.trust_xheaders = True
 c.ServerApp.jpserver_extensions = {
+    "enclave_jupyter.panel": True,
     "jupyter_lsp": False,
     "jupyter_server_terminals": False,
     "notebook_shim": False,
@@ -28,6 +29,7 @@ c.ServerApp.tornado_settings = {
 c.ContentsManager.allow_hidden = False
 c.KernelManager.transport = "ipc"
 c.MappingKernelManager.default_kernel_name = "python3"
+c.LabApp.extra_labextensions_path = ["/opt/enclave_lab"]
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.LabApp.extension_manager = "readonly"

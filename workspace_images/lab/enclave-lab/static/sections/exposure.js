@@ -1,0 +1,56 @@
+/** How much was shown on the screen today, of what the permit plans for. Hidden where the enclave does not meter it. */
+
+import { bar, h, notice } from "../dom.js";
+
+const METERED_SECONDS = 3;
+const UNMETERED_SECONDS = 120;
+const TONES = { ok: "accent", warned: "wait", slowed: "wait", stopped: "bad" };
+const ADVICE = {
+  warned: "More than usual today. Show less at once: aggregate, or use head().",
+  slowed: "Outputs are slowed down until tomorrow (UTC).",
+  stopped: "Outputs are stopped until tomorrow (UTC). Ask the data steward if you need more.",
+};
+
+export class Exposure {
+  name = "exposure";
+  title = "Exposure";
+  everySeconds = 60;
+  isWantedFolded = true;
+  isHiddenAtFirst = true;
+
+  constructor({ t }) {
+    this.t = t;
+    this.badge = null;
+    this.shown = "";
+    this.node = h("div");
+  }
+
+  async update(ask) {
+    const found = await ask("exposure").catch(() => null);
+    const isMetered = found !== null && found.budget_bytes > 0;
+    this.hide(!isMetered);
+    this.everySeconds = isMetered ? METERED_SECONDS : UNMETERED_SECONDS;
+    const text = JSON.stringify(found);
+    if (isMetered && text !== this.shown) {
+      this.shown = text;
+      this.draw(found);
+    }
+  }
+
+  draw(found) {
+    const { t } = this;
+    const bytes = found.shown_bytes / found.budget_bytes;
+    const rows = found.budget_rows > 0 ? found.shown_rows / found.budget_rows : 0;
+    const words = `${t.size(found.shown_bytes)} ${t("of {n}", { n: t.size(found.budget_bytes) })}`;
+    const counted = found.budget_rows > 0 && `${t.count(found.shown_rows, "1 row", "{n} rows")} ${t("of {n}", { n: t.number(found.budget_rows) })}`;
+    const advice = ADVICE[found.state];
+    const lines = [
+      h("p.quiet", {}, t("Shown on the screen today")),
+      bar(Math.max(bytes, rows), TONES[found.state] || "accent", t("Shown on the screen today")),
+      h("p.meta", {}, counted ? `${words} · ${counted}` : words),
+      advice && notice(TONES[found.state], t(advice)),
+      found.archived && h("p.quiet", {}, t("The data permit orders that what is shown is kept for review.")),
+    ];
+    this.node.replaceChildren(...lines.filter(Boolean));
+  }
+}
