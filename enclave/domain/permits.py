@@ -87,6 +87,8 @@ class WorkspaceRules:
     memory_mb: int = 4096
     processes: int = 512
     idle_minutes: int = 120
+    hours: int = 12
+    """From start to end, whatever it does."""
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ _BOUNDS: dict[str, tuple[int, int]] = {
     "memory_mb": (256, 1_000_000),
     "processes": (16, 100_000),
     "idle_minutes": (1, 10_080),
+    "hours": (1, 720),
 }
 """Least and most of every number in the optional parts."""
 

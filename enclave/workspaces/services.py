@@ -39,6 +39,7 @@ class WorkspaceGrant:
     memory_mb: int
     processes: int
     idle_minutes: int
+    hours: int
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Partners:
                 memory_mb=int(answer["memory_mb"]),
                 processes=int(answer["processes"]),
                 idle_minutes=int(answer["idle_minutes"]),
+                hours=int(answer["hours"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise PartnerAwayError("The portal's answer is not complete. Tell your admin.") from error

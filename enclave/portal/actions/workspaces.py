@@ -33,6 +33,7 @@ class StartedWorkspace:
     memory_mb: int
     processes: int
     idle_minutes: int
+    hours: int
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ def start_workspace(username: str, project_id: str) -> StartedWorkspace:
         memory_mb=rules.memory_mb,
         processes=rules.processes,
         idle_minutes=rules.idle_minutes,
+        hours=rules.hours,
     )
 
 

@@ -26,7 +26,11 @@ c.ServerApp.tornado_settings = {
     "user": os.environ["ENCLAVE_USERNAME"],
 }
 c.ContentsManager.allow_hidden = False
+c.ServerApp.contents_manager_class = "enclave_jupyter.contents.HomeContents"
+c.FileContentsManager.delete_to_trash = False
+c.FileContentsManager.always_delete_dir = True
 c.KernelManager.transport = "ipc"
+c.KernelProvisionerFactory.default_provisioner_name = "enclave-host"
 c.MappingKernelManager.default_kernel_name = "python3"
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
