@@ -1,11 +1,11 @@
 """The system calls a sandbox of ours may make: an allow-list, compiled to BPF by libseccomp (through ``pyseccomp``).
 
 One table of rules for both engines: bubblewrap gets the BPF program, Docker the same rules in its JSON form. The names
-in ``seccomp_allowed.txt`` are those that containers-common 0.50 allows a container without capabilities, less what is in
-``DENIED`` (``scripts/generate-seccomp`` makes the file). A denied call answers EPERM; one that no list knows, such as a
-call of a newer kernel, answers ENOSYS, so that the C library takes the older way. ``clone3`` answers ENOSYS because its
-flags cannot be seen; ``clone`` may make no namespace. Sockets: unix, IP streams and datagrams, and NETLINK_ROUTE, without
-which libzmq cannot list interfaces and no kernel starts (measured). Landlock's three calls are there for the workers.
+in ``seccomp_allowed.txt`` are those that containers-common 0.50 allows a container without capabilities, less what is
+in ``DENIED`` (``scripts/generate-seccomp`` makes the file). A denied call answers EPERM; one that no list knows, as of
+a newer kernel, answers ENOSYS, so that the C library takes the older way. ``clone3`` answers ENOSYS because
+its flags cannot be seen; ``clone`` may make no namespace. Sockets: unix, IP streams and datagrams, and NETLINK_ROUTE,
+without which libzmq cannot list interfaces and no kernel starts (measured). Landlock's calls are for the workers.
 Non-goal: foreign architectures; a 32-bit program is killed.
 """
 

@@ -55,7 +55,7 @@ class BubblewrapEngine:
 
 
 class BubblewrapSandbox:
-    """``bwrap`` out here → ``bwrap`` as process 1 inside → the program as process 2 (``setpriv`` and ``prlimit`` became it)."""
+    """``bwrap`` out here → ``bwrap`` as process 1 inside → process 2: ``setpriv``, ``prlimit``, then the program."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process

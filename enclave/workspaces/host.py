@@ -1,8 +1,9 @@
 """``python -m enclave.workspaces.host``: keeps one workspace, outside of its sandboxes; outlives a restart of the hub.
 
-Starts the Jupyter server's sandbox, and kernels' sandboxes when the server asks over a descriptor it inherited (there is
-no path that a researcher could replace). Everything ends with this process, and this process ends when the server ends,
-on SIGTERM, at the end of the permit's hours, when the enclave has stopped, and when no hub has looked after it for long.
+Starts the Jupyter server's sandbox, and kernels' sandboxes when the server asks over a descriptor it inherited (there
+is no path that a researcher could replace). Everything ends with this process, and this process ends when the server
+ends, on SIGTERM, at the end of the permit's hours, when the enclave has stopped, and when no hub looks after it
+for long.
 Holds no secret and speaks to nobody else.
 """
 

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 from enclave.files import write_atomically
 from enclave.workspaces.host_plan import HostPlan
@@ -41,7 +42,7 @@ class HostProcess:
 
     @classmethod
     def start(cls, plan: HostPlan, listening: int) -> HostProcess:
-        """Start a host in a session of its own; it inherits ``listening``. Its state file is there when this returns."""
+        """Start a host in a session of its own; it inherits ``listening``. Then its state file is there."""
         write_atomically(plan.state, b"{}", mode=0o600)
         with plan.log.open("ab") as log:
             child = subprocess.Popen(
@@ -56,9 +57,8 @@ class HostProcess:
         identity = HostIdentity(child.pid, _start_time(child.pid) or 0)
         content = {"pid": identity.pid, "started": identity.started}
         write_atomically(plan.state, json.dumps(content).encode(), mode=0o600)
-        assert child.stdin is not None
-        with contextlib.suppress(BrokenPipeError), child.stdin:
-            child.stdin.write(plan.to_json().encode())  # far below a pipe's 64 KiB
+        with contextlib.suppress(BrokenPipeError), cast(IO[bytes], child.stdin) as given:
+            given.write(plan.to_json().encode())  # far below a pipe's 64 KiB
         return cls(identity, descriptor, child)
 
     @classmethod

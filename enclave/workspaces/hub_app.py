@@ -1,4 +1,4 @@
-"""``python -m enclave.workspaces.hub_app``: JupyterHub that ends workspaces when the enclave stops, not when it restarts.
+"""``python -m enclave.workspaces.hub_app``: ends workspaces when the enclave stops, not when the hub restarts.
 
 SIGTERM alone does not say which of the two it is: the supervisor leaves a mark before it stops everything. Without a
 supervisor there is nobody to start the hub again, so its end is the end of the workspaces too.

@@ -209,7 +209,7 @@ mapped at 0.25 GB in use; 4.1 GB of address space, which is why RLIMIT_AS at 4 G
 def profile(
     settings: Settings, places: Places, home: Path, env: dict[str, str], *, uid: int, memory_mb: int, processes: int
 ) -> SandboxProfile:
-    """What server and kernels have in common. It starts in ``/``: bubblewrap itself may not enter a home of mode 0700."""
+    """What server and kernels have in common. It starts in ``/``: bubblewrap may not enter a home of mode 0700."""
     return SandboxProfile(
         binds=(
             Bind(settings.image, Path("/opt/image")),

@@ -1,7 +1,7 @@
 """How long a workspace has left, in ``/run/enclave/limits.json`` for whatever shows it to the researcher.
 
-``ends_at``: when its hours are over; ``idle_minutes``: the permit's; ``idle_ends_at``: when it ends unless somebody uses
-it or a kernel computes (null: not counted yet). Times are UTC, ISO 8601. The file informs; hub and host enforce.
+``ends_at``: when its hours are over; ``idle_minutes``: the permit's; ``idle_ends_at``: when it ends unless somebody
+uses it or a kernel computes (null: not counted yet). Times are UTC, ISO 8601. The file informs; hub and host enforce.
 """
 
 from __future__ import annotations

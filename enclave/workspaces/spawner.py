@@ -121,7 +121,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         raise SpawnException(ENDED_AT_ONCE, reason="timeout", status_code=503)
 
     async def _keep_token_fresh(self, places: launch.Places, wait: float) -> None:
-        """Renew after ``wait`` seconds, then at half-time; refused → end the workspace; portal away → try again soon, the old token runs out."""
+        """Renew after ``wait`` seconds, then at half-time; refused → end the workspace; portal away → again soon."""
         while self._is_running():
             await asyncio.sleep(wait)
             try:

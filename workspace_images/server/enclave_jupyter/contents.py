@@ -13,7 +13,9 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from jupyter_server.services.contents.filecheckpoints import FileCheckpoints
 from jupyter_server.services.contents.largefilemanager import LargeFileManager
@@ -38,16 +40,20 @@ class WithoutLinks:
         name = os.path.relpath(os_path, self.root_dir)
         home = self._home()
         try:
-            return open_beneath(home, name, flags, mode if flags & os.O_CREAT else 0)
+            found = open_beneath(home, name, flags, mode if flags & os.O_CREAT else 0)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.EXDEV):
                 raise HTTPError(403, REFUSAL) from None
             raise
         finally:
             os.close(home)
+        if stat.S_ISLNK(os.fstat(found).st_mode):  # O_PATH gives a link itself (openat2(2), RESOLVE_NO_SYMLINKS)
+            os.close(found)
+            raise HTTPError(403, REFUSAL)
+        return found
 
     def _parent(self, os_path):
-        return self._open(os.path.dirname(os_path), os.O_PATH | os.O_DIRECTORY)
+        return self._open(Path(os_path).parent, os.O_PATH | os.O_DIRECTORY)
 
     def _get_os_path(self, path):
         """As Jupyter's, and no part of what exists is a link."""
@@ -70,7 +76,7 @@ class WithoutLinks:
         """The old file or the new one, never half: a temporary file in the same folder, then a rename in it."""
         with self.perm_to_403(os_path):
             parent = self._parent(os_path)
-            name = os.path.basename(os_path)
+            name = Path(os_path).name
             temporary = f".~{secrets.token_hex(6)}"
             try:
                 made = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=parent)
@@ -143,7 +149,7 @@ class HomeContents(WithoutLinks, LargeFileManager):
         source, target = self._parent(old), self._parent(new)
         try:
             with self.perm_to_403(old):
-                os.rename(os.path.basename(old), os.path.basename(new), src_dir_fd=source, dst_dir_fd=target)
+                os.rename(Path(old).name, Path(new).name, src_dir_fd=source, dst_dir_fd=target)
         except FileNotFoundError:
             raise HTTPError(404, f"File or directory does not exist: {old_path}") from None
         finally:

@@ -1,7 +1,7 @@
 """Kernels in sandboxes of their own: asks the workspace host, over the descriptor ``ENCLAVE_HOST_FD``, to run them.
 
-Server and kernel share the home, and one folder per kernel for its connection file and its ipc:// sockets; the host makes
-that folder anew for each start. One request at a time; a request takes milliseconds.
+Server and kernel share the home, and one folder per kernel for its connection file and its ipc:// sockets; the host
+makes that folder anew for each start. One request at a time; a request takes milliseconds.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class HostProvisioner(KernelProvisionerBase):
 
     async def launch_kernel(self, cmd, **kwargs):
         """The environment is the host's to choose; of ours, nothing goes along."""
-        self._cwd = os.path.abspath(kwargs.get("cwd") or Path.home())
+        self._cwd = str(Path.home() / (kwargs.get("cwd") or ""))
         await self._ask("start", argv=list(cmd), cwd=self._cwd)
         self._started = True
         return self.connection_info
