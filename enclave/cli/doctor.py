@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enclave.gateway.landlock import landlock_version
 from enclave.sandbox import SandboxError, SandboxProfile, popen
 from enclave.settings import Settings, get_settings
+from enclave.workspaces import cgroups
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,11 @@ def _home(settings: Settings) -> Finding:
     return Finding("home", problem, "export ENCLAVE_HOME=/srv/enclave")
 
 
+def _workspace_limits(settings: Settings) -> Finding:
+    """Never a problem: it says what limits a workspace here."""
+    return Finding(f"workspaces: {cgroups.describe()}", "", "")
+
+
 CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _python,
     _has_program("bwrap", "bubblewrap"),
@@ -79,6 +85,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _sandbox,
     _landlock,
     _image,
+    _workspace_limits,
     _home,
 )
 

@@ -89,6 +89,8 @@ class WorkspaceRules:
     idle_minutes: int = 120
     hours: int = 12
     """From start to end, whatever it does."""
+    disk_mb: int = 20_480
+    """What the home may hold."""
 
 
 @dataclass(frozen=True)

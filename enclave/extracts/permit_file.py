@@ -50,6 +50,7 @@ _BOUNDS: dict[str, tuple[int, int]] = {
     "processes": (16, 100_000),
     "idle_minutes": (1, 10_080),
     "hours": (1, 720),
+    "disk_mb": (64, 100_000_000),
 }
 """Least and most of every number in the optional parts."""
 

@@ -24,14 +24,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from enclave.sandbox import SandboxError, SandboxProfile
+from enclave.workspaces import cgroups
 from enclave.workspaces.engines import BubblewrapEngine, Engine
 from enclave.workspaces.host_plan import HostPlan
 from enclave.workspaces.kernels import Kernels
+from enclave.workspaces.quota import DiskWatch
 
 SERVER = ("/opt/image/bin/python3.11", "-m", "enclave_jupyter")
 _LARGEST = 1 << 17
 _LOOK_SECONDS = 1.0
 _FREE_LOOKS = 3
+MOST_PROCESSES = 4096
+_OWN_THREADS = 16
 _NICENESS = 5
 """Below the enclave's own processes: a workspace that computes must not slow down the gateway or the log."""
 
@@ -48,6 +52,17 @@ class Host:
 
     def run(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
         """The server's exit code. ``wake`` becomes readable when a signal came. Raises SandboxError."""
+        plan = self._plan
+        groups = cgroups.enter(plan.group, plan.memory_mb, (plan.kernel.processes or MOST_PROCESSES) + _OWN_THREADS)
+        watch = DiskWatch(plan.home, plan.inside, plan.disk_mb, os.getpid())
+        watch.start()
+        try:
+            return self._keep(should_stop, wake)
+        finally:
+            watch.end()
+            cgroups.leave(groups)
+
+    def _keep(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
         ours, servers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, selectors.DefaultSelector() as selector:
             with servers, self._plan.log.open("ab") as log:

@@ -28,6 +28,16 @@ class HostPlan:
     log: Path
     anchor: Path
     """The supervisor's lock file; when it exists and nobody holds it, the enclave has stopped."""
+    home: Path
+    """The researcher's home on the host."""
+    inside: Path
+    """What the sandboxes see as ``/run/enclave``."""
+    group: str
+    """Name of the workspace's control group, where one can be made."""
+    memory_mb: int
+    """For all processes of the workspace together, where a control group can be made."""
+    disk_mb: int
+    """For the home."""
     ends_at: float
     """Seconds since the epoch; the end of the permit's ``workspace.hours``."""
     orphan_seconds: float = 900.0
@@ -40,7 +50,7 @@ class HostPlan:
     def from_json(cls, text: str | bytes) -> HostPlan:
         """Raises KeyError, TypeError or ValueError for anything but ``to_json``'s own words."""
         given: dict[str, Any] = json.loads(text)
-        paths = {name: Path(given[name]) for name in ("ipc", "state", "log", "anchor")}
+        paths = {name: Path(given[name]) for name in ("ipc", "state", "log", "anchor", "home", "inside")}
         profiles = {name: _profile(given[name]) for name in ("server", "kernel")}
         return cls(**{**given, **paths, **profiles})
 

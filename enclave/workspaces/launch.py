@@ -2,8 +2,8 @@
 
 Server and kernels see ``/run/enclave`` (read-only: gateway socket, token, limits), the home and the image; the server
 also the folders of the kernels' sockets, a kernel only its own. The listening socket is opened out here, in a folder no
-sandbox sees, and inherited as a descriptor: so there is nothing that could be replaced by a link. Non-goals: CPU shares
-and disk quotas.
+sandbox sees, and inherited as a descriptor: so there is nothing that could be replaced by a link. Non-goal: starting
+anything (``enclave.workspaces.host`` does).
 """
 
 from __future__ import annotations
@@ -228,7 +228,15 @@ def profile(
 
 
 def plan(
-    settings: Settings, places: Places, kernel: SandboxProfile, server_env: dict[str, str], ends_at: float
+    settings: Settings,
+    places: Places,
+    home: Path,
+    kernel: SandboxProfile,
+    server_env: dict[str, str],
+    *,
+    memory_mb: int,
+    disk_mb: int,
+    ends_at: float,
 ) -> HostPlan:
     """What the workspace host is told: the kernel's sandbox, and the server's made from it."""
     own = (Bind(_SOURCES / "server", Path("/opt/enclave_server")), Bind(places.ipc, INSIDE_IPC, writable=True))
@@ -246,8 +254,18 @@ def plan(
         state=places.state,
         log=places.server_log,
         anchor=settings.run_dir / "supervisor.lock",
+        home=home,
+        inside=places.inside,
+        group=control_group(places.workspace),
+        memory_mb=memory_mb,
+        disk_mb=disk_mb,
         ends_at=ends_at,
     )
+
+
+def control_group(workspace: WorkspaceId) -> str:
+    """Name of a workspace's control group."""
+    return f"enclave-{workspace}"
 
 
 def log_tail(places: Places, characters: int = 2000) -> str:

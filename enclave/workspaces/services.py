@@ -40,6 +40,7 @@ class WorkspaceGrant:
     processes: int
     idle_minutes: int
     hours: int
+    disk_mb: int
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Partners:
                 processes=int(answer["processes"]),
                 idle_minutes=int(answer["idle_minutes"]),
                 hours=int(answer["hours"]),
+                disk_mb=int(answer["disk_mb"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise PartnerAwayError("The portal's answer is not complete. Tell your admin.") from error

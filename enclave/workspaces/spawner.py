@@ -20,7 +20,7 @@ from enclave.domain.decisions import RefusedError
 from enclave.domain.ids import PROJECT_ID, USERNAME, ProjectId, Username, WorkspaceId
 from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
-from enclave.workspaces import launch
+from enclave.workspaces import cgroups, launch
 from enclave.workspaces.host_process import HostIdentity, HostProcess
 from enclave.workspaces.limits import write_limits
 from enclave.workspaces.opening import write_first_notebook
@@ -106,7 +106,16 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         )
         with launch.listen(places) as listening:
             env = launch.server_environment(username, self.server.base_url, listening.fileno())
-            plan = launch.plan(settings, places, kernel, env, self._ends_at)
+            plan = launch.plan(
+                settings,
+                places,
+                home,
+                kernel,
+                env,
+                memory_mb=grant.memory_mb,
+                disk_mb=grant.disk_mb,
+                ends_at=self._ends_at,
+            )
             self._host = await asyncio.to_thread(HostProcess.start, plan, listening.fileno())
 
     async def _wait_until_ready(self, places: launch.Places) -> None:
@@ -216,6 +225,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             except (PartnerAwayError, RefusedError) as error:
                 self.log.warning("workspace %s has ended, but: %s", workspace, error)
         launch.Places(self._settings.root, workspace).remove()
+        cgroups.remove(launch.control_group(workspace))
 
     def get_state(self) -> dict[str, Any]:
         """Survives a hub restart: enough to find the running workspace again, or to say that it is gone."""

@@ -34,6 +34,7 @@ class StartedWorkspace:
     processes: int
     idle_minutes: int
     hours: int
+    disk_mb: int
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ def start_workspace(username: str, project_id: str) -> StartedWorkspace:
         processes=rules.processes,
         idle_minutes=rules.idle_minutes,
         hours=rules.hours,
+        disk_mb=rules.disk_mb,
     )
 
 

@@ -128,6 +128,7 @@ class UnsafeTestPortal:
                 "processes": 512,
                 "idle_minutes": self.idle_minutes,
                 "hours": 12,
+                "disk_mb": 20_480,
             }
         )
 

@@ -116,7 +116,7 @@ def test_a_workspace_ends_with_its_hours(stand: Any) -> None:
     kernel = launch.profile(settings, places, home, {}, uid=234567, memory_mb=1024, processes=64)
     with launch.listen(places) as listening:
         env = {"ENCLAVE_LISTEN_FD": str(listening.fileno())}
-        plan = launch.plan(settings, places, kernel, env, ends_at=time.time() - 1)
+        plan = launch.plan(settings, places, home, kernel, env, memory_mb=1024, disk_mb=64, ends_at=time.time() - 1)
         host = HostProcess.start(plan, listening.fileno())
     assert host.wait(30)
     host.close()
