@@ -1,8 +1,8 @@
 """One memory, CPU and process limit for a whole workspace, by control groups where this account may make them.
 
 A group per workspace below the group this process is in: version 1 per controller, version 2 where the parent may hand
-controllers on (it must have no process of its own: systemd's ``Delegate=yes`` and a sub-group for the enclave). Where no
-group can be made, limits per process (``enclave.sandbox``) are all that holds; ``enclave doctor`` says which.
+controllers on (it must have no process of its own: systemd's ``Delegate=yes`` and a sub-group for the enclave). Where
+no group can be made, limits per process (``enclave.sandbox``) are all that holds; ``enclave doctor`` says which.
 Non-goal: making the parent usable; that is the machine's administration.
 """
 

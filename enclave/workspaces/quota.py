@@ -1,11 +1,11 @@
 """The disk a home may use: measured from time to time, and writing stops while it is over its limit.
 
-What stops it: the limit on file sizes (``RLIMIT_FSIZE``) of every process of the workspace becomes zero, so that no file
-can grow while files can still be deleted; a sentence lies in ``/run/enclave/disk.json``. Below the limit again, a host
-that runs as root gives the limits back; without root that is not allowed, and the workspace has to be opened anew.
+What stops it: the limit on file sizes (``RLIMIT_FSIZE``) of every process of the workspace becomes zero, so that no
+file can grow while files can still be deleted; a sentence lies in ``/run/enclave/disk.json``. Below the limit again, a
+host with CAP_SYS_RESOURCE gives the limits back; without it that is impossible, and the workspace has to be opened anew.
 
 What does not hold: between two looks a workspace can write what the disk takes in that time, and empty files cost
-nothing here. A real quota is the file system's (XFS or ext4 project quotas): set one on ``workspaces/`` where it has them.
+nothing here. A real quota is the file system's (XFS or ext4 project quotas): set one on ``workspaces/`` where there are.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ def say(inside: Path, limit_mb: int, over: bool) -> None:
         file.unlink(missing_ok=True)
     elif not file.exists():
         problem = (
-            f"Your home holds more than its {limit_mb} MB, so nothing can be written now. Delete what you can spare."
+            f"Your home holds more than its {limit_mb} MB, so nothing can be written now. "
+            "Delete what you can spare; if that is not enough, close the workspace and open it again."
         )
         write_atomically(file, json.dumps({"problem": problem, "limit_mb": limit_mb}).encode(), mode=0o644)
