@@ -1,8 +1,8 @@
 """One memory, CPU and process limit for a whole workspace, by control groups where this account may make them.
 
-A group per workspace below the group this process is in: version 1 per controller, version 2 where the parent may hand
-controllers on (it must have no process of its own: systemd's ``Delegate=yes`` and a sub-group for the enclave). Where
-no group can be made, limits per process (``enclave.sandbox``) are all that holds; ``enclave doctor`` says which.
+A group per workspace. Version 1: below the group this process is in, per controller. Version 2: beside it, when it is
+called ``enclave`` (systemd's ``Delegate=yes`` with ``DelegateSubgroup=enclave``: a group that hands controllers on may
+hold no process, and other people's groups are left alone). Where no group can be made, limits per process (``enclave.sandbox``) are all that holds; ``enclave doctor`` says which.
 Non-goal: making the parent usable; that is the machine's administration.
 """
 
@@ -15,12 +15,13 @@ from pathlib import Path
 
 _MOUNT = Path("/sys/fs/cgroup")
 _CONTROLLERS = ("memory", "pids", "cpu")
+_SUBGROUP = "enclave"
 _SHARES, _WEIGHT = 512, 50
 """Half of what a process of the enclave gets when both want the processor."""
 
 
 def own_groups() -> dict[str, Path]:
-    """Controller → the group this process is in; ``""`` is version 2."""
+    """Controller → the group in which new ones are made; ``""`` is version 2."""
     found: dict[str, Path] = {}
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
@@ -28,8 +29,8 @@ def own_groups() -> dict[str, Path]:
             folder = (_MOUNT / name if name else _MOUNT) / path.lstrip("/")
             if name in _CONTROLLERS and folder.is_dir():
                 found[name] = folder
-            elif not name and (_MOUNT / "cgroup.controllers").exists():
-                found[""] = folder
+            elif not name and folder.name == _SUBGROUP and (folder.parent / "cgroup.controllers").exists():
+                found[""] = folder.parent
     return found
 
 
@@ -69,7 +70,9 @@ def leave(groups: list[Path], seconds: float = 5.0) -> None:
     ends = time.monotonic() + seconds
     for folder in groups:
         with contextlib.suppress(OSError):
-            (folder.parent / "cgroup.procs").write_text(str(os.getpid()))
+            below = folder.parent / _SUBGROUP
+            back = below if below.is_dir() and not (folder.parent / "tasks").exists() else folder.parent
+            (back / "cgroup.procs").write_text(str(os.getpid()))
         while folder.exists() and time.monotonic() < ends:
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -94,6 +97,6 @@ def describe() -> str:
             (parent / name).rmdir()
         except OSError:
             continue
-        delegated = controller or "memory" in (parent / "cgroup.subtree_control").read_text().split()
+        delegated = controller or "memory" in (parent / "cgroup.controllers").read_text().split()
         able += [controller or "memory, pids, cpu"] if delegated else []
     return f"control groups ({', '.join(able)}) per workspace" if able else "limits per process only, no control group"

@@ -2,10 +2,10 @@
 
 What stops it: the limit on file sizes (``RLIMIT_FSIZE``) of every process of the workspace becomes zero, so that no
 file can grow while files can still be deleted; a sentence lies in ``/run/enclave/disk.json``. Below the limit again, a
-host with CAP_SYS_RESOURCE gives the limits back; without it that is impossible, and the workspace has to be opened anew.
+host with CAP_SYS_RESOURCE gives the limits back; without it, the workspace has to be opened anew.
 
 What does not hold: between two looks a workspace can write what the disk takes in that time, and empty files cost
-nothing here. A real quota is the file system's (XFS or ext4 project quotas): set one on ``workspaces/`` where there are.
+nothing here. A real quota is the file system's (XFS or ext4 project quotas): set one on ``workspaces/``.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def test_the_group_limits_what_its_processes_use_together(tmp_path: Path) -> Non
 
 
 def test_a_home_over_its_limit_cannot_grow_and_may_be_emptied(tmp_path: Path) -> None:
-    """The child is what a kernel would be: it learns that it may not write, deletes, and (where possible) may write again."""
+    """The child is like a kernel: it may not write, may delete, and then (where possible) may write again."""
     home, inside = tmp_path / "home", tmp_path / "in"
     home.mkdir()
     inside.mkdir()
