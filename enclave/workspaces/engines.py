@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -88,9 +89,18 @@ class BubblewrapSandbox:
         self.signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """The kernel ends process 1 with its parent (``--die-with-parent``), and with process 1 everything else."""
-        if self._process.poll() is None:
-            self._process.kill()
+        """Process 1 goes first, and with it everything inside.
+
+        ``--die-with-parent`` alone would not do: a ``bwrap`` that is killed while it starts leaves a process 1 that
+        waits for it for ever. Stopped, it can make no other one while we look.
+        """
+        if self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGSTOP)
+        for inside in _children(self._process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(inside, signal.SIGKILL)
+        self._process.kill()
 
     def wait(self, timeout: float) -> int:
         """See Sandboxed."""

@@ -54,7 +54,7 @@ class Host:
         """The server's exit code. ``wake`` becomes readable when a signal came. Raises SandboxError."""
         plan = self._plan
         groups = cgroups.enter(plan.group, plan.memory_mb, (plan.kernel.processes or MOST_PROCESSES) + _OWN_THREADS)
-        watch = DiskWatch(plan.home, plan.inside, plan.disk_mb, os.getpid())
+        watch = DiskWatch((plan.home, plan.ipc), plan.inside, plan.disk_mb, os.getpid())
         watch.start()
         try:
             return self._keep(should_stop, wake)

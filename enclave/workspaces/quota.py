@@ -27,11 +27,13 @@ _REST = 10
 
 
 class DiskWatch(threading.Thread):
-    """Looks after one home until ``end`` is called. ``top``: the process above all sandboxes of the workspace."""
+    """Looks after the folders a workspace may write to, taken together, until ``end`` is called. ``top``: the process above all sandboxes of the workspace."""
 
-    def __init__(self, home: Path, inside: Path, limit_mb: int, top: int, seconds: float = LOOK_SECONDS) -> None:
+    def __init__(
+        self, folders: tuple[Path, ...], inside: Path, limit_mb: int, top: int, seconds: float = LOOK_SECONDS
+    ) -> None:
         super().__init__(name="disk-watch", daemon=True)
-        self._home, self._inside, self._limit_mb, self._top = home, inside, limit_mb, top
+        self._folders, self._inside, self._limit_mb, self._top = folders, inside, limit_mb, top
         self._seconds = seconds
         self._ended = threading.Event()
         self._over = False
@@ -48,7 +50,7 @@ class DiskWatch(threading.Thread):
     def look(self) -> None:
         """Measure once, and stop or allow writing."""
         most = self._limit_mb << 20
-        over = used_bytes(self._home, most) > most
+        over = sum(used_bytes(folder, most) for folder in self._folders) > most
         if over or self._over:
             size = 0 if over else resource.RLIM_INFINITY
             for pid in processes_below(self._top):

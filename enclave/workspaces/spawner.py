@@ -27,7 +27,7 @@ from enclave.workspaces.opening import write_first_notebook
 from enclave.workspaces.services import PartnerAwayError, Partners, WorkspaceGrant, answers, is_computing
 
 _RETRY_SECONDS = 5.0
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 4.0
 _START_SECONDS = 75.0
 
 NO_DEFAULT = (
@@ -139,7 +139,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
                 wait = fresh.token_seconds / 2
             except RefusedError:
                 self.log.warning("workspace %s: token not renewed, so it ends now", places.workspace)
-                self._kill()
+                await asyncio.to_thread(self._end)
                 return
             except (PartnerAwayError, OSError) as error:
                 self.log.warning("workspace %s: no fresh token yet: %s", places.workspace, error)
@@ -147,10 +147,6 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
 
     def _is_running(self) -> bool:
         return self._host is not None and self._host.is_running()
-
-    def _kill(self) -> None:
-        if self._host is not None:
-            self._host.kill()
 
     def _is_idle(self) -> bool:
         last = self.orm_spawner.last_activity if self.orm_spawner else None
@@ -174,7 +170,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
                 self._look_after()
                 return None
             self.log.info("workspace %s: nobody has used it for %d minutes", self._workspace, self._idle_minutes)
-            await asyncio.to_thread(self._end, True)
+            await asyncio.to_thread(self._end)
         await self._clean_up()
         return 0
 
@@ -196,18 +192,18 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             self._renewal = asyncio.create_task(self._keep_token_fresh(places, wait))
 
     async def stop(self, now: bool = False) -> None:
-        """End the host and with it the sandboxes: asked first, then killed."""
-        await asyncio.to_thread(self._end, now)
+        """End the host and with it the sandboxes: asked first (it kills them at once), then killed."""
+        await asyncio.to_thread(self._end)
         await self._clean_up()
 
-    def _end(self, now: bool) -> None:
-        if self._host is None:
+    def _end(self) -> None:
+        host = self._host
+        if host is None:
             return
-        if not now:
-            self._host.terminate()
-        if now or not self._host.wait(_STOP_SECONDS):
-            self._host.kill()
-            self._host.wait(_STOP_SECONDS)
+        host.terminate()
+        if not host.wait(_STOP_SECONDS):
+            host.kill()
+            host.wait(_STOP_SECONDS)
 
     async def _clean_up(self) -> None:
         if self._renewal is not None and self._renewal is not asyncio.current_task():

@@ -118,8 +118,16 @@ def test_a_workspace_ends_with_its_hours(stand: Any) -> None:
         env = {"ENCLAVE_LISTEN_FD": str(listening.fileno())}
         plan = launch.plan(settings, places, home, kernel, env, memory_mb=1024, disk_mb=64, ends_at=time.time() - 1)
         host = HostProcess.start(plan, listening.fileno())
-    assert host.wait(30)
+    pid = host.identity.pid
+    seen: set[int] = set()
+
+    def ended() -> bool:
+        seen.update(descendants(pid))
+        return host.wait(0.01)
+
+    wait_for(ended, "the host to end", 30)
     host.close()
+    wait_for(lambda: not any(is_alive(one) for one in seen), "all processes to end")
 
 
 def descendants(pid: int) -> list[int]:

@@ -56,7 +56,7 @@ def test_a_home_over_its_limit_cannot_grow_and_may_be_emptied(tmp_path: Path) ->
         [sys.executable, "-c", code], cwd=home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
     )
     assert child.stdin is not None and child.stdout is not None
-    watch = DiskWatch(home, inside, 1, os.getpid())
+    watch = DiskWatch((home,), inside, 1, os.getpid())
 
     def ask(line: str) -> str:
         assert child.stdin is not None and child.stdout is not None
