@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from enclave.seccomp import filter_descriptor
-from enclave.settings import REPOSITORY
 
+_REPOSITORY = Path(__file__).resolve().parent.parent
 _FOUNDATION = (Path("/etc/ld.so.cache"), Path("/etc/localtime"), Path("/etc/ssl/certs"), Path("/etc/fonts"))
 _USR_LINKS = ("bin", "lib", "lib64", "sbin")
 
@@ -65,7 +65,7 @@ class SandboxError(Exception):
 def python_binds() -> tuple[Bind, ...]:
     """Binds that make this Python, its environment and our packages importable at their own paths."""
     paths = [Path(sys.base_prefix), Path(sys.prefix)]
-    paths += [REPOSITORY / name for name in ("enclave", "audit", "egress_review", "access_policies")]
+    paths += [_REPOSITORY / name for name in ("enclave", "audit", "egress_review", "access_policies")]
     return tuple(Bind(path, path) for path in paths if not path.is_relative_to("/usr"))
 
 

@@ -31,6 +31,7 @@ from enclave.files import write_atomically
 from enclave.logs import configure
 from enclave.processes import ServiceSpec, accepts_connections, service_specs
 from enclave.settings import Settings, get_settings
+from enclave.workspaces.host_process import end_hosts
 
 log = structlog.get_logger()
 
@@ -70,6 +71,7 @@ class Supervisor:
         self._prepare_folders()
         self._lock = _take_lock(self._settings.run_dir / "supervisor.lock", self._lock_seconds)
         await_predecessors(self._settings.run_dir / "supervisor.json")
+        end_hosts(self._settings.run_dir)
         self._clean_run_folder()
         try:
             for _, stage in groupby(self._specs, key=lambda spec: spec.stage):
@@ -106,11 +108,14 @@ class Supervisor:
             self._bring_back(entry)
 
     def stop(self) -> None:
-        """End all processes, last started first; after its grace a process is killed."""
+        """End all processes, last started first; after its grace a process is killed. Workspaces end with the hub."""
+        if self._lock is not None:
+            (self._settings.run_dir / "stopping").touch()
         for entry in reversed(list(self._running.values())):
             _end(entry.process, entry.spec.grace_seconds)
         self._running.clear()
         if self._lock is not None:
+            end_hosts(self._settings.run_dir)
             self._clean_run_folder()
             self._lock.close()
             self._lock = None

@@ -15,6 +15,7 @@ from enclave.gateway.landlock import landlock_version
 from enclave.gateway.tls import TlsError, read_listener
 from enclave.sandbox import SandboxError, SandboxProfile, popen
 from enclave.settings import Settings, get_settings
+from enclave.workspaces import cgroups
 
 _RENEW_BEFORE = timedelta(days=14)
 
@@ -88,6 +89,11 @@ def _gateway_tls(settings: Settings) -> Finding:
     return Finding("gateway TLS", problem, remedy)
 
 
+def _workspace_limits(settings: Settings) -> Finding:
+    """Never a problem: it says what limits a workspace here."""
+    return Finding(f"workspaces: {cgroups.describe()}", "", "")
+
+
 CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _python,
     _has_program("bwrap", "bubblewrap"),
@@ -96,6 +102,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _sandbox,
     _landlock,
     _image,
+    _workspace_limits,
     _home,
     _gateway_tls,
 )

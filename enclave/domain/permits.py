@@ -103,6 +103,10 @@ class WorkspaceRules:
     """Output that reaches one person's browser in a day (UTC); measured and enforced by the edge."""
     shown_rows_per_day: int = 2_000_000
     """Rows and lines among that output, as far as the edge can tell."""
+    hours: int = 12
+    """From start to end, whatever it does."""
+    disk_mb: int = 20_480
+    """What the home may hold."""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ _BOUNDS: dict[str, tuple[int, int]] = {
     "idle_minutes": (1, 10_080),
     "shown_bytes_per_day": (10_000, 1_000_000_000_000),
     "shown_rows_per_day": (10, 1_000_000_000),
+    "hours": (1, 720),
+    "disk_mb": (64, 100_000_000),
 }
 """Least and most of every number in the optional parts."""
 

@@ -33,7 +33,7 @@ c.ConfigurableHTTPProxy.auth_token = keys.proxy_auth_token(settings)
 c.JupyterHub.authenticator_class = "enclave.workspaces.authenticator.PortalAuthenticator"
 authenticator.configure(c, settings)
 
-c.JupyterHub.spawner_class = "enclave.workspaces.spawner.BwrapSpawner"
+c.JupyterHub.spawner_class = "enclave.workspaces.spawner.WorkspaceSpawner"
 c.Spawner.port = 8888
 c.Spawner.default_url = "/lab"
 c.Spawner.poll_interval = 5
@@ -41,7 +41,6 @@ c.Spawner.start_timeout = 90
 c.Spawner.http_timeout = 60
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.shutdown_on_logout = True
-c.JupyterHub.cleanup_servers = True
 c.JupyterHub.last_activity_interval = 60
 c.JupyterHub.default_url = "/hub/home"
 c.JupyterHub.template_paths = [str(Path(__file__).parent / "templates")]

@@ -1,8 +1,9 @@
-"""From a grant to a running sandbox: folders, account number, listening socket, mounts, command (no portal, no hub).
+"""From a grant to a plan for the workspace host: folders, account number, listening socket, mounts (no portal, no hub).
 
-A workspace sees ``/run/enclave`` (read-only: gateway socket and token), its home and the image. Its own listening
-socket is opened out here, in a folder it never sees, and inherited as a descriptor: so there is nothing it could
-replace by a link. Non-goals: CPU shares and disk quotas.
+Server and kernels see ``/run/enclave`` (read-only: gateway socket, token, limits), the home and the image; the server
+also the folders of the kernels' sockets, a kernel only its own. The listening socket is opened out here, in a folder no
+sandbox sees, and inherited as a descriptor: so there is nothing that could be replaced by a link. Non-goal: starting
+anything (``enclave.workspaces.host`` does).
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import json
 import os
 import shutil
 import socket
-import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from enclave.domain.ids import ProjectId, Username, WorkspaceId
 from enclave.files import write_atomically
-from enclave.sandbox import Bind, SandboxProfile, popen
+from enclave.sandbox import Bind, SandboxProfile
 from enclave.settings import REPOSITORY, Settings
+from enclave.workspaces.host_plan import INSIDE_IPC, HostPlan
+from enclave.workspaces.host_process import STATE
 
 HOME = Path("/home/researcher")
 RUN = Path("/run/enclave")
@@ -52,8 +54,17 @@ class Places:
 
     @property
     def host(self) -> Path:
-        """What it never sees: its listening socket and its server's log."""
+        """What it never sees: its listening socket, its host's state and its server's log."""
         return self.folder / "host"
+
+    @property
+    def ipc(self) -> Path:
+        """A folder per kernel, for its connection file and sockets."""
+        return self.folder / "ipc"
+
+    @property
+    def state(self) -> Path:
+        return self.host / STATE
 
     @property
     def token(self) -> Path:
@@ -74,7 +85,8 @@ class Places:
 
     def create(self) -> None:
         """Make the folders."""
-        for path, mode in ((self.folder, 0o700), (self.inside, 0o755), (self.host, 0o700)):
+        folders = ((self.folder, 0o700), (self.inside, 0o755), (self.host, 0o700), (self.ipc, 0o755))
+        for path, mode in folders:
             path.mkdir(parents=True, exist_ok=True, mode=mode)
             path.chmod(mode)
 
@@ -156,27 +168,36 @@ def base_python(image: Path) -> Path:
     return Path(record["base"])
 
 
-def environment(username: Username, base_url: str, listen_fd: int) -> dict[str, str]:
-    """The whole environment of a workspace; it holds no secret."""
+def environment(username: Username) -> dict[str, str]:
+    """The whole environment of a kernel; it holds no secret."""
     return {
         "HOME": str(HOME),
         "USER": username,
         "PATH": "/opt/image/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "LD_LIBRARY_PATH": "/opt/python/lib",
-        "PYTHONPATH": "/opt/enclave_client:/opt/enclave_server",
+        "PYTHONPATH": "/opt/enclave_client",
         "PYTHONDONTWRITEBYTECODE": "1",
         "ENCLAVE_TOKEN_FILE": str(RUN / "token"),
         "ENCLAVE_GATEWAY": f"grpc+unix://{RUN}/gateway.sock",
         "ENCLAVE_USERNAME": username,
-        "ENCLAVE_BASE_URL": base_url,
-        "ENCLAVE_LISTEN_FD": str(listen_fd),
-        "JUPYTER_CONFIG_DIR": "/opt/enclave_server/jupyter",
         "JUPYTER_RUNTIME_DIR": "/tmp/jupyter",  # noqa: S108  (the sandbox's own /tmp)
-        "JUPYTERLAB_SETTINGS_DIR": str(HOME / ".jupyter/lab/user-settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(HOME / ".jupyter/lab/workspaces"),
         "MPLCONFIGDIR": "/tmp/matplotlib",  # noqa: S108
         "OMP_NUM_THREADS": "4",
+    }
+
+
+def server_environment(username: Username, base_url: str, listen_fd: int) -> dict[str, str]:
+    """The Jupyter server's; no secret either."""
+    return {
+        **environment(username),
+        "PYTHONPATH": "/opt/enclave_client:/opt/enclave_server",
+        "ENCLAVE_BASE_URL": base_url,
+        "ENCLAVE_LISTEN_FD": str(listen_fd),
+        "ENCLAVE_IPC": str(INSIDE_IPC),
+        "JUPYTER_CONFIG_DIR": "/opt/enclave_server/jupyter",
+        "JUPYTERLAB_SETTINGS_DIR": str(HOME / ".jupyter/lab/user-settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(HOME / ".jupyter/lab/workspaces"),
     }
 
 
@@ -188,14 +209,12 @@ mapped at 0.25 GB in use; 4.1 GB of address space, which is why RLIMIT_AS at 4 G
 def profile(
     settings: Settings, places: Places, home: Path, env: dict[str, str], *, uid: int, memory_mb: int, processes: int
 ) -> SandboxProfile:
-    """The sandbox of a workspace. It starts in ``/``: bubblewrap itself may not enter a home of mode 0700."""
+    """What server and kernels have in common. It starts in ``/``: bubblewrap may not enter a home of mode 0700."""
     return SandboxProfile(
         binds=(
             Bind(settings.image, Path("/opt/image")),
             Bind(base_python(settings.image), Path("/opt/python")),
             Bind(_SOURCES / "client", Path("/opt/enclave_client")),
-            Bind(_SOURCES / "server", Path("/opt/enclave_server")),
-            Bind(_SOURCES / "lab", Path("/opt/enclave_lab")),
             Bind(_SOURCES / "server" / "ipython_config.py", Path("/etc/ipython/ipython_config.py")),
             Bind(places.inside, RUN),
             Bind(home, HOME, writable=True),
@@ -204,9 +223,53 @@ def profile(
         uid=uid,
         data_mb=memory_mb + RESERVED_MB,
         processes=processes,
-        pass_fds=(int(env["ENCLAVE_LISTEN_FD"]),),
         user_name="researcher",
     )
+
+
+def plan(
+    settings: Settings,
+    places: Places,
+    home: Path,
+    kernel: SandboxProfile,
+    server_env: dict[str, str],
+    *,
+    memory_mb: int,
+    disk_mb: int,
+    ends_at: float,
+) -> HostPlan:
+    """What the workspace host is told: the kernel's sandbox, and the server's made from it."""
+    own = (
+        Bind(_SOURCES / "server", Path("/opt/enclave_server")),
+        Bind(_SOURCES / "lab", Path("/opt/enclave_lab")),
+        Bind(places.ipc, INSIDE_IPC, writable=True),
+    )
+    server = replace(
+        kernel,
+        binds=(*kernel.binds, *own),
+        env=server_env,
+        pass_fds=(int(server_env["ENCLAVE_LISTEN_FD"]),),
+    )
+    return HostPlan(
+        server=server,
+        kernel=kernel,
+        ipc=places.ipc,
+        uid=kernel.uid if kernel.uid is not None else os.geteuid(),
+        state=places.state,
+        log=places.server_log,
+        anchor=settings.run_dir / "supervisor.lock",
+        home=home,
+        inside=places.inside,
+        group=control_group(places.workspace),
+        memory_mb=memory_mb,
+        disk_mb=disk_mb,
+        ends_at=ends_at,
+    )
+
+
+def control_group(workspace: WorkspaceId) -> str:
+    """Name of a workspace's control group."""
+    return f"enclave-{workspace}"
 
 
 def log_tail(places: Places, characters: int = 2000) -> str:
@@ -215,10 +278,3 @@ def log_tail(places: Places, characters: int = 2000) -> str:
         return places.server_log.read_text(errors="replace")[-characters:]
     except OSError:
         return ""
-
-
-def start(sandbox: SandboxProfile, places: Places) -> subprocess.Popen[bytes]:
-    """Start JupyterLab in the sandbox; its log goes to the host folder. Raises SandboxError."""
-    with places.server_log.open("ab") as log:
-        argv = ["/opt/image/bin/python3.11", "-m", "enclave_jupyter"]
-        return popen(sandbox, argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -30,7 +30,7 @@ def main() -> None:
     env = hub_environment(settings, dict(os.environ))
     os.umask(0o077)
     os.chdir(settings.root)
-    os.execve(sys.executable, [sys.executable, "-m", "jupyterhub", "-f", str(CONFIG)], env)  # noqa: S606
+    os.execve(sys.executable, [sys.executable, "-m", "enclave.workspaces.hub_app", "-f", str(CONFIG)], env)  # noqa: S606
 
 
 if __name__ == "__main__":

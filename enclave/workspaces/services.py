@@ -39,6 +39,8 @@ class WorkspaceGrant:
     memory_mb: int
     processes: int
     idle_minutes: int
+    hours: int
+    disk_mb: int
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Partners:
                 memory_mb=int(answer["memory_mb"]),
                 processes=int(answer["processes"]),
                 idle_minutes=int(answer["idle_minutes"]),
+                hours=int(answer["hours"]),
+                disk_mb=int(answer["disk_mb"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise PartnerAwayError("The portal's answer is not complete. Tell your admin.") from error

@@ -1,14 +1,15 @@
-"""One workspace = one bubblewrap sandbox with JupyterLab in it, started on the portal's word (JupyterHub spawner).
+"""One workspace = one host process with a sandbox for JupyterLab and one per kernel, started on the portal's word.
 
 What the workspace gets of the outside: its listening socket as a descriptor, and ``/run/enclave`` with the gateway's
-socket and its token, renewed half-way through its time. It gets no way to the hub (ADR 0004). It dies with the hub. A
-token that the portal will not renew means the person or the project was revoked: the workspace ends at once.
+socket and its token, renewed half-way through its time. It gets no way to the hub (ADR 0004). It outlives a hub that is
+killed or restarted: the next one finds its host again and goes on (ADR 0014). A token that the portal will not renew
+means the person or the project was revoked: the workspace ends at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
+import os
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -19,12 +20,14 @@ from enclave.domain.decisions import RefusedError
 from enclave.domain.ids import PROJECT_ID, USERNAME, ProjectId, Username, WorkspaceId
 from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
-from enclave.workspaces import launch
+from enclave.workspaces import cgroups, launch
+from enclave.workspaces.host_process import HostIdentity, HostProcess
+from enclave.workspaces.limits import write_limits
 from enclave.workspaces.opening import write_first_notebook
 from enclave.workspaces.services import PartnerAwayError, Partners, WorkspaceGrant, answers, is_computing
 
 _RETRY_SECONDS = 5.0
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 4.0
 _START_SECONDS = 75.0
 
 NO_DEFAULT = (
@@ -36,7 +39,7 @@ ENDED_AT_ONCE = (
 )
 
 
-class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
+class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
     """See the module. ``self.name`` (the server's name) is the project id."""
 
     def __init__(self, **options: Any) -> None:
@@ -44,9 +47,11 @@ class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
         self._settings: Settings = get_settings()
         self._partners = Partners(self._settings)
         self._workspace: WorkspaceId | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._host: HostProcess | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._idle_minutes = 0
+        self._token_seconds = 0
+        self._ends_at = 0.0
 
     async def start(self) -> str:
         """Ask, prepare, start; returns the URL of the workspace's socket. Raises SpawnException with sentences."""
@@ -64,7 +69,7 @@ class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
         except (PartnerAwayError, RefusedError, SandboxError, launch.ImageMissingError) as error:
             raise SpawnException(str(error), reason="not-started", status_code=503) from error
         await self._wait_until_ready(places)
-        self._renewal = asyncio.create_task(self._keep_token_fresh(places, grant.token_seconds))
+        self._renewal = asyncio.create_task(self._keep_token_fresh(places, grant.token_seconds / 2))
         return places.url
 
     def _names(self) -> tuple[ProjectId, Username]:
@@ -86,12 +91,32 @@ class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
         if is_new:
             await asyncio.to_thread(write_first_notebook, settings, project, username, home, uid)
         self._idle_minutes = grant.idle_minutes
+        self._token_seconds = grant.token_seconds
+        self._ends_at = time.time() + grant.hours * 3600
+        write_limits(places.inside, self._ends_at, self._idle_minutes, None)
+        launch.give_to(places.ipc, uid)
+        kernel = launch.profile(
+            settings,
+            places,
+            home,
+            launch.environment(username),
+            uid=uid,
+            memory_mb=grant.memory_mb,
+            processes=grant.processes,
+        )
         with launch.listen(places) as listening:
-            env = launch.environment(username, self.server.base_url, listening.fileno())
-            sandbox = launch.profile(
-                settings, places, home, env, uid=uid, memory_mb=grant.memory_mb, processes=grant.processes
+            env = launch.server_environment(username, self.server.base_url, listening.fileno())
+            plan = launch.plan(
+                settings,
+                places,
+                home,
+                kernel,
+                env,
+                memory_mb=grant.memory_mb,
+                disk_mb=grant.disk_mb,
+                ends_at=self._ends_at,
             )
-            self._process = await asyncio.to_thread(launch.start, sandbox, places)
+            self._host = await asyncio.to_thread(HostProcess.start, plan, listening.fileno())
 
     async def _wait_until_ready(self, places: launch.Places) -> None:
         """Until JupyterLab answers on its socket; a server that ends first is told at once, not after a timeout."""
@@ -104,9 +129,8 @@ class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
                 return
         raise SpawnException(ENDED_AT_ONCE, reason="timeout", status_code=503)
 
-    async def _keep_token_fresh(self, places: launch.Places, seconds: int) -> None:
-        """Renew at half-time; refused → end the workspace; portal away → try again soon, the old token runs out."""
-        wait = seconds / 2
+    async def _keep_token_fresh(self, places: launch.Places, wait: float) -> None:
+        """Renew after ``wait`` seconds, then at half-time; refused → end the workspace; portal away → again soon."""
         while self._is_running():
             await asyncio.sleep(wait)
             try:
@@ -115,18 +139,14 @@ class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
                 wait = fresh.token_seconds / 2
             except RefusedError:
                 self.log.warning("workspace %s: token not renewed, so it ends now", places.workspace)
-                self._kill()
+                await asyncio.to_thread(self._end)
                 return
             except (PartnerAwayError, OSError) as error:
                 self.log.warning("workspace %s: no fresh token yet: %s", places.workspace, error)
                 wait = _RETRY_SECONDS
 
     def _is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def _kill(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
+        return self._host is not None and self._host.is_running()
 
     def _is_idle(self) -> bool:
         last = self.orm_spawner.last_activity if self.orm_spawner else None
@@ -143,42 +163,55 @@ class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
 
     async def poll(self) -> int | None:
         """None while it runs. An ended workspace is reported to portal and gateway, once; an idle one is ended."""
-        if self._process is None and self._start_pending:
+        if self._host is None and self._start_pending:
             return None
         if self._is_running():
             if not self._is_idle() or await self._is_computing():
+                self._look_after()
                 return None
             self.log.info("workspace %s: nobody has used it for %d minutes", self._workspace, self._idle_minutes)
-            self._kill()
-            await asyncio.to_thread(self._wait_for_end)
-        code = self._process.returncode if self._process is not None else 0
+            await asyncio.to_thread(self._end)
         await self._clean_up()
-        return code if code is not None else 0
+        return 0
+
+    def _look_after(self) -> None:
+        """Sign of life for the host, the remaining times for the researcher, and after a hub's restart the renewal."""
+        if self._workspace is None:
+            return
+        places = launch.Places(self._settings.root, self._workspace)
+        try:
+            os.utime(places.state)
+            last = self.orm_spawner.last_activity if self.orm_spawner else None
+            write_limits(places.inside, self._ends_at, self._idle_minutes, last.replace(tzinfo=UTC) if last else None)
+            age = time.time() - places.token.stat().st_mtime
+        except OSError as error:
+            self.log.warning("workspace %s: its folder cannot be written: %s", self._workspace, error)
+            return
+        if self._renewal is None and not self._start_pending:
+            wait = max(0.0, self._token_seconds / 2 - age)
+            self._renewal = asyncio.create_task(self._keep_token_fresh(places, wait))
 
     async def stop(self, now: bool = False) -> None:
-        """End the sandbox: asked first, then killed."""
-        if self._process is not None and self._process.poll() is None:
-            if not now:
-                self._process.terminate()
-            else:
-                self._process.kill()
-            await asyncio.to_thread(self._wait_for_end)
+        """End the host and with it the sandboxes: asked first (it kills them at once), then killed."""
+        await asyncio.to_thread(self._end)
         await self._clean_up()
 
-    def _wait_for_end(self) -> None:
-        if self._process is None:
+    def _end(self) -> None:
+        host = self._host
+        if host is None:
             return
-        try:
-            self._process.wait(timeout=_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(timeout=_STOP_SECONDS)
+        host.terminate()
+        if not host.wait(_STOP_SECONDS):
+            host.kill()
+            host.wait(_STOP_SECONDS)
 
     async def _clean_up(self) -> None:
         if self._renewal is not None and self._renewal is not asyncio.current_task():
             self._renewal.cancel()
-            self._renewal = None
-        self._process = None
+        self._renewal = None
+        if self._host is not None:
+            self._host.close()
+        self._host = None
         workspace, self._workspace = self._workspace, None
         if workspace is None:
             return
@@ -188,22 +221,30 @@ class BwrapSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
             except (PartnerAwayError, RefusedError) as error:
                 self.log.warning("workspace %s has ended, but: %s", workspace, error)
         launch.Places(self._settings.root, workspace).remove()
+        cgroups.remove(launch.control_group(workspace))
 
     def get_state(self) -> dict[str, Any]:
-        """Survives a hub restart, so that the next hub can say that the workspace is gone."""
+        """Survives a hub restart: enough to find the running workspace again, or to say that it is gone."""
         state: dict[str, Any] = super().get_state()
         if self._workspace is not None:
             state["workspace"] = self._workspace
+        if self._host is not None:
+            identity = self._host.identity
+            state["host"] = {"pid": identity.pid, "started": identity.started}
+            state["limits"] = [self._idle_minutes, self._token_seconds, self._ends_at]
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """After a restart: the id is known, the process died with the old hub."""
+        """After a restart: take up the workspace that an earlier hub started, if it still runs."""
         super().load_state(state)
         if "workspace" in state:
             self._workspace = WorkspaceId(state["workspace"])
+        if "host" in state:
+            self._idle_minutes, self._token_seconds, self._ends_at = state["limits"]
+            self._host = HostProcess.find(HostIdentity(state["host"]["pid"], state["host"]["started"]))
 
     def clear_state(self) -> None:
         """Forget; files and partners were dealt with when it ended."""
         super().clear_state()
         self._workspace = None
-        self._process = None
+        self._host = None

@@ -33,6 +33,8 @@ class StartedWorkspace:
     memory_mb: int
     processes: int
     idle_minutes: int
+    hours: int
+    disk_mb: int
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,8 @@ def start_workspace(username: str, project_id: str) -> StartedWorkspace:
         memory_mb=rules.memory_mb,
         processes=rules.processes,
         idle_minutes=rules.idle_minutes,
+        hours=rules.hours,
+        disk_mb=rules.disk_mb,
     )
 
 

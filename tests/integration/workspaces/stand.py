@@ -127,6 +127,8 @@ class UnsafeTestPortal:
                 "memory_mb": 4096,
                 "processes": 512,
                 "idle_minutes": self.idle_minutes,
+                "hours": 12,
+                "disk_mb": 20_480,
             }
         )
 
@@ -325,6 +327,7 @@ class Browser:
     def __init__(self, stand: Stand, user: str) -> None:
         self.stand = stand
         self.user = user
+        self.awaited = ""
         self.client = httpx.Client(
             transport=LoopbackTransport(), timeout=60, follow_redirects=True, headers={"Accept": "text/html,*/*"}
         )
@@ -368,13 +371,32 @@ class Browser:
         headers = {"Origin": origin, "X-XSRFToken": xsrf or "", "Accept": "application/json"}
         return self.client.request(method, url, headers=headers, follow_redirects=False, **options)
 
+    def open_kernel(self, here: str) -> str:
+        """Start a kernel; returns its id."""
+        answer = self.call("POST", f"{here}/api/kernels", json={"name": "python3"})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    def execute(self, here: str, kernel: str, code: str, seconds: float = 60) -> str:
+        """Run ``code`` through the edge's WebSocket, return what it printed (or the error)."""
+        return asyncio.run(asyncio.wait_for(self._execute(here, kernel, code), seconds))
+
     def run_cell(self, here: str, code: str, seconds: float = 60) -> str:
-        """Start a kernel, run ``code`` through the edge's WebSocket, return what it printed (or the error)."""
-        kernel = self.call("POST", f"{here}/api/kernels", json={"name": "python3"}).json()["id"]
+        """The same in a kernel of its own."""
+        kernel = self.open_kernel(here)
         try:
-            return asyncio.run(asyncio.wait_for(self._execute(here, kernel, code), seconds))
+            return self.execute(here, kernel, code, seconds)
         finally:
             self.call("DELETE", f"{here}/api/kernels/{kernel}")
+
+    def watch(self, here: str, kernel: str, code: str, state: str, seconds: float = 60) -> bool:
+        """Run ``code`` and wait until the kernel's state is said to be ``state``."""
+        self.awaited = state
+        try:
+            asyncio.run(asyncio.wait_for(self._execute(here, kernel, code), seconds))
+        finally:
+            self.awaited = ""
+        return True
 
     async def _execute(self, here: str, kernel: str, code: str) -> str:
         url = f"http://127.0.0.1:{self.stand.settings.port}{here}/api/kernels/{kernel}/channels?session_id=t"
@@ -406,6 +428,10 @@ class Browser:
             await ws.send_str(json.dumps(message))
             async for frame in ws:
                 got = json.loads(frame.data)
+                if self.awaited and got["msg_type"] == "status":
+                    if got["content"]["execution_state"] == self.awaited:
+                        return ""
+                    continue
                 if got["parent_header"].get("msg_id") != "m1":
                     continue
                 kind, content = got["msg_type"], got["content"]

@@ -3,7 +3,7 @@
 Reads parameters from the dictionary ``TARGETS`` that the test puts in front; prints one JSON object, probe → outcome:
 ``"open"`` when the attempt succeeded, otherwise the name of the error.
 """
-# ruff: noqa: PTH103, PTH108, PTH118, PTH123, PTH207, PTH208, RET503
+# ruff: noqa: PTH103, PTH108, PTH110, PTH112, PTH115, PTH120, PTH118, PTH123, PTH207, PTH208, RET503
 
 import ctypes
 import glob
@@ -212,6 +212,114 @@ for _path in TARGETS["write"]:
 @probe("a token of the hub in the environment")
 def _():
     return True if any("JUPYTERHUB" in name for name in os.environ) else "none"
+
+
+# --- server and kernel: TARGETS["server"] is the server's process as the host numbers it ---
+
+
+@probe("see the Jupyter server's process")
+def _():
+    for name in glob.glob("/proc/[0-9]*/cmdline"):
+        with open(name, "rb") as file:
+            if b"enclave_jupyter" in file.read() and not name.startswith(f"/proc/{os.getpid()}/"):
+                return True
+    return "not seen"
+
+
+for _file in ("mem", "environ", "maps"):
+
+    @probe(f"the Jupyter server's {_file}")
+    def _(file=_file):
+        for name in glob.glob("/proc/[0-9]*/cmdline"):
+            folder = os.path.dirname(name)
+            with open(name, "rb") as line:
+                found = b"enclave_jupyter" in line.read() and folder != f"/proc/{os.getpid()}"
+            if found:
+                os.close(os.open(f"{folder}/{file}", os.O_RDWR if file == "mem" else os.O_RDONLY))
+                return True
+        return "not seen"
+
+
+@probe("signal the Jupyter server")
+def _():
+    os.kill(TARGETS["server"], 0)
+
+
+@probe("the host's channel among the open descriptors")
+def _():
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            kind = os.readlink(f"/proc/self/fd/{name}")
+            if kind.startswith("socket:"):
+                with socket.socket(fileno=os.dup(int(name))) as found:
+                    if found.family == socket.AF_UNIX and found.type == socket.SOCK_SEQPACKET:
+                        return True
+        except OSError:
+            continue
+    return "none"
+
+
+@probe("the host's channel in the environment")
+def _():
+    return True if "ENCLAVE_HOST_FD" in os.environ else "none"
+
+
+@probe("the socket folder of another kernel")
+def _():
+    for above in TARGETS["ipc"]:
+        if os.path.isdir(above) and any(TARGETS["other_kernel"] == name for name in os.listdir(above)):
+            return True
+    return "not seen"
+
+
+@probe("read another kernel's connection file")
+def _():
+    for above in TARGETS["ipc"]:
+        path = os.path.join(above, TARGETS["other_kernel"], "kernel.json")
+        if os.path.exists(path):
+            with open(path) as file:
+                return "key" in file.read()
+    return "not seen"
+
+
+# --- system calls outside of the allow-list: outside, each one is at least known to the kernel and not forbidden ---
+
+FORBIDDEN = (1, 38)
+SYSCALLS = {
+    "process_vm_readv": (310, os.getpid(), 0, 0, 0, 0, 0),
+    "process_vm_writev": (311, os.getpid(), 0, 0, 0, 0, 0),
+    "kcmp": (312, os.getpid(), os.getpid(), 0, 0, 0),
+    "pidfd_getfd": (438, -1, 0, 0),
+    "name_to_handle_at": (303, -1, 0, 0, 0, 0),
+    "open_by_handle_at": (304, -1, 0, 0),
+    "add_key": (248, 0, 0, 0, 0, 0),
+    "request_key": (249, 0, 0, 0, 0),
+    "fsopen": (430, 0, 0),
+    "open_tree": (428, -1, 0, 0xFFFF),
+    "mount_setattr": (442, -1, 0, 0xFFFFFFFF, 0, 0),
+    "setns": (308, -1, 0),
+    "swapoff": (168, 0),
+    "quotactl": (179, 0xFFFFFFFF, 0, 0, 0),
+    "chroot": (161, 0),
+    "unshare of a mount namespace": (272, 0x00020000 | 0x80000000),
+    "clone3": (435, 0, 0),
+}
+
+for _name, _call in SYSCALLS.items():
+
+    @probe(f"system call {_name}")
+    def _(call=_call):
+        if LIBC.syscall(*call) >= 0:
+            return True
+        number = ctypes.get_errno()
+        return f"errno {number}" if number in FORBIDDEN else True
+
+
+@probe("a device node")
+def _():
+    path = "/tmp/probe-device"
+    os.mknod(path, 0o20600, os.makedev(1, 3))
+    os.unlink(path)
 
 
 print(json.dumps(RESULTS))

@@ -14,8 +14,11 @@ from typing import Any
 
 import pytest
 
+from enclave.workspaces.engines import find_program
+
 PROBES = Path(__file__).parent / "probes.py"
 MACHINE_DEPENDENT = {"kernel crypto socket", "vsock socket", "netlink audit socket", "io_uring", "bpf", "keyring"}
+MACHINE_DEPENDENT |= {"system call quotactl", "system call kcmp", "system call swapoff"}
 """Whether these work outside depends on the kernel; inside they must fail in any case."""
 
 
@@ -56,6 +59,20 @@ class Listeners:
             listening.close()
 
 
+def server_of(host: int) -> int:
+    """The Jupyter server's process, as the machine numbers it."""
+    program = None
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, IndexError):
+            continue
+        if parent == host and program is None:
+            program = find_program(int(folder.name))
+    assert program is not None
+    return program
+
+
 @pytest.fixture(scope="module")
 def results(stand: Any) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
     """Outcomes inside alice's workspace and outside, while bob's workspace runs too."""
@@ -69,7 +86,13 @@ def results(stand: Any) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
     bob.start_workspace("first-project")
     bobs = next(wid for wid, who in stand.portal.started.items() if who.startswith("bob/"))
     run = stand.settings.run_dir
+    alices = next(wid for wid, who in stand.portal.started.items() if who.startswith("alice/"))
+    state = json.loads((run / "ws" / alices / "host" / "state.json").read_text())
+    other_kernel = alice.open_kernel(here)
     targets = {
+        "server": server_of(state["pid"]),
+        "ipc": ["/run/kernels", str(run / "ws" / alices / "ipc")],
+        "other_kernel": other_kernel,
         "port": listeners.add(socket.AF_INET, ("127.0.0.1", 0))[1],
         "port6": listeners.add(socket.AF_INET6, ("::1", 0))[1],
         "port_all": listeners.add(socket.AF_INET, ("0.0.0.0", 0))[1],
@@ -112,14 +135,18 @@ def results(stand: Any) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
 def test_every_probe_fails_inside(results: tuple[dict[str, str], dict[str, str]]) -> None:
     inside, _ = results
     assert {name for name, outcome in inside.items() if outcome == "open"} == set()
-    assert len(inside) > 35
+    assert len(inside) > 60
 
 
 @pytest.mark.needs_root
 def test_the_same_probes_succeed_outside(results: tuple[dict[str, str], dict[str, str]]) -> None:
     _, outside = results
     failed = {name for name, outcome in outside.items() if outcome != "open"}
-    assert failed - MACHINE_DEPENDENT <= {"a token of the hub in the environment"}
+    assert failed - MACHINE_DEPENDENT <= {
+        "a token of the hub in the environment",
+        "the host's channel among the open descriptors",
+        "the host's channel in the environment",
+    }
 
 
 def test_the_workspace_sees_only_its_own_folder_under_run(stand: Any, results: object) -> None:
@@ -127,7 +154,7 @@ def test_the_workspace_sees_only_its_own_folder_under_run(stand: Any, results: o
     here = alice.start_workspace("first-project")
     code = (
         "import os\n"
-        "print(sorted(os.listdir('/')), os.listdir('/run'), os.listdir('/home'), sorted(os.listdir('/opt')))\n"
+        "print(sorted(os.listdir('/')), sorted(os.listdir('/run')), os.listdir('/home'), sorted(os.listdir('/opt')))\n"
         "def attempt(f):\n    try:\n        f(); print('open')\n    except OSError as e:\n        print(e.strerror)\n"
         "attempt(lambda: open('/run/enclave/token', 'w'))\n"
         "attempt(lambda: os.unlink('/run/enclave/gateway.sock'))\n"
@@ -138,7 +165,7 @@ def test_the_workspace_sees_only_its_own_folder_under_run(stand: Any, results: o
         "print(len([p for p in os.listdir('/proc') if p.isdigit()]) < 10)\n"
     )
     lines = alice.run_cell(here, code).splitlines()
-    assert "['enclave'] ['researcher'] ['enclave_client', 'enclave_server', 'image', 'python']" in lines[0]
+    assert "['enclave', 'kernels'] ['researcher'] ['enclave_client', 'image', 'python']" in lines[0]
     assert not {"root", "work", "var", "srv", "mnt"} & set(
         lines[0].replace("'", "").strip("[").split("]")[0].split(", ")
     )
@@ -146,21 +173,16 @@ def test_the_workspace_sees_only_its_own_folder_under_run(stand: Any, results: o
     assert lines[6:] == ["open", "True"]
 
 
-def test_the_servers_open_files_lead_to_no_host_folder(stand: Any, results: object) -> None:
-    """The server inherits its listening socket and its log; the log cannot be opened again for reading."""
-    alice = stand.browser("alice")
-    here = alice.start_workspace("first-project")
-    code = (
-        "import os\n"
-        "server = os.getppid()\n"
-        "for name in os.listdir(f'/proc/{server}/fd'):\n"
-        "    to = os.readlink(f'/proc/{server}/fd/{name}')\n"
-        "    ours = ('/home/researcher', '/tmp', '/dev', '/opt', '/proc', '/usr')\n"
-        "    if to.startswith('/') and not to.startswith(ours):\n"
-        "        try:\n            open(f'/proc/{server}/fd/{name}').read(); print('read', to)\n"
-        "        except OSError as e:\n            print('closed')\n"
-    )
-    assert set(alice.run_cell(here, code).split()) <= {"closed"}
+@pytest.mark.needs_root
+def test_the_channel_is_the_servers_alone(stand: Any, results: object) -> None:
+    """The positive control of the two probes that look for it: the server does hold it, and what else is harmless."""
+    wid = next(wid for wid, who in stand.portal.started.items() if who.startswith("alice/"))
+    state = json.loads((stand.settings.run_dir / "ws" / wid / "host" / "state.json").read_text())
+    server = Path(f"/proc/{server_of(state['pid'])}")
+    assert b"ENCLAVE_HOST_FD=" in (server / "environ").read_bytes()
+    ours = ("/home/researcher", "/tmp", "/dev", "/opt", "/proc", "/usr", "socket:", "pipe:", "anon_inode:", "/memfd:")
+    opened = [str(link.readlink()) for link in (server / "fd").iterdir()]
+    assert [to for to in opened if not to.startswith(ours) and not to.endswith("host/server.log")] == []
 
 
 def test_what_the_researcher_plants_in_the_home_is_not_followed(stand: Any, results: object) -> None:
@@ -172,3 +194,38 @@ def test_what_the_researcher_plants_in_the_home_is_not_followed(stand: Any, resu
     answer = alice.call("GET", f"{here}/api/contents/link.txt", params={"content": "1"})
     assert answer.status_code >= 400
     assert secret.read_text() not in answer.text
+
+
+LINKS = {
+    "environ.ipynb": "/proc/self/environ",
+    "token.ipynb": "/run/enclave/token",
+    "folder": "/run/kernels",
+    "inside.ipynb": "/home/researcher/real.ipynb",
+    "up": "../..",
+}
+
+
+def test_jupyterlab_follows_no_link_out_of_the_home(stand: Any, results: object) -> None:
+    """Reading, listing, saving, renaming, checkpoints: each through the link; the control is the file beside it."""
+    alice = stand.browser("alice")
+    here = alice.start_workspace("first-project")
+    contents = f"{here}/api/contents"
+    notebook = {"type": "notebook", "content": {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}}
+    assert alice.call("PUT", f"{contents}/real.ipynb", json=notebook).status_code == 201
+    planted = "; ".join(f"os.symlink({to!r}, {name!r})" for name, to in LINKS.items())
+    alice.run_cell(here, f"import os; os.chdir('/home/researcher'); {planted}")
+    assert alice.call("GET", f"{contents}/real.ipynb", params={"content": "1"}).status_code == 200
+    for name in LINKS:
+        answer = alice.call("GET", f"{contents}/{name}", params={"content": "1"})
+        assert (answer.status_code, "follows no links" in answer.text) == (403, True), (name, answer.text)
+        assert alice.call("PATCH", f"{contents}/{name}", json={"path": "moved.ipynb"}).status_code == 403
+    for name in ("environ.ipynb", "inside.ipynb"):
+        assert alice.call("PUT", f"{contents}/{name}", json=notebook).status_code == 403
+    assert alice.call("POST", f"{contents}/folder", json={"type": "notebook"}).status_code == 403
+    assert alice.call("PUT", f"{contents}/up/researcher/x.ipynb", json=notebook).status_code == 403
+    listed = {entry["name"] for entry in alice.call("GET", contents).json()["content"]}
+    assert "real.ipynb" in listed and not listed & set(LINKS)
+    checkpoint = alice.call("POST", f"{contents}/real.ipynb/checkpoints")
+    assert checkpoint.status_code == 201
+    assert alice.call("PATCH", f"{contents}/real.ipynb", json={"path": "renamed.ipynb"}).status_code == 200
+    assert alice.call("DELETE", f"{contents}/renamed.ipynb").status_code == 204

@@ -1,7 +1,8 @@
 """JupyterLab as it runs in a workspace: listens on an inherited socket, opens no port and knows exactly one person.
 
 Who may reach the socket is decided by the edge before a byte arrives here (ADR 0004), so this server asks nobody to log
-in. Nothing in here is a control: a researcher's kernel can change this process. It only makes the honest case smooth.
+in. Kernels run in sandboxes of their own (``enclave_jupyter.provisioner``) and cannot touch this process; what must
+hold even if they could is enforced by edge and gateway.
 """
 
 from __future__ import annotations

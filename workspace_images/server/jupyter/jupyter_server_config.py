@@ -27,7 +27,11 @@ c.ServerApp.tornado_settings = {
     "user": os.environ["ENCLAVE_USERNAME"],
 }
 c.ContentsManager.allow_hidden = False
+c.ServerApp.contents_manager_class = "enclave_jupyter.contents.HomeContents"
+c.FileContentsManager.delete_to_trash = False
+c.FileContentsManager.always_delete_dir = True
 c.KernelManager.transport = "ipc"
+c.KernelProvisionerFactory.default_provisioner_name = "enclave-host"
 c.MappingKernelManager.default_kernel_name = "python3"
 c.LabApp.extra_labextensions_path = ["/opt/enclave_lab"]
 c.LabApp.news_url = None

@@ -60,7 +60,8 @@ export class Tables {
       { type: "button", "aria-expanded": String(isOpen), "aria-controls": id },
       icon("chevron"),
       h("span.mono.grow", {}, table.name),
-      h("span.count", { title: t.count(table.rows, "1 row", "{n} rows") }, t.number(table.rows))
+      // null where a rule of the permit hides some rows
+      table.rows !== null && h("span.count", { title: t.count(table.rows, "1 row", "{n} rows") }, t.number(table.rows))
     );
     fold.addEventListener("click", () => {
       columns.hidden = !columns.hidden;

@@ -1,0 +1,103 @@
+"""One memory, CPU and process limit for a whole workspace, by control groups where this account may make them.
+
+A group per workspace. Version 1: below the group this process is in, per controller. Version 2: beside it, when it is
+called ``enclave`` (systemd's ``Delegate=yes`` with ``DelegateSubgroup=enclave``: a group that hands controllers on may
+hold no process, and other people's groups are left alone). Where no group can be made, limits per process
+(``enclave.sandbox``) are all that holds; ``enclave doctor`` says which.
+Non-goal: making the parent usable; that is the machine's administration.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+_MOUNT = Path("/sys/fs/cgroup")
+_CONTROLLERS = ("memory", "pids", "cpu")
+_SUBGROUP = "enclave"
+_SHARES, _WEIGHT = 512, 50
+"""Half of what a process of the enclave gets when both want the processor."""
+
+
+def own_groups() -> dict[str, Path]:
+    """Controller → the group in which new ones are made; ``""`` is version 2."""
+    found: dict[str, Path] = {}
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        for name in controllers.split(","):
+            folder = (_MOUNT / name if name else _MOUNT) / path.lstrip("/")
+            if name in _CONTROLLERS and folder.is_dir():
+                found[name] = folder
+            elif not name and folder.name == _SUBGROUP and (folder.parent / "cgroup.controllers").exists():
+                found[""] = folder.parent
+    return found
+
+
+def limits(controller: str, memory_mb: int, processes: int) -> dict[str, str]:
+    """File → value of one version 1 controller, or of version 2 (``""``)."""
+    table = {
+        "memory": {"memory.limit_in_bytes": str(memory_mb << 20)},
+        "pids": {"pids.max": str(processes)},
+        "cpu": {"cpu.shares": str(_SHARES)},
+        "": {"memory.max": str(memory_mb << 20), "pids.max": str(processes), "cpu.weight": str(_WEIGHT)},
+    }
+    return table[controller]
+
+
+def enter(name: str, memory_mb: int, processes: int) -> list[Path]:
+    """Put this process and all it starts into a group of its own; the groups that could be made and hold."""
+    made = []
+    for controller, parent in own_groups().items():
+        folder = parent / name
+        try:
+            if not controller:
+                (parent / "cgroup.subtree_control").write_text("+memory +pids +cpu")
+            folder.mkdir(exist_ok=True)
+            for file, value in limits(controller, memory_mb, processes).items():
+                (folder / file).write_text(value)
+            (folder / "cgroup.procs").write_text(str(os.getpid()))
+        except OSError:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+            continue
+        made.append(folder)
+    return made
+
+
+def leave(groups: list[Path], seconds: float = 5.0) -> None:
+    """Go back to the parent and remove the groups, once the last process in them has ended."""
+    ends = time.monotonic() + seconds
+    for folder in groups:
+        with contextlib.suppress(OSError):
+            below = folder.parent / _SUBGROUP
+            back = below if below.is_dir() and not (folder.parent / "tasks").exists() else folder.parent
+            (back / "cgroup.procs").write_text(str(os.getpid()))
+        while folder.exists() and time.monotonic() < ends:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+                break
+            time.sleep(0.05)
+
+
+def remove(name: str) -> None:
+    """Remove what a killed host has left; no error when there is nothing."""
+    for parent in own_groups().values():
+        with contextlib.suppress(OSError):
+            (parent / name).rmdir()
+
+
+def describe() -> str:
+    """What limits a workspace on this machine, in words."""
+    name = f"enclave-probe-{os.getpid()}"
+    able = []
+    for controller, parent in own_groups().items():
+        try:
+            (parent / name).mkdir()
+            (parent / name).rmdir()
+        except OSError:
+            continue
+        delegated = controller or "memory" in (parent / "cgroup.controllers").read_text().split()
+        able += [controller or "memory, pids, cpu"] if delegated else []
+    return f"control groups ({', '.join(able)}) per workspace" if able else "limits per process only, no control group"

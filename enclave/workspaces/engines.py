@@ -1,0 +1,134 @@
+"""The seam between a workspace and what isolates it: an engine starts one sandboxed process from one profile.
+
+Contract: what ``start`` returns runs under the profile and ends with the process that called ``start`` (the workspace
+host). ``signal`` reaches the program inside, ``kill`` ends the sandbox with everything in it. A second engine has to
+keep both promises. Non-goal: deciding what a profile contains (``enclave.workspaces.launch`` does).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Protocol
+
+from enclave.sandbox import SandboxProfile, popen
+
+
+class Sandboxed(Protocol):
+    """One running sandbox. ``pid`` is a process of the host that lives as long as the sandbox."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None:
+        """None while it runs, then the exit code (negative: the signal)."""
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the program inside and its process group; no error when it is gone."""
+
+    def terminate(self) -> None:
+        """Ask the program inside to end."""
+
+    def kill(self) -> None:
+        """End the sandbox and everything in it."""
+
+    def wait(self, timeout: float) -> int:
+        """The exit code. Raises subprocess.TimeoutExpired."""
+
+
+class Engine(Protocol):
+    """Starts sandboxes."""
+
+    def start(self, profile: SandboxProfile, argv: Sequence[str], log: IO[bytes] | int) -> Sandboxed:
+        """Start ``argv`` under ``profile``; its output goes to ``log``. Raises SandboxError."""
+
+
+class BubblewrapEngine:
+    """One ``bwrap`` per sandbox."""
+
+    def start(self, profile: SandboxProfile, argv: Sequence[str], log: IO[bytes] | int) -> BubblewrapSandbox:
+        """See Engine."""
+        return BubblewrapSandbox(popen(profile, argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+
+
+class BubblewrapSandbox:
+    """``bwrap`` out here → ``bwrap`` as process 1 inside → process 2: ``setpriv``, ``prlimit``, then the program."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """The outer ``bwrap``."""
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """See Sandboxed; ``bwrap`` reports a signal as 128 + number."""
+        code = self._process.poll()
+        return code if code is None or code <= 128 else 128 - code
+
+    def signal(self, number: int) -> None:
+        """Process 1 shares the program's group but ignores what comes from outside, unless it is SIGKILL."""
+        if number == signal.SIGKILL:
+            self.kill()
+            return
+        program = find_program(self._process.pid) if self._process.poll() is None else None
+        if program is None:
+            return
+        try:
+            os.killpg(os.getpgid(program), number)
+        except ProcessLookupError:
+            return
+
+    def terminate(self) -> None:
+        """See Sandboxed."""
+        self.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Process 1 goes first, and with it everything inside.
+
+        ``--die-with-parent`` alone would not do: a ``bwrap`` that is killed while it starts leaves a process 1 that
+        waits for it for ever. Stopped, it can make no other one while we look.
+        """
+        if self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGSTOP)
+        for inside in _children(self._process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(inside, signal.SIGKILL)
+        self._process.kill()
+
+    def wait(self, timeout: float) -> int:
+        """See Sandboxed."""
+        self._process.wait(timeout)
+        return self.poll() or 0
+
+
+def find_program(bwrap: int) -> int | None:
+    """The host's number of process 2 in the sandbox of this ``bwrap``; None before it exists and after its end."""
+    first = _children(bwrap)
+    return next((pid for one in first for pid in _children(one) if _number_inside(pid) == 2), None)
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+        except (OSError, IndexError):
+            continue
+        if int(fields[1]) == parent:
+            found.append(int(folder.name))
+    return found
+
+
+def _number_inside(pid: int) -> int | None:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[-1]) for line in lines if line.startswith("NSpid:")), None)

@@ -1,0 +1,171 @@
+"""``python -m enclave.workspaces.host``: keeps one workspace, outside of its sandboxes; outlives a restart of the hub.
+
+Starts the Jupyter server's sandbox, and kernels' sandboxes when the server asks over a descriptor it inherited (there
+is no path that a researcher could replace). Everything ends with this process, and this process ends when the server
+ends, on SIGTERM, at the end of the permit's hours, when the enclave has stopped, and when no hub looks after it
+for long.
+Holds no secret and speaks to nobody else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from enclave.sandbox import SandboxError, SandboxProfile
+from enclave.workspaces import cgroups
+from enclave.workspaces.engines import BubblewrapEngine, Engine
+from enclave.workspaces.host_plan import HostPlan
+from enclave.workspaces.kernels import Kernels
+from enclave.workspaces.quota import DiskWatch
+
+SERVER = ("/opt/image/bin/python3.11", "-m", "enclave_jupyter")
+_LARGEST = 1 << 17
+_LOOK_SECONDS = 1.0
+_FREE_LOOKS = 3
+MOST_PROCESSES = 4096
+_OWN_THREADS = 16
+_NICENESS = 5
+"""Below the enclave's own processes: a workspace that computes must not slow down the gateway or the log."""
+
+
+class Host:
+    """One workspace. ``run`` blocks until it has ended and everything in it is gone."""
+
+    def __init__(self, plan: HostPlan, engine: Engine, clock: Callable[[], float] = time.time) -> None:
+        self._plan = plan
+        self._engine = engine
+        self._clock = clock
+        self._kernels = Kernels(plan, engine)
+        self._free_looks = 0
+
+    def run(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
+        """The server's exit code. ``wake`` becomes readable when a signal came. Raises SandboxError."""
+        plan = self._plan
+        groups = cgroups.enter(plan.group, plan.memory_mb, (plan.kernel.processes or MOST_PROCESSES) + _OWN_THREADS)
+        watch = DiskWatch((plan.home, plan.ipc), plan.inside, plan.disk_mb, os.getpid())
+        watch.start()
+        try:
+            return self._keep(should_stop, wake)
+        finally:
+            watch.end()
+            cgroups.leave(groups)
+
+    def _keep(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
+        ours, servers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, selectors.DefaultSelector() as selector:
+            with servers, self._plan.log.open("ab") as log:
+                server = self._engine.start(self._server_profile(servers), SERVER, log)
+            selector.register(ours, selectors.EVENT_READ)
+            selector.register(wake, selectors.EVENT_READ)
+            try:
+                while server.poll() is None and not should_stop() and self._reason_to_end() is None:
+                    for key, _ in selector.select(_LOOK_SECONDS):
+                        if key.fileobj is wake:
+                            wake.recv(4096)
+                            self._kernels.reap()
+                        elif not self._serve(ours):
+                            selector.unregister(ours)
+            finally:
+                server.kill()
+                self._kernels.end_all()
+            return server.wait(10)
+
+    def _server_profile(self, channel: socket.socket) -> SandboxProfile:
+        profile = self._plan.server
+        number = channel.fileno()
+        env = {**profile.env, "ENCLAVE_HOST_FD": str(number)}
+        return replace(profile, env=env, pass_fds=(*profile.pass_fds, number))
+
+    def _serve(self, channel: socket.socket) -> bool:
+        """Answer one request; False when the server has closed its end."""
+        try:
+            packet = channel.recv(_LARGEST)
+        except OSError:
+            return False
+        if not packet:
+            return False
+        try:
+            request = json.loads(packet)
+        except ValueError:
+            request = None
+        with contextlib.suppress(OSError):
+            channel.send(json.dumps(self._kernels.answer(request)).encode(), socket.MSG_DONTWAIT)
+        return True
+
+    def _reason_to_end(self) -> str | None:
+        """Why this workspace must go now, or None."""
+        now = self._clock()
+        if now >= self._plan.ends_at:
+            return "its hours are over"
+        try:
+            touched = self._plan.state.stat().st_mtime
+        except OSError:
+            return "its folder is gone"
+        if now - touched > self._plan.orphan_seconds:
+            return "no hub has looked after it"
+        self._free_looks = self._free_looks + 1 if _is_free(self._plan.anchor) else 0
+        return "the enclave has stopped" if self._free_looks >= _FREE_LOOKS else None
+
+
+def _is_free(anchor: Path) -> bool:
+    """Nobody holds the supervisor's lock (a file that is not there: an enclave without supervisor, in tests)."""
+    try:
+        descriptor = os.open(anchor, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+class _Signals:
+    """SIGTERM and SIGINT as a flag; every signal makes ``wake`` readable."""
+
+    def __init__(self) -> None:
+        self.stop = False
+        self.wake, self._sending = socket.socketpair()
+        self.wake.setblocking(False)
+        self._sending.setblocking(False)
+        signal.set_wakeup_fd(self._sending.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._receive)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def _receive(self, *_: object) -> None:
+        self.stop = True
+
+
+def main() -> int:
+    """Exit code: the server's; 1 when it could not be started (its log says why)."""
+    signals = _Signals()
+    plan = HostPlan.from_json(sys.stdin.buffer.read())
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    try:
+        return abs(Host(plan, BubblewrapEngine()).run(lambda: signals.stop, signals.wake))
+    except SandboxError as error:
+        print(error, file=sys.stderr)  # noqa: T201  (the server's log)
+        return 1
+    except subprocess.TimeoutExpired:
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

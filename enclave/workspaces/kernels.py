@@ -1,0 +1,127 @@
+"""Kernels of one workspace, each in a sandbox of its own, started on the Jupyter server's word.
+
+The server is not trusted: it can name a kernel, its command and its folder, all of which only a sandbox sees. What is
+mounted, the account, the limits and the environment (an ``LD_PRELOAD`` would run before the privileges are dropped) are
+the plan's. Contract of ``answer``: a dictionary in, a dictionary out; ``problem`` holds a sentence when it was refused.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from enclave.sandbox import Bind, SandboxError
+from enclave.workspaces.engines import Engine, Sandboxed
+from enclave.workspaces.host_plan import INSIDE_IPC, HostPlan
+
+MOST_KERNELS = 32
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_LONGEST = 4096
+_MOST_WORDS = 64
+
+
+class RefusedRequest(Exception):
+    """The server asked for something it may not have; the sentence says what."""
+
+
+class Kernels:
+    """See the module."""
+
+    def __init__(self, plan: HostPlan, engine: Engine) -> None:
+        self._plan = plan
+        self._engine = engine
+        self._running: dict[str, Sandboxed] = {}
+        self._actions: dict[str, Callable[[str, dict[str, Any]], dict[str, Any]]] = {
+            "prepare": self._prepare,
+            "start": self._start,
+            "poll": self._poll,
+            "signal": self._signal,
+            "remove": self._remove,
+        }
+
+    def answer(self, request: object) -> dict[str, Any]:
+        """One request of the server."""
+        try:
+            if not isinstance(request, dict):
+                raise RefusedRequest("Expected a request object, found something else.")
+            action = self._actions.get(str(request.get("do")))
+            kernel = request.get("kernel")
+            if action is None or not isinstance(kernel, str) or not _ID.fullmatch(kernel):
+                raise RefusedRequest(f"Expected one of {', '.join(self._actions)} and a kernel's id, found others.")
+            return action(kernel, request)
+        except (RefusedRequest, SandboxError, OSError) as error:
+            return {"problem": str(error)}
+
+    def end_all(self) -> None:
+        """Kill every kernel."""
+        for sandbox in self._running.values():
+            sandbox.kill()
+        for sandbox in self._running.values():
+            sandbox.wait(10)
+
+    def reap(self) -> None:
+        """Collect what has ended, so that no zombie waits for the server's next question."""
+        for sandbox in self._running.values():
+            sandbox.poll()
+
+    def _folder(self, kernel: str) -> Path:
+        return self._plan.ipc / kernel
+
+    def _is_running(self, kernel: str) -> bool:
+        return kernel in self._running and self._running[kernel].poll() is None
+
+    def _prepare(self, kernel: str, request: dict[str, Any]) -> dict[str, Any]:
+        """A fresh folder each time: what the last kernel planted there must not be followed by the server."""
+        if self._is_running(kernel):
+            raise RefusedRequest("Expected a kernel that has ended, found it running. Shut it down first.")
+        if sum(self._is_running(name) for name in self._running) >= MOST_KERNELS:
+            raise RefusedRequest(f"{MOST_KERNELS} kernels run already. Shut one down first.")
+        folder = self._folder(kernel)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            os.chown(folder, self._plan.uid, self._plan.uid)
+        return {}
+
+    def _start(self, kernel: str, request: dict[str, Any]) -> dict[str, Any]:
+        argv, cwd = request.get("argv"), request.get("cwd")
+        if not isinstance(argv, list) or not 0 < len(argv) <= _MOST_WORDS or not all(map(_is_word, argv)):
+            raise RefusedRequest("Expected a command of at most 64 words, found something else.")
+        if not _is_word(cwd) or not str(cwd).startswith("/"):
+            raise RefusedRequest("Expected an absolute working folder, found something else.")
+        folder = self._folder(kernel)
+        if self._is_running(kernel) or not folder.is_dir():
+            raise RefusedRequest("Expected a prepared kernel that does not run yet. Restart the kernel.")
+        own = Bind(folder, INSIDE_IPC / kernel, writable=True)
+        profile = replace(self._plan.kernel, binds=(*self._plan.kernel.binds, own))
+        command = ["/usr/bin/env", f"--chdir={cwd}", "--", *argv]
+        self._running[kernel] = self._engine.start(profile, command, subprocess.DEVNULL)
+        return {"pid": self._running[kernel].pid}
+
+    def _poll(self, kernel: str, request: dict[str, Any]) -> dict[str, Any]:
+        return {"code": self._running[kernel].poll() if kernel in self._running else 0}
+
+    def _signal(self, kernel: str, request: dict[str, Any]) -> dict[str, Any]:
+        number = request.get("number")
+        if not isinstance(number, int) or not 0 < number < 32:
+            raise RefusedRequest("Expected a signal's number from 1 to 31, found something else.")
+        if self._is_running(kernel):
+            self._running[kernel].signal(number)
+        return {}
+
+    def _remove(self, kernel: str, request: dict[str, Any]) -> dict[str, Any]:
+        if self._is_running(kernel):
+            raise RefusedRequest("Expected a kernel that has ended, found it running. Shut it down first.")
+        self._running.pop(kernel, None)
+        shutil.rmtree(self._folder(kernel), ignore_errors=True)
+        return {}
+
+
+def _is_word(given: object) -> bool:
+    return isinstance(given, str) and "\0" not in given and len(given) <= _LONGEST

@@ -1,0 +1,102 @@
+"""The disk a home may use: measured from time to time, and writing stops while it is over its limit.
+
+What stops it: the limit on file sizes (``RLIMIT_FSIZE``) of every process of the workspace becomes zero, so that no
+file can grow while files can still be deleted; a sentence lies in ``/run/enclave/disk.json``. Below the limit again, a
+host with CAP_SYS_RESOURCE gives the limits back; without it, the workspace has to be opened anew.
+
+What does not hold: between two looks a workspace can write what the disk takes in that time, and empty files cost
+nothing here. A real quota is the file system's (XFS or ext4 project quotas): set one on ``workspaces/``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import stat
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from enclave.files import write_atomically
+
+LOOK_SECONDS = 20.0
+_REST = 10
+"""A look that took long is followed by a pause of that many times its length."""
+
+
+class DiskWatch(threading.Thread):
+    """Looks after the folders a workspace may write to, taken together, until ``end`` is called. ``top``: the process above all sandboxes of the workspace."""
+
+    def __init__(
+        self, folders: tuple[Path, ...], inside: Path, limit_mb: int, top: int, seconds: float = LOOK_SECONDS
+    ) -> None:
+        super().__init__(name="disk-watch", daemon=True)
+        self._folders, self._inside, self._limit_mb, self._top = folders, inside, limit_mb, top
+        self._seconds = seconds
+        self._ended = threading.Event()
+        self._over = False
+
+    def run(self) -> None:
+        """Look, act, rest."""
+        pause = 0.0
+        while not self._ended.wait(pause):
+            began = time.monotonic()
+            with suppress(OSError):
+                self.look()
+            pause = max(self._seconds, _REST * (time.monotonic() - began))
+
+    def look(self) -> None:
+        """Measure once, and stop or allow writing."""
+        most = self._limit_mb << 20
+        over = sum(used_bytes(folder, most) for folder in self._folders) > most
+        if over or self._over:
+            size = 0 if over else resource.RLIM_INFINITY
+            for pid in processes_below(self._top):
+                with suppress(ProcessLookupError, PermissionError, ValueError):
+                    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, size))
+            say(self._inside, self._limit_mb, over)
+        self._over = over
+
+    def end(self) -> None:
+        """Stop looking."""
+        self._ended.set()
+
+
+def used_bytes(home: Path, most: int) -> int:
+    """Blocks of all files below ``home``, links not followed; stops counting once over ``most``."""
+    total = 0
+    for _, folders, names, descriptor in os.fwalk(home, follow_symlinks=False):
+        for name in (*names, *folders):
+            with suppress(OSError):
+                found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                total += found.st_blocks * 512 // (1 if stat.S_ISDIR(found.st_mode) else max(found.st_nlink, 1))
+        if total > most:
+            break
+    return total
+
+
+def processes_below(top: int) -> list[int]:
+    """Process ids of all descendants of ``top``."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):
+            parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+    found = [top]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found[1:]
+
+
+def say(inside: Path, limit_mb: int, over: bool) -> None:
+    """Write the sentence, or take it away."""
+    file = inside / "disk.json"
+    if not over:
+        file.unlink(missing_ok=True)
+    elif not file.exists():
+        problem = (
+            f"Your home holds more than its {limit_mb} MB, so nothing can be written now. "
+            "Delete what you can spare; if that is not enough, close the workspace and open it again."
+        )
+        write_atomically(file, json.dumps({"problem": problem, "limit_mb": limit_mb}).encode(), mode=0o644)

@@ -1,0 +1,90 @@
+"""What limits a workspace as a whole: its control group, and the disk its home may use."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from enclave.workspaces import cgroups
+from enclave.workspaces.quota import DiskWatch, used_bytes
+
+
+@pytest.mark.needs_root
+def test_the_group_limits_what_its_processes_use_together(tmp_path: Path) -> None:
+    """Where this machine lets us make one; elsewhere ``describe`` says that there is none."""
+    code = (
+        "import sys, subprocess\n"
+        "from enclave.workspaces import cgroups\n"
+        "made = cgroups.enter(sys.argv[1], 96, 64)\n"
+        "hog = [sys.executable, '-c', 'x = bytearray(200 << 20); print(len(x))']\n"
+        "print([str(p) for p in made], subprocess.run(hog, capture_output=True).returncode)\n"
+        "cgroups.leave(made)\n"
+        "print([p.exists() for p in made])\n"
+    )
+    name = f"enclave-test-{os.getpid()}"
+    done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, timeout=60, check=True)
+    made, left = done.stdout.splitlines()
+    if "memory" in cgroups.describe():
+        assert "memory" in made and made.endswith(" -9"), done.stdout + done.stderr
+    else:
+        assert made == "[] 0"
+    assert "True" not in left
+
+
+def test_a_home_over_its_limit_cannot_grow_and_may_be_emptied(tmp_path: Path) -> None:
+    """The child is like a kernel: it may not write, may delete, and then (where possible) may write again."""
+    home, inside = tmp_path / "home", tmp_path / "in"
+    home.mkdir()
+    inside.mkdir()
+    code = (
+        "import os, sys\n"
+        "for line in sys.stdin:\n"
+        "    try:\n"
+        "        name, size = line.split()\n"
+        "        if size == 'delete': os.unlink(name)\n"
+        "        else:\n"
+        "            with open(name, 'wb') as f: f.write(os.urandom(int(size)))\n"
+        "        print('done', flush=True)\n"
+        "    except OSError as e: print(e.errno, flush=True)\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    assert child.stdin is not None and child.stdout is not None
+    watch = DiskWatch((home,), inside, 1, os.getpid())
+
+    def ask(line: str) -> str:
+        assert child.stdin is not None and child.stdout is not None
+        child.stdin.write(line + "\n")
+        return child.stdout.readline().strip()
+
+    with child:
+        assert ask("a 100000") == "done"
+        watch.look()
+        assert ask("b 2000000") == "done"
+        watch.look()
+        assert ask("c 10") == "27"  # EFBIG
+        assert "Delete" in json.loads((inside / "disk.json").read_text())["problem"]
+        assert ask("b delete") == "done"
+        watch.look()
+        assert not (inside / "disk.json").exists()
+        assert ask("c 10") == ("done" if can_give_back() else "27")
+        child.stdin.close()
+
+
+def can_give_back() -> bool:
+    """CAP_SYS_RESOURCE (24): raising a hard limit again. Root in a container may lack it."""
+    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("CapEff:"))
+    return bool(int(line.split()[1], 16) >> 24 & 1)
+
+
+def test_links_and_second_names_are_not_counted_twice(tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(os.urandom(1 << 20))
+    (tmp_path / "again").hardlink_to(tmp_path / "big")
+    (tmp_path / "out").symlink_to("/usr")
+    assert 1 << 20 <= used_bytes(tmp_path, 1 << 30) < 2 << 20
