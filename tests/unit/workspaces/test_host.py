@@ -1,16 +1,21 @@
-"""What a Jupyter server may ask of its host, and what it is refused: the server is not trusted."""
+"""The workspace host: what a Jupyter server may ask of it (the server is not trusted), and when it ends by itself."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import socket
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 
 from enclave.sandbox import Bind, SandboxProfile
+from enclave.workspaces.host import Host
 from enclave.workspaces.host_plan import INSIDE_IPC, HostPlan
 from enclave.workspaces.host_process import HostIdentity, HostProcess
 from enclave.workspaces.kernels import MOST_KERNELS, Kernels
@@ -29,7 +34,7 @@ class UnsafeEngine:
         self.pid = 1
 
     def start(self, profile: SandboxProfile, argv: Sequence[str], log: IO[bytes] | int) -> UnsafeEngine:
-        assert log == subprocess.DEVNULL
+        assert log == subprocess.DEVNULL or "enclave_jupyter" in argv
         self.started.append((profile, list(argv)))
         return self
 
@@ -147,6 +152,63 @@ def test_there_is_a_most(kernels: Kernels) -> None:
         kernels.answer({"do": "prepare", "kernel": kernel})
         assert "problem" not in kernels.answer({**START, "kernel": kernel})
     assert "Shut one down" in kernels.answer({"do": "prepare", "kernel": ID})["problem"]
+
+
+def reasons(folder: Path) -> dict[str, HostPlan]:
+    """One plan per reason for a host to end by itself, and one without any."""
+    given = plan(folder)
+    given.state.touch()
+    ends_at = time.time() + 3600
+    free, old = folder / "free.lock", folder / "old.state"
+    free.touch()
+    old.touch()
+    os.utime(old, (0, 0))
+    return {
+        "none": replace(given, ends_at=ends_at),
+        "hours": replace(given, ends_at=time.time() - 1),
+        "enclave": replace(given, ends_at=ends_at, anchor=free),
+        "folder": replace(given, ends_at=ends_at, state=folder / "gone"),
+        "hub": replace(given, ends_at=ends_at, state=old),
+    }
+
+
+@pytest.mark.parametrize("why", ["hours", "enclave", "folder", "hub"])
+def test_a_host_ends_by_itself(why: str, tmp_path: Path, engine: UnsafeEngine) -> None:
+    assert run_host(reasons(tmp_path)[why], engine, turns=10) < 10
+    assert engine.code == -9
+
+
+def test_a_host_goes_on_while_there_is_no_reason(tmp_path: Path, engine: UnsafeEngine) -> None:
+    assert run_host(reasons(tmp_path)["none"], engine, turns=10) == 10
+
+
+def test_a_host_goes_on_while_the_supervisor_holds_its_lock(tmp_path: Path, engine: UnsafeEngine) -> None:
+    with (tmp_path / "free.lock").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert run_host(reasons(tmp_path)["enclave"], engine, turns=10) == 10
+
+
+def run_host(given: HostPlan, engine: UnsafeEngine, turns: int) -> int:
+    """How many turns it took to end; its pauses end at once because a signal seems to have come."""
+    count = 0
+    wake, waking = socket.socketpair()
+
+    def should_stop() -> bool:
+        nonlocal count
+        waking.send(b"x")
+        count += 1
+        return count >= turns
+
+    with wake, waking:
+        UnsafeHost(given, engine).keep(should_stop, wake)
+    return count
+
+
+class UnsafeHost(Host):
+    """Without control group and disk watch: it must not move the test's own process."""
+
+    def keep(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
+        return self._keep(should_stop, wake)
 
 
 def test_a_number_that_another_process_has_now_is_not_the_host() -> None:
