@@ -68,24 +68,29 @@ def enter(name: str, memory_mb: int, processes: int) -> list[Path]:
 
 def leave(groups: list[Path], seconds: float = 5.0) -> None:
     """Go back to the parent and remove the groups, once the last process in them has ended."""
-    ends = time.monotonic() + seconds
     for folder in groups:
         with contextlib.suppress(OSError):
             below = folder.parent / _SUBGROUP
             back = below if below.is_dir() and not (folder.parent / "tasks").exists() else folder.parent
             (back / "cgroup.procs").write_text(str(os.getpid()))
-        while folder.exists() and time.monotonic() < ends:
+    _remove_all(groups, seconds)
+
+
+def _remove_all(groups: list[Path], seconds: float) -> None:
+    """A group can go once the last process in it is gone, which takes a moment after it was killed."""
+    ends = time.monotonic() + seconds
+    for folder in groups:
+        while folder.exists():
             with contextlib.suppress(OSError):
                 folder.rmdir()
-                break
-            time.sleep(0.05)
+            if time.monotonic() > ends:
+                return
+            time.sleep(0.02)
 
 
-def remove(name: str) -> None:
+def remove(name: str, seconds: float = 2.0) -> None:
     """Remove what a killed host has left; no error when there is nothing."""
-    for parent in own_groups().values():
-        with contextlib.suppress(OSError):
-            (parent / name).rmdir()
+    _remove_all([parent / name for parent in own_groups().values()], seconds)
 
 
 def describe() -> str:

@@ -27,7 +27,10 @@ _REST = 10
 
 
 class DiskWatch(threading.Thread):
-    """Looks after the folders a workspace may write to, taken together, until ``end`` is called. ``top``: the process above all sandboxes of the workspace."""
+    """Looks after the folders a workspace may write to, taken together, until ``end`` is called.
+
+    ``top``: the process above all sandboxes of the workspace.
+    """
 
     def __init__(
         self, folders: tuple[Path, ...], inside: Path, limit_mb: int, top: int, seconds: float = LOOK_SECONDS

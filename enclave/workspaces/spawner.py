@@ -221,7 +221,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             except (PartnerAwayError, RefusedError) as error:
                 self.log.warning("workspace %s has ended, but: %s", workspace, error)
         launch.Places(self._settings.root, workspace).remove()
-        cgroups.remove(launch.control_group(workspace))
+        await asyncio.to_thread(cgroups.remove, launch.control_group(workspace))
 
     def get_state(self) -> dict[str, Any]:
         """Survives a hub restart: enough to find the running workspace again, or to say that it is gone."""

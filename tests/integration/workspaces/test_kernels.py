@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from enclave_test_stand import wait_for  # type: ignore[import-not-found]
 
 from enclave import keys
+from enclave.workspaces.host_process import end_hosts
 
 SIX = 6
 
@@ -99,35 +98,16 @@ def test_a_stop_leaves_no_process_and_no_folder(stand: Any, alice: Any) -> None:
     wait_for(lambda: not any(is_alive(pid) for pid in pids), "all processes to end")
 
 
-def test_a_workspace_ends_with_its_hours(stand: Any) -> None:
-    """The host looks at the clock itself; here its plan says that the hours are over."""
-    from enclave.domain.ids import WorkspaceId
-    from enclave.workspaces import launch
-    from enclave.workspaces.host_process import HostProcess
-
-    places = launch.Places(stand.root, WorkspaceId("w-00000000aaaa"))
-    places.create()
-    places.write_token("none")
-    home = stand.root / "hours"
-    home.mkdir()
-    settings = stand.settings
-    if os.geteuid() == 0:
-        os.chown(home, 234567, 234567)
-    kernel = launch.profile(settings, places, home, {}, uid=234567, memory_mb=1024, processes=64)
-    with launch.listen(places) as listening:
-        env = {"ENCLAVE_LISTEN_FD": str(listening.fileno())}
-        plan = launch.plan(settings, places, home, kernel, env, memory_mb=1024, disk_mb=64, ends_at=time.time() - 1)
-        host = HostProcess.start(plan, listening.fileno())
-    pid = host.identity.pid
-    seen: set[int] = set()
-
-    def ended() -> bool:
-        seen.update(descendants(pid))
-        return host.wait(0.01)
-
-    wait_for(ended, "the host to end", 30)
-    host.close()
-    wait_for(lambda: not any(is_alive(one) for one in seen), "all processes to end")
+def test_a_stop_of_the_enclave_ends_what_the_hub_could_not(stand: Any) -> None:
+    """What the supervisor calls last; here it ends a workspace under a hub that knows nothing of it."""
+    frank = stand.browser("frank")
+    frank.start_workspace("left-over")
+    wid = next(wid for wid, who in stand.portal.started.items() if who.startswith("frank/"))
+    host = json.loads((stand.settings.run_dir / "ws" / wid / "host" / "state.json").read_text())["pid"]
+    pids = [host, *descendants(host)]
+    end_hosts(stand.settings.run_dir)
+    wait_for(lambda: not any(is_alive(pid) for pid in pids), "all processes to end")
+    wait_for(lambda: wid in stand.portal.stopped, "the hub to report the end")
 
 
 def descendants(pid: int) -> list[int]:

@@ -16,7 +16,7 @@ from enclave_test_stand import wait_for  # type: ignore[import-not-found]
 
 from enclave import keys
 from enclave.domain.ids import WorkspaceId
-from enclave.workspaces import launch
+from enclave.workspaces import cgroups, launch
 from enclave.workspaces.services import is_computing
 
 
@@ -218,6 +218,8 @@ def test_a_workspace_that_ended_while_the_hub_was_away_is_reported(stand: Any) -
     wait_for(lambda: wid in stand.portal.stopped, "the new hub to report the lost workspace", 60)
     wait_for(lambda: stand.answers(stand.hub_url("/hub/api")), "the new hub")
     assert not places.folder.exists()
+    groups = [parent / launch.control_group(WorkspaceId(wid)) for parent in cgroups.own_groups().values()]
+    wait_for(lambda: not any(group.exists() for group in groups), "its control groups to go")
 
 
 def sandboxes_of(host: int) -> list[int]:
