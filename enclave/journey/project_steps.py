@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from http import HTTPStatus
 
 from enclave.domain.people import Role
 from enclave.journey.browser import Browser, JourneyError
@@ -24,11 +25,16 @@ async def log_in(context: Context) -> str:
 async def apply(context: Context) -> str:
     """Upload the data permit as the researcher."""
     browser = context.researcher
+    was_there = (await browser.get(_project_path(context))).status == HTTPStatus.OK
     page = await browser.get("/apply/")
     form = page.form(with_field="permit_file")
     permit = {"permit_file": ("permit.yaml", context.permit_text)}
     page = await browser.submit(page, form, permit, summary=context.permit.purpose)
     if not page.url.rstrip("/").endswith(f"/projects/{context.permit.project}"):
+        # the portal may have been restarted after it took the application and before it said so
+        there = await browser.get(_project_path(context))
+        if not was_there and there.status == HTTPStatus.OK:
+            return f"project {context.permit.project} (taken, its answer was lost)"
         raise JourneyError(f"Expected the application's page, found {page.url} (HTTP {page.status}): {words_of(page)}")
     return f"project {context.permit.project}"
 
