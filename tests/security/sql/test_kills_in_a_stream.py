@@ -168,8 +168,12 @@ def test_before_the_outcome(opened: Any, victim: str) -> None:
         if victim != "daemon":
             os.kill(opened.daemon.pid, signal.SIGCONT)
     if victim == "worker":
-        stream.read()  # everything had been sent, and the outcome could be recorded
-        assert end_of(opened, intent) == "ok"
+        told = "ok"  # all rows had been sent; whether the worker's word that these were all had come is a race
+        try:
+            stream.read()
+        except FAILURES:
+            told = "error"
+        assert end_of(opened, intent) == told
     else:
         with pytest.raises(FAILURES):
             stream.read()
