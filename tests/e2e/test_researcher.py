@@ -43,6 +43,11 @@ def test_researcher(visit: Any) -> None:
 
 
 def _open_starter(page: Any, visitor: Any) -> None:
+    files = page.get_by_role("tab", name=re.compile("File Browser"))
+    expect(files).to_be_visible(timeout=60_000)
+    expect(page.locator("#jp-main-dock-panel .lm-TabBar-tab").first).to_be_visible(timeout=60_000)
+    if files.get_attribute("aria-selected") != "true":  # JupyterLab comes back with what was open last
+        files.click()
     file = page.get_by_role("listitem", name=re.compile("start-here.ipynb"))
     expect(file.first).to_be_visible(timeout=60_000)
     file.first.dblclick()
