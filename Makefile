@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
 TEST_PROCESSES ?= 2
 
-.PHONY: setup setup-tests demo dev test check fix e2e bench docs lock clean
+.PHONY: setup setup-tests demo dev test check fix e2e bench bench-large docs lock clean
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	scripts/system-packages base
@@ -53,6 +53,11 @@ e2e: setup-tests  ## the browser journeys; their screenshots are those of docs/
 
 bench: setup
 	for benchmark in benchmarks/*_*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+
+bench-large: setup  ## TPC-H at scale 10, 60 million rows; 20 GB of disk, about 25 minutes
+	$(BIN)/python benchmarks/gateway_tpch.py --scale 10 --repeat 3
+	$(BIN)/python benchmarks/gateway_stream.py --scale 10 --repeat 3
+	$(BIN)/python benchmarks/gateway_dask.py --scale 10
 
 docs: setup
 	$(BIN)/python scripts/generate-docs

@@ -22,7 +22,7 @@ import pyarrow as pa
 from pyarrow import flight
 from rounds import NO_CAP, generate_tpch, load_stack, machine, write
 
-from enclave.gateway.worker_process import WorkerLimits
+from enclave.gateway.worker_process import worker_limits
 
 SQL = "SELECT * FROM lineitem"
 BATCH_ROWS = 65_536
@@ -44,7 +44,7 @@ def main() -> None:
 
 def measure(stack: Any, native: Path, parquet: Path, repeat: int) -> dict[str, Any]:
     """Seconds, rate and first row per way; ratios to the raw reader on the same file."""
-    limits = WorkerLimits()
+    limits = worker_limits(stack.settings)
     config = {"memory_limit": f"{limits.memory}MiB", "threads": limits.threads}
     on_native = duckdb.connect(str(native), read_only=True, config=config)
     on_parquet = duckdb.connect(config=config)

@@ -8,6 +8,7 @@ raw DuckDB's once. Writes benchmarks/results/gateway_tpch_sfN.json.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from typing import Any
 import duckdb
 from rounds import NO_CAP, ROOT, generate_tpch, interleaved, load_stack, machine, write
 
-from enclave.gateway.worker_process import WorkerLimits
+from enclave.gateway.worker_process import worker_limits
 
 
 def queries() -> dict[str, str]:
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1)
     parser.add_argument("--repeat", type=int, default=5)
     arguments = parser.parse_args()
+    os.environ.setdefault("ENCLAVE_QUERY_MEMORY_MB", "8192" if arguments.scale > 3 else "2048")
     module = load_stack()
     with tempfile.TemporaryDirectory(prefix="tpch", dir="/var/tmp") as folder, module.running_stack() as stack:
         statements = generate_tpch(Path(folder), arguments.scale)
@@ -48,7 +50,7 @@ def main() -> None:
 
 def measure(stack: Any, native: Path, parquet: Path, repeat: int) -> dict[str, Any]:
     """Medians per query and the ratios of geometric means."""
-    limits = WorkerLimits()
+    limits = worker_limits(stack.settings)
     config = {"memory_limit": f"{limits.memory}MiB", "threads": limits.threads}
     on_native = duckdb.connect(str(native), read_only=True, config=config)
     on_parquet = duckdb.connect(config=config)
