@@ -29,6 +29,7 @@ from audit.event import AuditEvent
 from enclave.domain.events import EventType
 from enclave.files import write_atomically
 from enclave.logs import configure
+from enclave.predecessors import await_predecessors
 from enclave.processes import ServiceSpec, accepts_connections, service_specs
 from enclave.settings import Settings, get_settings
 from enclave.workspaces.host_process import end_hosts
@@ -234,33 +235,6 @@ def _take_lock(path: Path, seconds: float) -> IO[bytes]:
         else:
             os.set_inheritable(file.fileno(), False)
             return file
-
-
-def _is_ours(pid: int) -> bool:
-    """Is ``pid`` alive and one of the enclave's services (process ids are reused)?"""
-    try:
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except (OSError, IndexError):
-        return False
-    return state != "Z" and any(a.startswith((b"enclave.", b"audit.")) or b"jupyterhub" in a for a in arguments)
-
-
-def await_predecessors(state_file: Path, seconds: float = 10.0) -> None:
-    """A killed supervisor's children get SIGTERM from the kernel; wait until they are gone, then kill what is left.
-
-    Starting beside them would let an ending process remove the socket of its successor.
-    """
-    try:
-        pids = [int(pid) for pid in json.loads(state_file.read_text())["services"].values()]
-    except (OSError, ValueError, KeyError):
-        return
-    deadline = time.monotonic() + seconds
-    while (left := [pid for pid in pids if _is_ours(pid)]) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    for pid in left:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
 
 
 def _end(process: subprocess.Popen[bytes], grace_seconds: float) -> None:

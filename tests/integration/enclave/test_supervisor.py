@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from enclave.predecessors import await_predecessors
 from enclave.processes import ServiceSpec, accepts_connections, service_specs
 from enclave.settings import Settings
-from enclave.supervisor import StartError, Supervisor, await_predecessors
+from enclave.supervisor import StartError, Supervisor
 
 LISTEN = "import socket,sys,signal; s=socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); signal.pause()"
 
