@@ -107,7 +107,10 @@ async def _forward_http(request: web.Request, upstreams: Upstreams, errand: Erra
 
 
 async def _answer_rewritten(request: web.Request, errand: Errand, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-    """An answer that is read whole and changed before its head goes out."""
+    """An answer that is read whole and changed before its head goes out.
+
+    Its ETag stays: the same content upstream gives the same answer here, and the panel asks again by it.
+    """
     if answer.headers.get("Content-Encoding", "identity") != "identity" or errand.maximum_bytes is None:
         raise UnreadableAnswerError
     body = b""
@@ -117,7 +120,7 @@ async def _answer_rewritten(request: web.Request, errand: Errand, answer: aiohtt
             return pages.page(request, "too-large")
     response = web.Response(status=answer.status, reason=answer.reason)
     for key, value in errand.clean_answer(clean_response(answer.headers.items())):
-        if key.lower() not in ("content-length", "content-range", "etag"):
+        if key.lower() not in ("content-length", "content-range"):
             response.headers.add(key, value)
     if body and errand.whole_body is not None:
         response.body = await errand.whole_body(body)

@@ -97,8 +97,8 @@ def test_the_rows_by_place_are_the_same_rows(
     cursor_of: Any, person: str, of_visit: list[str], ids: list[int], of_death: list[str]
 ) -> None:
     cursor = cursor_of(person)
-    found = cursor.execute('FROM extract.partitions."visit" ORDER BY "__row"')
+    found = cursor.execute('FROM partitions.main."visit" ORDER BY "__row"')
     assert [column[0] for column in found.description] == [*of_visit, "__row"]
-    rows = cursor.execute('SELECT id, "__row" FROM extract.partitions."visit" ORDER BY 1').fetchall()
+    rows = cursor.execute('SELECT id, "__row" FROM partitions.main."visit" ORDER BY 1').fetchall()
     assert rows == [(number, number - 1) for number in ids]
-    assert [column[0] for column in cursor.execute("FROM extract.partitions.death").description] == [*of_death, "__row"]
+    assert [column[0] for column in cursor.execute("FROM partitions.main.death").description] == [*of_death, "__row"]
