@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from enclave.domain.manifest import Manifest
 from enclave.domain.person_rules import NO_RULES, PersonRules
-from enclave.gateway.ruled_views import RulesRefusedError, attach_ruled, quoted
+from enclave.gateway.row_ranges import quoted
+from enclave.gateway.ruled_views import RulesRefusedError, attach_ruled
 from enclave.gateway.scans import PROFILING, SETTINGS, Scan, scans_of
 from enclave.gateway.scratch_names import LASTING, TEMPORARY, ScratchKind, ScratchObject
 from enclave.gateway.scratch_store import LOCK_SECONDS, ScratchStore

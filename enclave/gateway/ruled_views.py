@@ -22,7 +22,7 @@ from enclave.domain.person_rules import PersonRules
 from enclave.extracts.row_filter import RowFilterProblem, parse_row_filter
 from enclave.extracts.total_condition import is_total
 from enclave.gateway.gate import NUMBERED
-from enclave.gateway.row_ranges import ROW_COLUMN
+from enclave.gateway.row_ranges import ROW_COLUMN, quoted
 
 SEALED = "sealed"
 
@@ -71,11 +71,6 @@ def _condition(table: ManifestTable, rule: TableRule | None) -> str:
         raise RulesRefusedError(_sentence(table))
     total = is_total(parsed, {column.name.lower(): column.type for column in table.columns})
     return f" WHERE {'' if total else 'TRY'}(\n{rule.rows}\n)"
-
-
-def quoted(name: str) -> str:
-    """An SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _sentence(table: ManifestTable) -> str:
