@@ -14,7 +14,7 @@ from ruamel.yaml.nodes import Node
 from enclave.domain.ids import Username
 from enclave.domain.permits import PermittedTable, TableRule
 from enclave.extracts.permit_nodes import NodeReader, suggest
-from enclave.extracts.row_filter import RowFilterProblem, parse_row_filter
+from enclave.extracts.permit_tables import read_condition
 
 
 def read_rules(
@@ -96,12 +96,8 @@ def _read_columns(reader: NodeReader, node: Node, what: str, table: PermittedTab
 
 
 def _read_rows(reader: NodeReader, node: Node, what: str, table: PermittedTable) -> str | None:
-    text = reader.text(node, f"{what}.rows", longest=4000)
-    if text is None:
-        return None
-    parsed = parse_row_filter(text)
-    if isinstance(parsed, RowFilterProblem):
-        reader.report(node, f"{what}.rows: {parsed.message}")
+    parsed = read_condition(reader, node, what)
+    if parsed is None:
         return None
     known = [column.name for column in table.columns]
     for name in sorted(parsed.columns - {column.lower() for column in known}):

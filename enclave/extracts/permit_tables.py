@@ -9,7 +9,7 @@ from ruamel.yaml.nodes import Node, ScalarNode
 
 from enclave.domain.permits import PermittedColumn, PermittedTable, Treatment
 from enclave.extracts.permit_nodes import NodeReader
-from enclave.extracts.row_filter import RowFilterProblem, parse_row_filter
+from enclave.extracts.row_filter import RowFilter, RowFilterProblem, parse_row_filter
 from enclave.extracts.treatments import TreatmentProblem, parse_treatment
 
 _TABLE = re.compile(r"\w[\w-]{0,62}")
@@ -49,12 +49,14 @@ def _read_table(reader: NodeReader, name: str, node: Node, places: list[_Place])
     person = None
     if "person" in found:
         person = reader.shaped(found["person"], f"{what}.person", _COLUMN, "the name of a column")
-    rows = _read_rows(reader, found["rows"], what) if "rows" in found else None
+    condition = read_condition(reader, found["rows"], what) if "rows" in found else None
+    rows = condition.text if condition is not None else None
     columns = _read_columns(reader, name, found["columns"], places) if "columns" in found else ()
     return PermittedTable(name, columns, person, rows)
 
 
-def _read_rows(reader: NodeReader, node: Node, what: str) -> str | None:
+def read_condition(reader: NodeReader, node: Node, what: str) -> RowFilter | None:
+    """The SQL condition written under ``rows``; None when it is none, which is reported."""
     text = reader.text(node, f"{what}.rows", longest=4000)
     if text is None:
         return None
@@ -62,7 +64,7 @@ def _read_rows(reader: NodeReader, node: Node, what: str) -> str | None:
     if isinstance(parsed, RowFilterProblem):
         reader.report(node, f"{what}.rows: {parsed.message}")
         return None
-    return parsed.text
+    return parsed
 
 
 def _read_columns(reader: NodeReader, table: str, node: Node, places: list[_Place]) -> tuple[PermittedColumn, ...]:

@@ -26,7 +26,7 @@ from enclave.gateway.worker_process import WorkerLimits, WorkerPlan, WorkerProce
 from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest, WorkerStream
 
 MAXIMUM_STREAMS = 8
-"""Running queries of one person in one project: a stalled reader holds about 85 MB (measured)."""
+"""Running queries of one person in one project: a stalled reader holds up to three batches, 27 MB (``handover``)."""
 _ANSWER_SECONDS = 30.0
 _HELD_ELSEWHERE_SECONDS = 3.0
 WorkerKey = tuple[ProjectId, PersonId]
