@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -49,7 +51,7 @@ class Gateway:
 @pytest.fixture
 def wait(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     pauses: list[float] = []
-    monkeypatch.setattr(parts.time, "sleep", pauses.append)
+    monkeypatch.setattr(parts, "time", SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic))
     return pauses
 
 
