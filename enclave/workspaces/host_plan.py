@@ -14,6 +14,22 @@ INSIDE_IPC = Path("/run/kernels")
 
 
 @dataclass(frozen=True)
+class DockerPlan:
+    """Which daemon and image, and how this workspace's containers are told from others."""
+
+    host: str
+    image: str
+    home: Path
+    """The enclave's: label of all its containers."""
+    workspace: str
+    folder: Path
+    """Root's own; sockets for the moment of a start."""
+    group: str
+    memory_mb: int
+    processes: int
+
+
+@dataclass(frozen=True)
 class HostPlan:
     """Two sandboxes to start, and when to end."""
 
@@ -41,6 +57,8 @@ class HostPlan:
     ends_at: float
     """Seconds since the epoch; the end of the permit's ``workspace.hours``."""
     orphan_seconds: float = 900.0
+    docker: DockerPlan | None = None
+    """None: bubblewrap."""
 
     def to_json(self) -> str:
         """For the other side of a pipe."""
@@ -52,7 +70,10 @@ class HostPlan:
         given: dict[str, Any] = json.loads(text)
         paths = {name: Path(given[name]) for name in ("ipc", "state", "log", "anchor", "home", "inside")}
         profiles = {name: _profile(given[name]) for name in ("server", "kernel")}
-        return cls(**{**given, **paths, **profiles})
+        docker = given.get("docker")
+        if docker is not None:
+            docker = DockerPlan(**{**docker, "home": Path(docker["home"]), "folder": Path(docker["folder"])})
+        return cls(**{**given, **paths, **profiles, "docker": docker})
 
 
 def _profile(given: dict[str, Any]) -> SandboxProfile:
