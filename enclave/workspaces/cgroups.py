@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 _MOUNT = Path("/sys/fs/cgroup")
-_CONTROLLERS = ("memory", "pids", "cpu")
+_CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
 _SUBGROUP = "enclave"
 _SHARES, _WEIGHT = 512, 50
 """Half of what a process of the enclave gets when both want the processor."""
@@ -41,6 +41,7 @@ def limits(controller: str, memory_mb: int, processes: int) -> dict[str, str]:
         "memory": {"memory.limit_in_bytes": str(memory_mb << 20)},
         "pids": {"pids.max": str(processes)},
         "cpu": {"cpu.shares": str(_SHARES)},
+        "cpuacct": {},  # limits nothing: it counts
         "": {"memory.max": str(memory_mb << 20), "pids.max": str(processes), "cpu.weight": str(_WEIGHT)},
     }
     return table[controller]
@@ -86,6 +87,11 @@ def _remove_all(groups: list[Path], seconds: float) -> None:
             if time.monotonic() > ends:
                 return
             time.sleep(0.02)
+
+
+def groups_of(name: str) -> list[Path]:
+    """The groups of this name that are there."""
+    return [folder for parent in own_groups().values() if (folder := parent / name).is_dir()]
 
 
 def remove(name: str, seconds: float = 2.0) -> None:

@@ -237,6 +237,7 @@ def plan(
     memory_mb: int,
     disk_mb: int,
     ends_at: float,
+    usage: Path | None = None,
 ) -> HostPlan:
     """What the workspace host is told: the kernel's sandbox, and the server's made from it."""
     own = (
@@ -264,6 +265,7 @@ def plan(
         memory_mb=memory_mb,
         disk_mb=disk_mb,
         ends_at=ends_at,
+        usage=usage,
     )
 
 
