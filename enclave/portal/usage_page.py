@@ -100,7 +100,13 @@ def sum_row(rows: list[ProjectRow]) -> ProjectRow:
 def day_rows(found: ProjectMonth) -> list[DayRow]:
     """Days on which something was used or stored, the newest first."""
     newest_first = reversed(list(found.days.items()))
-    return [DayRow(day, used, used.stored_gb(_DAY_SECONDS)) for day, used in newest_first]
+    return [DayRow(day, used, used.stored_gb(_seconds_of(day))) for day, used in newest_first]
+
+
+def _seconds_of(day: date) -> int:
+    """A day, or what has passed of the present one."""
+    passed = datetime.now(UTC) - datetime.combine(day, datetime.min.time(), UTC)
+    return max(1, min(_DAY_SECONDS, int(passed.total_seconds())))
 
 
 def stored_rows(found: ProjectMonth) -> list[StoredRow]:

@@ -21,16 +21,20 @@ def quantity(value: Decimal | int) -> str:
 
 
 @register.filter
-def unit_price(value: Decimal) -> str:
-    """All the decimals it has, at least two."""
+def unit_price(value: Decimal, currency: str) -> str:
+    """Money with all the decimals it has, at least two."""
     exponent = value.normalize().as_tuple().exponent
-    return _number(value, max(2, -exponent if isinstance(exponent, int) else 2))
+    return _with_sign(_number(value, max(2, -exponent if isinstance(exponent, int) else 2)), currency)
 
 
 @register.filter
 def money(value: Decimal, currency: str) -> str:
     """``EUR 1,234.50`` or ``1 234,50 EUR``; the currency's own sign for euros, pounds and dollars."""
-    amount, sign = _number(value, 2), _SIGNS.get(currency, currency)
+    return _with_sign(_number(value, 2), currency)
+
+
+def _with_sign(amount: str, currency: str) -> str:
+    sign = _SIGNS.get(currency, currency)
     if (get_language() or "en").startswith("fr"):
         return f"{amount} {sign}"
     return f"{sign}{amount}" if sign != currency else f"{currency} {amount}"

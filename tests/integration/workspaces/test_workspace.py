@@ -136,6 +136,15 @@ def test_a_workspace_without_a_project_is_refused(bob: Any) -> None:
     assert "belongs to a project" in answer.text
 
 
+def test_figures_for_operators_are_not_for_browsers(stand: Any, alice: Any) -> None:
+    """The hub's own metrics, and ours: neither by the edge nor from a kernel."""
+    with stand.anonymous() as nobody:
+        assert nobody.get(stand.hub_url("/hub/metrics")).status_code == 403
+    assert alice.get("/hub/metrics").status_code == 403
+    assert alice.call("GET", f"{alice.here}/metrics").status_code == 403
+    assert alice.run_cell(alice.here, f"import os\nprint(os.path.exists('{stand.settings.run_dir}'))") == "False\n"
+
+
 def test_an_auditor_is_not_let_in(stand: Any) -> None:
     stand.portal.roles["olga"] = ["auditor"]
     answer = stand.browser("olga").get("/hub/home")

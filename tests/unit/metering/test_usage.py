@@ -10,6 +10,8 @@ import pytest
 
 from enclave.domain.usage import Asked, Computed, Month, Position, Prices, StorageKind, Usage, cost_of, grid_of, total
 from enclave.metering.prices import NO_PRICES, PricesError, load_prices
+from enclave.metering.serve import MetricsAddressError, metrics_address
+from enclave.settings import Settings
 
 NOVEMBER = Month(2026, 11)
 GB = 10**9
@@ -94,3 +96,21 @@ def test_prices_that_are_not_right_are_refused(tmp_path: Path, text: str | None,
         file.write_text(text)
     with pytest.raises(PricesError, match=said):
         load_prices(file)
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:9464", "[::1]:9464", "127.3.2.1:1"])
+def test_figures_are_served_on_this_machine(place: str) -> None:
+    assert metrics_address(Settings(metrics=place)) == (place.rpartition(":")[0].strip("[]"), int(place.split(":")[-1]))
+
+
+@pytest.mark.parametrize(
+    "place", ["0.0.0.0:9464", "10.1.2.3:9464", "localhost:9464", "[::]:9464", "9464", "127.0.0.1:", "x"]
+)
+def test_and_nowhere_else(place: str) -> None:
+    with pytest.raises(MetricsAddressError, match="on this machine alone"):
+        metrics_address(Settings(metrics=place))
+
+
+def test_off_and_a_unix_socket() -> None:
+    assert metrics_address(Settings(metrics="")) is None
+    assert metrics_address(Settings(home=Path("/srv/e"))) == Path("/srv/e/run/metrics.sock")
