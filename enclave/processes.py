@@ -44,6 +44,7 @@ def service_specs(settings: Settings) -> tuple[ServiceSpec, ...]:
         ServiceSpec("hub", (*python, "enclave.workspaces.serve"), settings.hub_socket, stage=2),
         ServiceSpec("runner", (*python, "enclave.runner"), None, stage=2),
         alert_watch(settings),
+        metering(settings),
         *((exports(settings, settings.audit_exports),) if settings.audit_exports else ()),
     )
 
@@ -96,6 +97,12 @@ def alert_watch(settings: Settings) -> ServiceSpec:
     if settings.alert_thresholds is not None:
         argv += ["--thresholds", str(settings.alert_thresholds)]
     return ServiceSpec("alerts", tuple(argv), None, stage=2)
+
+
+def metering(settings: Settings) -> ServiceSpec:
+    """Measures storage and answers Prometheus."""
+    ready = settings.run_dir / "metrics.sock" if settings.metrics == "unix" else None
+    return ServiceSpec("metering", (sys.executable, "-m", "enclave.metering.serve"), ready, stage=2)
 
 
 def exports(settings: Settings, config: Path) -> ServiceSpec:

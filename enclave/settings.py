@@ -65,6 +65,14 @@ class Settings(BaseSettings):
     """Name or digest of the workspace's image in it."""
     image: Path = REPOSITORY / ".images" / "python"
     """The Python environment that is mounted at /opt/image in a workspace."""
+    metrics: str = "unix"
+    """Where Prometheus finds the figures: ``unix`` (``run/metrics.sock``), ``127.0.0.1:port``, or empty: nowhere."""
+    metrics_titles: bool = False
+    """Show Prometheus the projects' titles beside their ids."""
+    usage_prices: Path | None = None
+    """TOML file with the prices of the cost grid. None: use is shown without costs."""
+    metering_minutes: float = Field(default=15.0, gt=0)
+    """How often the storage of all projects is measured."""
     token_minutes: int = 15
     query_memory_mb: int = Field(default=2048, ge=256)
     """DuckDB's memory limit in one query worker; there is a worker per person who queries."""
@@ -165,6 +173,11 @@ class Settings(BaseSettings):
     def tickets_dir(self) -> Path:
         """One-time tickets for parts of a table, shared by all replicas of the gateway front. Mode 0700."""
         return self.root / "gateway" / "tickets"
+
+    @property
+    def metering_dir(self) -> Path:
+        """``<project>/``: what its workspaces used and what it stores, by day. Mode 0700."""
+        return self.root / "metering"
 
     @property
     def exposure_dir(self) -> Path:

@@ -198,6 +198,7 @@ class Supervisor:
             settings.audit_dir,
             settings.index_dir,
             settings.vault_dir,
+            settings.metering_dir,
             settings.producer_dir,
             settings.database_dir,
         ):

@@ -54,6 +54,7 @@ class EventType(StrEnum):
     OUTPUT_REQUEST_RELEASED = "output-request:released"
     OUTPUT_REQUEST_DOWNLOADED = "output-request:downloaded"
     OUTPUT_REQUEST_VIEWED = "output-request:viewed"
+    USAGE_VIEWED = "usage:viewed"
     AUDIT_READ = "audit:read"
     CANARY_SCHEDULED = "canary:scheduled"
     ALERT_RAISED = "alert:raised"

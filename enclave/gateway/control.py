@@ -21,7 +21,7 @@ _DOORS: web.AppKey[Doors] = web.AppKey("doors", Doors)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def control_app(doors: Doors, secret: str) -> web.Application:
+def control_app(doors: Doors, secret: str, count_workers: Callable[[], int]) -> web.Application:
     """The application; ``secret`` is the service secret."""
 
     @web.middleware
@@ -36,7 +36,11 @@ def control_app(doors: Doors, secret: str) -> web.Application:
     app[_DOORS] = doors
     app.router.add_put("/workspaces/{workspace}", _open)
     app.router.add_delete("/workspaces/{workspace}", _close)
-    app.router.add_get("/health", _health)
+
+    async def health(request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok", "sockets": doors.count(), "workers": count_workers()})
+
+    app.router.add_get("/health", health)
     return app
 
 
@@ -57,7 +61,3 @@ async def _open(request: web.Request) -> web.Response:
 async def _close(request: web.Request) -> web.Response:
     await asyncio.to_thread(request.app[_DOORS].close_workspace, WorkspaceId(request.match_info["workspace"]))
     return web.Response(status=204)
-
-
-async def _health(request: web.Request) -> web.Response:
-    return web.json_response({"status": "ok", "sockets": request.app[_DOORS].count()})

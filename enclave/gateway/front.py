@@ -88,7 +88,7 @@ class Front:
             await asyncio.to_thread(self._doors.open_tcp, self._listener)
         await asyncio.to_thread(self._doors.reopen_workspaces)
         await asyncio.to_thread(self._doors.follow_projects)
-        runner = web.AppRunner(control_app(self._doors, self._secret), access_log=None)
+        runner = web.AppRunner(control_app(self._doors, self._secret, self._workers.count), access_log=None)
         await runner.setup()
         path = self._place.control_socket
         path.unlink(missing_ok=True)

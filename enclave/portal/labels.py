@@ -11,6 +11,7 @@ from enclave.domain.events import EventType
 from enclave.domain.people import Role
 from enclave.domain.permits import Treatment
 from enclave.domain.projects import ProjectState, ProjectVerb
+from enclave.domain.usage import Position, StorageKind
 
 Label = str | Promise
 
@@ -93,6 +94,7 @@ EVENTS: dict[str, Label] = {
     EventType.OUTPUT_REQUEST_DOWNLOADED: _("Output downloaded"),
     EventType.OUTPUT_REQUEST_CHECKED: _("Outbox checked"),
     EventType.OUTPUT_REQUEST_VIEWED: _("Output request viewed"),
+    EventType.USAGE_VIEWED: _("Usage viewed"),
     EventType.AUDIT_READ: _("Audit log read"),
     EventType.CANARY_SCHEDULED: _("Test query ordered"),
     EventType.ALERT_RAISED: _("Alert raised"),
@@ -100,6 +102,20 @@ EVENTS: dict[str, Label] = {
     EventType.ALERT_UNMUTED: _("Alert no longer muted"),
     EventType.ACTION_REFUSED: _("Action refused"),
     EventType.ACTION_FAILED: _("Action failed"),
+}
+POSITIONS: dict[str, Label] = {
+    Position.CPU_HOUR: _("Processor, CPU-hours"),
+    Position.MEMORY_GB_HOUR: _("Memory, GB-hours"),
+    Position.STORAGE_GB_MONTH: _("Storage, GB-months"),
+    Position.THOUSAND_QUERIES: _("Queries, thousands"),
+}
+STORAGE: dict[str, Label] = {
+    StorageKind.HOME: _("Homes of the members"),
+    StorageKind.OUTBOX: _("Outboxes"),
+    StorageKind.SCRATCH: _("Intermediate results"),
+    StorageKind.EXTRACTS: _("Extracts"),
+    StorageKind.PACKAGES: _("Added packages"),
+    StorageKind.VAULT: _("Snapshots of output requests"),
 }
 OWN_EVENTS: dict[str, Label] = {
     OwnEvent.STARTED: _("Log started"),
@@ -137,7 +153,7 @@ OTHERS: dict[str, Label] = {
     "muted": _("Muted"),
     "muted-for-ever": _("Muted for good"),
 }
-LABELS: dict[str, Label] = {**OTHERS, **ROLES, **STATES, **TREATMENTS, **OWN_EVENTS, **EVENTS}
+LABELS: dict[str, Label] = {**OTHERS, **POSITIONS, **STORAGE, **ROLES, **STATES, **TREATMENTS, **OWN_EVENTS, **EVENTS}
 
 _TONES: dict[str, str] = {
     ProjectState.SUBMITTED: "wait",

@@ -41,6 +41,12 @@ TEMPLATES: tuple[str, ...] = (
     _("You are not one of the people the data permit of project {project} names. "
       "Ask for an amended permit, or use a project you are a member of."),
     _("This alert is about you, so another auditor has to look at it."),
+    _("Expected the prices in {file}, found {problem}. Put the file there, or take `usage_prices` out of "
+      "the settings."),
+    _("Expected TOML in {file}, found other text. Compare it with docs/admin.md."),
+    _('Expected a currency of three letters such as "EUR". Change `currency`.'),
+    _("Expected prices named {names}, found `{name}`. Change or remove that line."),
+    _("Expected a number that is not negative for `{name}`. Change that line."),
     _("The audit log does not answer, so nothing was changed. Try again in a minute; if it stays, tell the people who "
       "run this enclave."),
 )  # fmt: skip

@@ -19,6 +19,7 @@ from enclave.portal.views import (
     internal,
     people,
     projects,
+    usage,
 )
 
 register_converter(ProjectIdConverter, "project")
@@ -36,6 +37,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("projects/<project:project>/reject", projects.reject, name="project-reject"),
     path("projects/<project:project>/provision", projects.provision, name="project-provision"),
     path("projects/<project:project>/close", projects.close, name="project-close"),
+    path("projects/<project:project>/usage/", usage.project_usage, name="project-usage"),
+    path("usage/", usage.usage_list, name="usage-list"),
+    path("usage/month.csv", usage.usage_csv, name="usage-csv"),
     path("datasets/", datasets.dataset_list, name="dataset-list"),
     path("people/", people.people_list, name="people-list"),
     path("people/new/", people.person_new, name="person-new"),

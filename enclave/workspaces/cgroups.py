@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 _MOUNT = Path("/sys/fs/cgroup")
-_CONTROLLERS = ("memory", "pids", "cpu")
+_CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
 _SUBGROUP = "enclave"
 _SHARES, _WEIGHT = 512, 50
 """Half of what a process of the enclave gets when both want the processor."""
@@ -41,6 +41,7 @@ def limits(controller: str, memory_mb: int, processes: int) -> dict[str, str]:
         "memory": {"memory.limit_in_bytes": str(memory_mb << 20)},
         "pids": {"pids.max": str(processes)},
         "cpu": {"cpu.shares": str(_SHARES)},
+        "cpuacct": {},  # limits nothing: it counts
         "": {"memory.max": str(memory_mb << 20), "pids.max": str(processes), "cpu.weight": str(_WEIGHT)},
     }
     return table[controller]
@@ -88,6 +89,12 @@ def _remove_all(groups: list[Path], seconds: float) -> None:
             time.sleep(0.02)
 
 
+def groups_of(name: str) -> list[Path]:
+    """The groups of this name that are there, Docker's at the top among them; each once."""
+    found = [parent / name for parent in own_groups().values()] + _above(name)
+    return [folder for folder in dict.fromkeys(found) if folder.is_dir()]
+
+
 def remove(name: str, seconds: float = 2.0) -> None:
     """Remove what a killed host has left; no error when there is nothing."""
     _remove_all([parent / name for parent in own_groups().values()], seconds)
@@ -115,7 +122,11 @@ def make_above(name: str, memory_mb: int, processes: int) -> bool:
 
 def remove_above(name: str, seconds: float = 5.0) -> None:
     """Remove that group under every controller: Docker makes it where we did not."""
-    _remove_all([_MOUNT / name, *_MOUNT.glob(f"*/{name}")], seconds)
+    _remove_all(_above(name), seconds)
+
+
+def _above(name: str) -> list[Path]:
+    return [_MOUNT / name, *_MOUNT.glob(f"*/{name}")]
 
 
 def describe() -> str:

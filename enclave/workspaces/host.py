@@ -23,6 +23,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from enclave.metering.ledger import Ledger
+from enclave.metering.readings import Meter
+from enclave.metering.watch import UsageWatch
 from enclave.sandbox import SandboxError, SandboxProfile
 from enclave.workspaces import cgroups
 from enclave.workspaces.engines import Engine, Sandboxed, engine_of
@@ -55,14 +58,19 @@ class Host:
         """The server's exit code. ``wake`` becomes readable when a signal came. Raises SandboxError."""
         plan = self._plan
         groups = cgroups.enter(plan.group, plan.memory_mb, (plan.kernel.processes or MOST_PROCESSES) + _OWN_THREADS)
+        usage = UsageWatch(Ledger(plan.usage), Meter(lambda: cgroups.groups_of(plan.group), os.getpid()).read) if plan.usage else None
         watch = DiskWatch((plan.home, plan.ipc), plan.inside, plan.disk_mb, os.getpid(), also=self._sandboxes)
         watch.start()
+        if usage:
+            usage.start()
         try:
             return self._keep(should_stop, wake)
         finally:
             watch.end()
-            self._engine.close()
+            if usage:
+                usage.end()
             cgroups.leave(groups)
+            self._engine.close()
 
     def _keep(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
         ours, servers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

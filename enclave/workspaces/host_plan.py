@@ -59,6 +59,8 @@ class HostPlan:
     orphan_seconds: float = 900.0
     docker: DockerPlan | None = None
     """None: bubblewrap."""
+    usage: Path | None = None
+    """File in which the host writes down what the workspace uses; None: nowhere."""
 
     def to_json(self) -> str:
         """For the other side of a pipe."""
@@ -69,6 +71,7 @@ class HostPlan:
         """Raises KeyError, TypeError or ValueError for anything but ``to_json``'s own words."""
         given: dict[str, Any] = json.loads(text)
         paths = {name: Path(given[name]) for name in ("ipc", "state", "log", "anchor", "home", "inside")}
+        paths |= {"usage": Path(given["usage"])} if given["usage"] else {}
         profiles = {name: _profile(given[name]) for name in ("server", "kernel")}
         docker = given.get("docker")
         if docker is not None:

@@ -246,6 +246,7 @@ def plan(
     memory_mb: int,
     disk_mb: int,
     ends_at: float,
+    usage: Path | None = None,
 ) -> HostPlan:
     """What the workspace host is told: the kernel's sandbox, and the server's made from it."""
     own = (
@@ -274,6 +275,7 @@ def plan(
         disk_mb=disk_mb,
         ends_at=ends_at,
         docker=docker_plan(settings, places, memory_mb, kernel.processes) if settings.engine == "docker" else None,
+        usage=usage,
     )
 
 

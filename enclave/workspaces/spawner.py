@@ -18,6 +18,8 @@ from jupyterhub.spawner import Spawner, SpawnException
 
 from enclave.domain.decisions import RefusedError
 from enclave.domain.ids import PROJECT_ID, USERNAME, ProjectId, Username, WorkspaceId
+from enclave.metering.ledger import LedgerUnreadableError, place_ledger, today
+from enclave.metering.watch import settle
 from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import cgroups, launch
@@ -106,6 +108,8 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             memory_mb=grant.memory_mb,
             processes=grant.processes,
         )
+        usage = place_ledger(settings.metering_dir, project, grant.workspace, today())
+        usage.open(grant.person)
         with launch.listen(places) as listening:
             env = launch.server_environment(username, self.server.base_url, listening.fileno())
             plan = launch.plan(
@@ -117,6 +121,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
                 memory_mb=grant.memory_mb,
                 disk_mb=grant.disk_mb,
                 ends_at=self._ends_at,
+                usage=usage.path,
             )
             self._host = await asyncio.to_thread(HostProcess.start, plan, listening.fileno())
 
@@ -227,8 +232,17 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             await asyncio.to_thread(clear_away, self._settings, workspace)
         except SandboxError as error:
             self.log.warning("workspace %s has ended, but: %s", workspace, error)
+        await asyncio.to_thread(self._remove_group, workspace)
+
+    def _remove_group(self, workspace: WorkspaceId) -> None:
+        """What a killed host has left; what it could not count any more is counted first."""
+        name = launch.control_group(workspace)
+        try:
+            settle(self._settings.metering_dir, ProjectId(self.name), workspace, cgroups.groups_of(name))
+        except (OSError, ValueError, LedgerUnreadableError) as error:
+            self.log.warning("workspace %s: its last use is not counted: %s", workspace, error)
         for remove in (cgroups.remove, cgroups.remove_above):
-            await asyncio.to_thread(remove, launch.control_group(workspace))
+            remove(name)
 
     def get_state(self) -> dict[str, Any]:
         """Survives a hub restart: enough to find the running workspace again, or to say that it is gone."""

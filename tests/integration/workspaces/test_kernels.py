@@ -12,6 +12,9 @@ import pytest
 from enclave_test_stand import is_alive, wait_for  # type: ignore[import-not-found]
 
 from enclave import keys
+from enclave.domain.ids import ProjectId, WorkspaceId
+from enclave.domain.usage import Computed
+from enclave.metering.ledger import find_ledger
 from enclave.workspaces.host_process import end_hosts
 
 ENGINES = ("bubblewrap", "docker")
@@ -96,6 +99,13 @@ def test_a_stop_leaves_no_process_and_no_folder(stand: Any, alice: Any) -> None:
     assert stand.hub_api("DELETE", "/users/alice/servers/kernels", token).status_code in (202, 204)
     wait_for(lambda: not folder.exists(), "the folder to go")
     wait_for(lambda: not any(is_alive(pid) for pid in pids), "all processes to end")
+    ledger = find_ledger(stand.settings.metering_dir, ProjectId("kernels"), WorkspaceId(alice.wid))
+    assert ledger is not None
+    used = sum(ledger.read().days.values(), Computed())
+    assert used.cpu_ns > 10**9, "a server and nine kernels have started and ended"
+    assert used.memory_peak_bytes > 50_000_000
+    assert used.memory_byte_seconds > 50_000_000
+    assert used.seconds >= 1
 
 
 def test_a_stop_of_the_enclave_ends_what_the_hub_could_not(stand: Any) -> None:

@@ -87,4 +87,21 @@ def test_links_and_second_names_are_not_counted_twice(tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(os.urandom(1 << 20))
     (tmp_path / "again").hardlink_to(tmp_path / "big")
     (tmp_path / "out").symlink_to("/usr")
-    assert 1 << 20 <= used_bytes(tmp_path, 1 << 30) < 2 << 20
+    assert 1 << 20 <= used_bytes(tmp_path) < 2 << 20
+
+
+def test_a_tree_made_deep_on_purpose_is_counted_as_well(tmp_path: Path) -> None:
+    """Deeper than Python's recursion and than a path may be long."""
+    here = os.open(tmp_path, os.O_PATH)
+    for _ in range(1500):
+        os.mkdir("down", dir_fd=here)
+        below = os.open("down", os.O_PATH, dir_fd=here)
+        os.close(here)
+        here = below
+    with os.fdopen(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=here), "wb") as file:
+        file.write(os.urandom(1 << 20))
+    os.close(here)
+    try:
+        assert used_bytes(tmp_path) >= 1 << 20
+    finally:
+        subprocess.run(["rm", "-rf", str(tmp_path / "down")], check=True)  # shutil gives up at this depth

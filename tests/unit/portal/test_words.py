@@ -31,6 +31,7 @@ from enclave.domain.projects import (
     decide_approval,
     decide_transition,
 )
+from enclave.domain.usage import Position, StorageKind
 from enclave.policy.actions import PolicyAction
 from enclave.policy.decision_point import PolicyDecisionPoint
 from enclave.portal import labels
@@ -57,6 +58,8 @@ def test_every_enum_value_has_a_label() -> None:
         (labels.VERBS, ProjectVerb),
         (labels.TREATMENTS, Treatment),
         (labels.EVENTS, EventType),
+        (labels.POSITIONS, Position),
+        (labels.STORAGE, StorageKind),
     ):
         assert set(table) == {str(member.value) for member in members}
 
