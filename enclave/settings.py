@@ -190,6 +190,11 @@ class Settings(BaseSettings):
         return self.root / "workspaces"
 
     @property
+    def shared_dir(self) -> Path:
+        """``<project>/``: the folder that members of a project share, as a file system of its own. Mode 0700."""
+        return self.root / "shared"
+
+    @property
     def vault_dir(self) -> Path:
         """Snapshots of output requests by hash."""
         return self.root / "vault"

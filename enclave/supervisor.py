@@ -33,6 +33,7 @@ from enclave.predecessors import await_predecessors
 from enclave.processes import ServiceSpec, accepts_connections, service_specs
 from enclave.settings import Settings, get_settings
 from enclave.workspaces.host_process import end_hosts
+from enclave.workspaces.shared_folder import release_all
 
 log = structlog.get_logger()
 
@@ -73,6 +74,7 @@ class Supervisor:
         self._lock = _take_lock(self._settings.run_dir / "supervisor.lock", self._lock_seconds)
         await_predecessors(self._settings.run_dir / "supervisor.json")
         end_hosts(self._settings.run_dir)
+        release_all(self._settings)
         self._clean_run_folder()
         try:
             for _, stage in groupby(self._specs, key=lambda spec: spec.stage):
@@ -117,6 +119,7 @@ class Supervisor:
         self._running.clear()
         if self._lock is not None:
             end_hosts(self._settings.run_dir)
+            release_all(self._settings)
             self._clean_run_folder()
             self._lock.close()
             self._lock = None

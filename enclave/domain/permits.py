@@ -107,6 +107,8 @@ class WorkspaceRules:
     """From start to end, whatever it does."""
     disk_mb: int = 20_480
     """What the home may hold."""
+    shared_mb: int = 2048
+    """What the folder may hold that the project's members share; 0: they share none."""
 
 
 @dataclass(frozen=True)

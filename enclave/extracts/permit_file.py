@@ -54,6 +54,7 @@ _BOUNDS: dict[str, tuple[int, int]] = {
     "shown_rows_per_day": (10, 1_000_000_000),
     "hours": (1, 720),
     "disk_mb": (64, 100_000_000),
+    "shared_mb": (0, 16_000_000),
 }
 """Least and most of every number in the optional parts."""
 

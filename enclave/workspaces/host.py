@@ -28,7 +28,7 @@ from enclave.workspaces import cgroups
 from enclave.workspaces.engines import BubblewrapEngine, Engine
 from enclave.workspaces.host_plan import HostPlan
 from enclave.workspaces.kernels import Kernels
-from enclave.workspaces.quota import DiskWatch
+from enclave.workspaces.quota import SHARED, DiskWatch
 
 SERVER = ("/opt/image/bin/python3.11", "-m", "enclave_jupyter")
 _LARGEST = 1 << 17
@@ -54,19 +54,24 @@ class Host:
         """The server's exit code. ``wake`` becomes readable when a signal came. Raises SandboxError."""
         plan = self._plan
         groups = cgroups.enter(plan.group, plan.memory_mb, (plan.kernel.processes or MOST_PROCESSES) + _OWN_THREADS)
-        watch = DiskWatch((plan.home, plan.ipc), plan.inside, plan.disk_mb, os.getpid())
-        watch.start()
+        watches = [DiskWatch((plan.home, plan.ipc), plan.inside, plan.disk_mb, os.getpid())]
+        if plan.shared is not None:
+            watches.append(DiskWatch((plan.shared,), plan.inside, plan.shared_mb, os.getpid(), what=SHARED))
+        for watch in watches:
+            watch.start()
         try:
             return self._keep(should_stop, wake)
         finally:
-            watch.end()
+            for watch in watches:
+                watch.end()
             cgroups.leave(groups)
 
     def _keep(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
         ours, servers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, selectors.DefaultSelector() as selector:
             with servers, self._plan.log.open("ab") as log:
-                server = self._engine.start(self._server_profile(servers), SERVER, log)
+                command = (*self._plan.launcher, *SERVER)
+                server = self._engine.start(self._server_profile(servers), command, log)
             selector.register(ours, selectors.EVENT_READ)
             selector.register(wake, selectors.EVENT_READ)
             try:

@@ -40,6 +40,11 @@ class HostPlan:
     """For the home."""
     ends_at: float
     """Seconds since the epoch; the end of the permit's ``workspace.hours``."""
+    shared: Path | None = None
+    """The members' shared folder, where no file system of its own keeps its quota."""
+    shared_mb: int = 0
+    launcher: tuple[str, ...] = ()
+    """Goes before the command of server and kernels, in the sandbox."""
     orphan_seconds: float = 900.0
 
     def to_json(self) -> str:
@@ -52,7 +57,8 @@ class HostPlan:
         given: dict[str, Any] = json.loads(text)
         paths = {name: Path(given[name]) for name in ("ipc", "state", "log", "anchor", "home", "inside")}
         profiles = {name: _profile(given[name]) for name in ("server", "kernel")}
-        return cls(**{**given, **paths, **profiles})
+        own = {"shared": Path(given["shared"]) if given["shared"] else None, "launcher": tuple(given["launcher"])}
+        return cls(**{**given, **paths, **profiles, **own})
 
 
 def _profile(given: dict[str, Any]) -> SandboxProfile:

@@ -22,6 +22,7 @@ from enclave.sandbox import Bind, SandboxProfile
 from enclave.settings import REPOSITORY, Settings
 from enclave.workspaces.host_plan import INSIDE_IPC, HostPlan
 from enclave.workspaces.host_process import STATE
+from enclave.workspaces.shared_mount import LAUNCHER, SharedMount
 
 HOME = Path("/home/researcher")
 RUN = Path("/run/enclave")
@@ -207,7 +208,15 @@ mapped at 0.25 GB in use; 4.1 GB of address space, which is why RLIMIT_AS at 4 G
 
 
 def profile(
-    settings: Settings, places: Places, home: Path, env: dict[str, str], *, uid: int, memory_mb: int, processes: int
+    settings: Settings,
+    places: Places,
+    home: Path,
+    env: dict[str, str],
+    *,
+    uid: int,
+    memory_mb: int,
+    processes: int,
+    shared: SharedMount | None = None,
 ) -> SandboxProfile:
     """What server and kernels have in common. It starts in ``/``: bubblewrap may not enter a home of mode 0700."""
     return SandboxProfile(
@@ -218,6 +227,7 @@ def profile(
             Bind(_SOURCES / "server" / "ipython_config.py", Path("/etc/ipython/ipython_config.py")),
             Bind(places.inside, RUN),
             Bind(home, HOME, writable=True),
+            *(() if shared is None else shared.binds(HOME)),
         ),
         env=env,
         uid=uid,
@@ -237,6 +247,7 @@ def plan(
     memory_mb: int,
     disk_mb: int,
     ends_at: float,
+    shared: SharedMount | None = None,
 ) -> HostPlan:
     """What the workspace host is told: the kernel's sandbox, and the server's made from it."""
     own = (
@@ -264,6 +275,9 @@ def plan(
         memory_mb=memory_mb,
         disk_mb=disk_mb,
         ends_at=ends_at,
+        shared=shared.files if shared is not None and shared.is_measured else None,
+        shared_mb=shared.megabytes if shared is not None else 0,
+        launcher=() if shared is None else LAUNCHER,
     )
 
 

@@ -29,6 +29,7 @@ from aiohttp import web
 from enclave import keys
 from enclave.processes import accepts_connections
 from enclave.settings import Settings
+from enclave.workspaces.shared_folder import release_all
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -129,6 +130,7 @@ class UnsafeTestPortal:
                 "idle_minutes": self.idle_minutes,
                 "hours": 12,
                 "disk_mb": 20_480,
+                "shared_mb": 64,
             }
         )
 
@@ -290,6 +292,7 @@ class Stand:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
+        release_all(self.settings)
         shutil.rmtree(self.root, ignore_errors=True)
 
     def hub_url(self, path: str) -> str:
