@@ -13,6 +13,7 @@ import httpx
 import structlog
 from adbc_driver_flightsql import dbapi
 
+from audit.client import AuditClient
 from enclave.access import AccessFiles
 from enclave.catalogue import find_manifest
 from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, Username
@@ -24,6 +25,7 @@ from enclave.portal.actions.workspaces import issue_workspace_token
 from enclave.portal.models import Project, User
 from enclave.settings import Settings
 from enclave.tokens import CANARY_WORKSPACE
+from enclave.workspaces.shared_folder import SharedFolders
 
 log = structlog.get_logger()
 _CANARY_TOKEN_LIFE = timedelta(minutes=2)
@@ -90,6 +92,18 @@ def stop_workspaces(settings: Settings, payload: dict[str, Any]) -> None:
             for server in user.get("servers") or {}:
                 if project is None or server == project:
                     _stop_server(hub, user["name"], server)
+    if project is not None and Project.objects.get(pk=project).project_state is ProjectState.CLOSED:
+        _destroy_shared_folder(settings, ProjectId(project))
+
+
+def _destroy_shared_folder(settings: Settings, project: ProjectId) -> None:
+    """What members shared ends with the project; nobody has a mount of it any more once the workspaces have ended."""
+    client = AuditClient(settings.audit_socket, "runner")
+    try:
+        if SharedFolders(settings, client.record).destroy(project):
+            log.info("shared-folder-destroyed", project=project)
+    finally:
+        client.close()
 
 
 def _username(settings: Settings, person: PersonId) -> Username:

@@ -189,4 +189,4 @@ def _reason(error: OSError | subprocess.SubprocessError) -> str:
 
 
 def _event(kind: EventType, project: ProjectId, **counts: int) -> AuditEvent:
-    return AuditEvent(type=kind, actor="system:hub", project=project, subject=project, counts=counts)
+    return AuditEvent(type=kind, actor="system:workspaces", project=project, subject=project, counts=counts)

@@ -28,9 +28,9 @@ from enclave.workspaces import cgroups, launch
 from enclave.workspaces.host_process import HostIdentity, HostProcess
 from enclave.workspaces.limits import write_limits
 from enclave.workspaces.opening import write_first_notebook
+from enclave.workspaces.services import PartnerAwayError, Partners, WorkspaceGrant, answers, is_computing
 from enclave.workspaces.shared_folder import SharedFolderError, SharedFolders
 from enclave.workspaces.shared_mount import SharedMount, make_mount_point
-from enclave.workspaces.services import PartnerAwayError, Partners, WorkspaceGrant, answers, is_computing
 
 _RETRY_SECONDS = 5.0
 _STOP_SECONDS = 4.0

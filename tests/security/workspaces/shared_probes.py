@@ -3,7 +3,7 @@
 ``FOLDER`` is the folder, ``SIZE`` its quota in bytes (0: do not fill it); prints one JSON object, probe → outcome:
 ``"open"`` when the attempt succeeded, otherwise the error's name.
 """
-# ruff: noqa: PTH, SIM115
+# ruff: noqa: PTH101, PTH102, PTH103, PTH104, PTH108, PTH110, PTH120, PTH123, PTH208, PTH211
 
 import ctypes
 import errno

@@ -1,7 +1,6 @@
 """The folder members share: they work together in it, and nobody borrows a colleague's identity through it.
 
-Two members in live workspaces, each with an account of its own, and a third in another project; the same probes
-outside of the enclave succeed (the control).
+Two members in live workspaces, each with an account of its own; the same probes outside succeed (the control).
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from enclave_test_stand import Stand, wait_for  # type: ignore[import-not-found]
 
 from audit.client import AuditClient
 from audit.reader import read_entries
+from enclave import keys
 from enclave.domain.ids import ProjectId
 from enclave.workspaces.shared_folder import SharedFolders
 
@@ -40,7 +41,10 @@ class AuditedStand(Stand):  # type: ignore[misc]
         wait_for(settings.audit_socket.exists, "the audit daemon")
 
     def records(self) -> list[dict[str, Any]]:
-        return [json.loads(entry) for entry in read_entries(self.settings.log_dir)]
+        return [entry.leaf for entry in read_entries(self.settings.log_dir)]
+
+    def has_record(self, kind: str, project: str) -> bool:
+        return any(leaf["type"] == kind and leaf.get("project") == project for leaf in self.records())
 
 
 class Member:
@@ -62,7 +66,6 @@ class Member:
 @pytest.fixture(scope="module")
 def shared_stand() -> Iterator[Any]:
     with AuditedStand() as running:
-        # what alice had under that name before there was a shared folder: a link that root's mount must not follow
         yield running
 
 
@@ -71,6 +74,7 @@ def alice(shared_stand: Any) -> Member:
     home = shared_stand.settings.workspaces_dir / PROJECT / "alice"
     home.mkdir(parents=True)
     (home / "outbox").mkdir()
+    # what she had under that name before there was a shared folder: a link that root's mount must not follow
     (home / "shared").symlink_to("/usr")
     for path in (home, home / "outbox"):
         os.chown(path, 200_000, 200_000)
@@ -94,7 +98,8 @@ def test_members_read_and_write_each_others_files(alice: Member, bob: Member) ->
     assert written.strip().splitlines()[-1] == "200000"
     assert read.strip() == "from alice 200001"
     assert alice.run(f"print(open('{FOLDER}/ours/plan.md').read())").strip() == "from alice and bob"
-    assert "PermissionError" in bob.run("open('/home/researcher/../alice/x')") or True
+    home = alice.run("import os; print(sorted(os.listdir('/home/researcher')), os.path.isdir('/usr/bin'))")
+    assert home.strip() == "['.ipython', 'outbox', 'shared', 'shared-before-1'] True"
 
 
 def test_every_way_to_another_identity_is_closed(alice: Member, tmp_path: Path) -> None:
@@ -113,3 +118,89 @@ def test_every_way_to_another_identity_is_closed(alice: Member, tmp_path: Path) 
         "another mount of the gateway's socket",
         "socket linked in from /tmp",  # where /tmp is a disk of its own
     }, run.stdout
+
+
+NOTEBOOK = {
+    "type": "notebook",
+    "content": {
+        "cells": [
+            {
+                "cell_type": "code",
+                "id": "c1",
+                "metadata": {"trusted": True},
+                "source": "1",
+                "execution_count": 1,
+                "outputs": [
+                    {
+                        "output_type": "display_data",
+                        "metadata": {},
+                        "data": {"text/html": "<b>kept</b><script>steal()</script>", "application/javascript": "x()"},
+                    }
+                ],
+            }
+        ],
+        "metadata": {},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    },
+}
+
+
+def test_jupyterlab_works_in_the_folder_and_trusts_nothing_of_a_colleagues(alice: Member, bob: Member) -> None:
+    assert "shared" in {entry["name"] for entry in bob.call("GET", "").json()["content"]}
+    assert alice.call("PUT", "/shared/joint.ipynb", json=NOTEBOOK).status_code == 201
+    opened = bob.call("GET", "/shared/joint.ipynb", params={"content": "1"})
+    cell = opened.json()["content"]["cells"][0]
+    assert cell["outputs"][0]["data"] == {"text/html": "<b>kept</b>"}
+    assert cell["metadata"]["trusted"] is False
+    assert bob.call("PUT", "/shared/joint.ipynb", json=NOTEBOOK).status_code == 200
+    assert bob.call("POST", "/shared/joint.ipynb/checkpoints").status_code == 201
+    moved = bob.call("PATCH", "/shared/joint.ipynb", json={"path": "joint.ipynb"})
+    assert (moved.status_code, "a disk of its own" in moved.text) == (400, True)
+    alice.run(f"import os; os.symlink('/proc/self/environ', '{FOLDER}/environ.ipynb'); os.chmod('{FOLDER}', 0o777)")
+    assert bob.call("GET", "/shared/environ.ipynb", params={"content": "1"}).status_code in (403, 404)
+    assert "environ.ipynb" not in {entry["name"] for entry in bob.call("GET", "/shared").json()["content"]}
+
+
+def test_a_module_beside_a_shared_notebook_does_not_run_for_whoever_opens_it(alice: Member, bob: Member) -> None:
+    alice.run(f"open('{FOLDER}/statistics.py', 'w').write('planted = True'); open('{FOLDER}/a.csv', 'w').write('x')")
+    session = {"path": "shared/joint.ipynb", "type": "notebook", "name": "", "kernel": {"name": "python3"}}
+    opened = bob.browser.call("POST", f"{bob.here}/api/sessions", json=session)
+    kernel = opened.json()["kernel"]["id"]
+    code = "import os, statistics; print(os.getcwd(), hasattr(statistics, 'planted'), open('a.csv').read())"
+    assert bob.browser.execute(bob.here, kernel, code).strip() == f"{FOLDER} False x"
+    bob.browser.call("DELETE", f"{bob.here}/api/kernels/{kernel}")
+
+
+def test_creation_and_fullness_are_on_record(shared_stand: Any, alice: Member) -> None:
+    created = [leaf for leaf in shared_stand.records() if leaf["type"] == "shared-folder:created"]
+    assert [(leaf["project"], leaf["counts"]) for leaf in created] == [(PROJECT, {"megabytes": MEGABYTES})]
+    fill = f"f = open('{FOLDER}/bomb', 'wb')\nwhile True: f.write(b'x' * 65536)"
+    assert "No space left" in alice.run(fill)
+    wait_for(lambda: shared_stand.has_record("shared-folder:full", PROJECT), "the record that the folder is full")
+    assert alice.run(f"f.close()\nos.unlink('{FOLDER}/bomb'); print('room')").strip().endswith("room")
+
+
+def test_who_leaves_loses_the_folder_and_it_ends_with_the_project(
+    shared_stand: Any, alice: Member, bob: Member
+) -> None:
+    assert mounts_of(200_001)
+    runner = keys.hub_api_token(shared_stand.settings)
+    stopped = shared_stand.hub_api("DELETE", f"/users/bob/servers/{PROJECT}", runner)
+    assert stopped.status_code in (202, 204)
+    wait_for(lambda: not mounts_of(200_001), "the end of bob's processes")
+    client = AuditClient(shared_stand.settings.audit_socket, "test")
+    assert SharedFolders(shared_stand.settings, client.record).destroy(PROJECT)
+    client.close()
+    assert not (shared_stand.settings.shared_dir / PROJECT).exists()
+    wait_for(lambda: shared_stand.has_record("shared-folder:destroyed", PROJECT), "the record of the destruction")
+
+
+def mounts_of(uid: int) -> list[int]:
+    """Processes of this account that see a shared folder."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if folder.stat().st_uid == uid and f" {FOLDER} " in (folder / "mountinfo").read_text():
+                found.append(int(folder.name))
+    return found
