@@ -6,14 +6,14 @@ Each function may be repeated after a crash. Releases are the egress review's (`
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import structlog
 from adbc_driver_flightsql import dbapi
 
-from audit.client import AuditClient
+from audit.client import AuditClient, AuditUnavailable
 from enclave.access import AccessFiles
 from enclave.catalogue import find_manifest
 from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, Username
@@ -24,6 +24,7 @@ from enclave.portal.actions.projects import activate_project, fail_project
 from enclave.portal.actions.workspaces import issue_workspace_token
 from enclave.portal.models import Project, User
 from enclave.settings import Settings
+from enclave.shown.destroying import destroy_expired
 from enclave.tokens import CANARY_WORKSPACE
 from enclave.workspaces.shared_folder import SharedFolders
 
@@ -77,6 +78,18 @@ def send_canary(settings: Settings, payload: dict[str, Any]) -> None:
     with dbapi.connect(address, db_kwargs=options, autocommit=True) as connection, connection.cursor() as cursor:
         cursor.execute(payload["sql"])
         cursor.fetchall()
+
+
+def destroy_expired_archives(settings: Settings) -> None:
+    """Archives of displayed output whose time is over; called by the runner's loop. Never raises."""
+    client = AuditClient(settings.audit_socket, "runner")
+    try:
+        if count := destroy_expired(settings, client.record, datetime.now(UTC).date()):
+            log.info("shown-archives-destroyed", count=count)
+    except (AuditUnavailable, OSError, ValueError) as error:
+        log.error("shown-archives-not-destroyed", error=type(error).__name__)
+    finally:
+        client.close()
 
 
 def stop_workspaces(settings: Settings, payload: dict[str, Any]) -> None:

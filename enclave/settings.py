@@ -166,6 +166,16 @@ class Settings(BaseSettings):
         return self.root / "exposure"
 
     @property
+    def shown_dir(self) -> Path:
+        """``<project>/<username>/<day>.jsonl``: what was shown, sealed, where a permit orders it."""
+        return self.root / "shown"
+
+    @property
+    def shown_key(self) -> Path:
+        """The public key the archive of displayed output is sealed to; its private half is not on this machine."""
+        return self.keys_dir / "shown-archive.pub"
+
+    @property
     def keys_dir(self) -> Path:
         """Token and receipt keys, service secrets. Mode 0700."""
         return self.root / "keys"
