@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -52,11 +53,8 @@ def texts(path: Path) -> list[str]:
 def test_what_was_sealed_opens_with_the_private_key_alone(content: str | bytes) -> None:
     box = seal(Shown("message", content), PLACE, KEY.public_key())
     assert unseal(box, PLACE, KEY) == Shown("message", content)
-    for place in (
-        replace(PLACE, username="bob"),
-        replace(PLACE, day="2026-11-27"),
-        replace(PLACE, project="study-two"),
-    ):
+    others: list[dict[str, Any]] = [{"username": "bob"}, {"day": "2026-11-27"}, {"project": "study-two"}]
+    for place in (replace(PLACE, **other) for other in others):
         with pytest.raises(SealError):
             unseal(box, place, KEY)
     with pytest.raises(SealError):
@@ -65,13 +63,13 @@ def test_what_was_sealed_opens_with_the_private_key_alone(content: str | bytes) 
         unseal(box[:-1] + bytes([box[-1] ^ 1]), PLACE, KEY)
 
 
-@pytest.mark.parametrize("torn", range(1, 400, 37))
-def test_a_line_torn_by_a_kill_hides_no_other(tmp_path: Path, torn: int) -> None:
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.6, 0.99])
+def test_a_line_torn_by_a_kill_hides_no_other(tmp_path: Path, share: float) -> None:
     path = tmp_path / "a.jsonl"
     heads = write(path, "one", "two")
     whole = encode_line(Line(3, AT, heads[-1].digest, NAME, seal(Shown("message", "lost"), PLACE, KEY.public_key())))
     with path.open("ab") as file:
-        file.write(whole[:torn])
+        file.write(whole[: int(len(whole) * share) or 1])
     heads += write(path, "three", "four")
     assert [text for text in texts(path) if "no line" not in text] == ["one", "two", "three", "four"]
     assert sum(isinstance(found, Damaged) for found in read_lines(path)) == 1
@@ -229,5 +227,6 @@ def test_an_auditors_terminal_obeys_no_archived_byte() -> None:
     )
     assert as_text(Shown("message", frame)) == "a\\x1b[2J\\x202eb\n"
     assert as_text(Shown("message", b"\x00")) == "<1 bytes>"
-    model = '{"path": "n.ipynb", "content": {"cells": [{"outputs": [{"data": {"text/plain": "42", "image/png": "iVBO"}}]}]}}'
+    outputs = [{"data": {"text/plain": "42", "image/png": "iVBO"}}]
+    model = json.dumps({"path": "n.ipynb", "content": {"cells": [{"outputs": outputs}]}})
     assert as_text(Shown("file", model)) == "[opened] n.ipynb\n42\n<image/png, 4 characters>"
