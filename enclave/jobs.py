@@ -6,13 +6,14 @@ Each function may be repeated after a crash. Releases are the egress review's (`
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import structlog
 from adbc_driver_flightsql import dbapi
 
+from audit.client import AuditClient, AuditUnavailable
 from enclave.access import AccessFiles
 from enclave.catalogue import find_manifest
 from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, Username
@@ -23,7 +24,9 @@ from enclave.portal.actions.projects import activate_project, fail_project
 from enclave.portal.actions.workspaces import issue_workspace_token
 from enclave.portal.models import Project, User
 from enclave.settings import Settings
+from enclave.shown.destroying import destroy_expired
 from enclave.tokens import CANARY_WORKSPACE
+from enclave.workspaces.shared_folder import SharedFolders
 
 log = structlog.get_logger()
 _CANARY_TOKEN_LIFE = timedelta(minutes=2)
@@ -77,6 +80,18 @@ def send_canary(settings: Settings, payload: dict[str, Any]) -> None:
         cursor.fetchall()
 
 
+def destroy_expired_archives(settings: Settings) -> None:
+    """Archives of displayed output whose time is over; called by the runner's loop. Never raises."""
+    client = AuditClient(settings.audit_socket, "runner")
+    try:
+        if count := destroy_expired(settings, client.record, datetime.now(UTC).date()):
+            log.info("shown-archives-destroyed", count=count)
+    except (AuditUnavailable, OSError, ValueError) as error:
+        log.error("shown-archives-not-destroyed", error=type(error).__name__)
+    finally:
+        client.close()
+
+
 def stop_workspaces(settings: Settings, payload: dict[str, Any]) -> None:
     """Stop every running workspace of ``payload["person"]`` or of ``payload["project"]`` through the hub's API."""
     project = payload.get("project")
@@ -90,6 +105,18 @@ def stop_workspaces(settings: Settings, payload: dict[str, Any]) -> None:
             for server in user.get("servers") or {}:
                 if project is None or server == project:
                     _stop_server(hub, user["name"], server)
+    if project is not None and Project.objects.get(pk=project).project_state is ProjectState.CLOSED:
+        _destroy_shared_folder(settings, ProjectId(project))
+
+
+def _destroy_shared_folder(settings: Settings, project: ProjectId) -> None:
+    """What members shared ends with the project; nobody has a mount of it any more once the workspaces have ended."""
+    client = AuditClient(settings.audit_socket, "runner")
+    try:
+        if SharedFolders(settings, client.record).destroy(project):
+            log.info("shared-folder-destroyed", project=project)
+    finally:
+        client.close()
 
 
 def _username(settings: Settings, person: PersonId) -> Username:

@@ -185,6 +185,16 @@ class Settings(BaseSettings):
         return self.root / "exposure"
 
     @property
+    def shown_dir(self) -> Path:
+        """``<project>/<username>/<day>.jsonl``: what was shown, sealed, where a permit orders it."""
+        return self.root / "shown"
+
+    @property
+    def shown_key(self) -> Path:
+        """The public key the archive of displayed output is sealed to; its private half is not on this machine."""
+        return self.keys_dir / "shown-archive.pub"
+
+    @property
     def keys_dir(self) -> Path:
         """Token and receipt keys, service secrets. Mode 0700."""
         return self.root / "keys"
@@ -207,6 +217,11 @@ class Settings(BaseSettings):
     def workspaces_dir(self) -> Path:
         """``<project>/<username>/`` is a researcher's home; its ``outbox/`` is what can be asked to leave."""
         return self.root / "workspaces"
+
+    @property
+    def shared_dir(self) -> Path:
+        """``<project>/``: the folder that members of a project share, as a file system of its own. Mode 0700."""
+        return self.root / "shared"
 
     @property
     def vault_dir(self) -> Path:

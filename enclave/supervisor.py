@@ -35,6 +35,7 @@ from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
 from enclave.workspaces.engines import clear_away
 from enclave.workspaces.host_process import end_hosts
+from enclave.workspaces.shared_folder import release_all
 
 log = structlog.get_logger()
 
@@ -124,12 +125,13 @@ class Supervisor:
             self._lock = None
 
     def _end_workspaces(self) -> None:
-        """Their hosts, and what killed ones have left."""
+        """Their hosts, what killed ones have left, and the shared folders they used."""
         end_hosts(self._settings.run_dir)
         try:
             clear_away(self._settings)
         except SandboxError as error:
             log.warning("sandboxes-not-swept", reason=str(error))
+        release_all(self._settings)
 
     def pids(self) -> dict[str, int]:
         """Process ids by name, of what runs now."""

@@ -17,6 +17,7 @@ from enclave.sandbox import SandboxError, SandboxProfile, popen
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import cgroups
 from enclave.workspaces.engines import check_engine
+from enclave.workspaces.shared_folder import find_obstacle
 
 _RENEW_BEFORE = timedelta(days=14)
 
@@ -52,6 +53,11 @@ def _seccomp(settings: Settings) -> Finding:
 def _landlock(settings: Settings) -> Finding:
     problem = "" if landlock_version() else "the kernel has no Landlock, so query workers have one wall less"
     return Finding("landlock", problem, "use a kernel from 5.13 on and add landlock to lsm= at its start")
+
+
+def _shared_folder(settings: Settings) -> Finding:
+    remedy = "apt-get install e2fsprogs util-linux; use a kernel from 5.19 on; in a container, give it /dev/loop*"
+    return Finding("shared folder", find_obstacle(), remedy)
 
 
 def _image(settings: Settings) -> Finding:
@@ -115,6 +121,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _seccomp,
     _sandbox,
     _landlock,
+    _shared_folder,
     _image,
     _docker,
     _workspace_limits,

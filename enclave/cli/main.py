@@ -7,7 +7,7 @@ from importlib import import_module
 
 import typer
 
-from enclave.cli import demo, doctor, gateway, permit, policy, serve, token
+from enclave.cli import demo, doctor, gateway, permit, policy, serve, shown, token
 from enclave.domain.decisions import RefusedError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(gateway.app, name="gateway")
 app.add_typer(token.app, name="token")
 app.add_typer(permit.app, name="permit")
+app.add_typer(shown.app, name="shown")
 app.add_typer(policy.app, name="policy")
 # Above and beside this package (DESIGN.md, dependency rule), so mounted by name.
 app.add_typer(import_module("egress_review.cli").app, name="output")

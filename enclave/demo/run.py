@@ -27,6 +27,7 @@ from enclave.journey.steps import SEED_STEPS, Journey
 from enclave.processes import accepts_connections, service_specs
 from enclave.settings import Settings, get_settings
 from enclave.supervisor import StopSignal
+from enclave.workspaces.shared_folder import release_all
 
 MARKER = "demo.json"
 _START_SECONDS = 120.0
@@ -124,6 +125,7 @@ def _claim_home(settings: Settings, fresh: bool) -> None:
     if root.exists() and any(root.iterdir()) and not (root / MARKER).exists():
         raise DemoError(f"Expected {root} to be empty or an earlier demo, found something else. Set ENCLAVE_HOME.")
     if fresh and root.exists():
+        release_all(settings)
         shutil.rmtree(root)
     root.mkdir(parents=True, exist_ok=True, mode=0o755)
     write_atomically(root / MARKER, json.dumps({"started_by": "enclave demo"}).encode())

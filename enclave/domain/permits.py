@@ -107,6 +107,12 @@ class WorkspaceRules:
     """From start to end, whatever it does."""
     disk_mb: int = 20_480
     """What the home may hold."""
+    shared_mb: int = 2048
+    """What the folder may hold that the project's members share; 0: they share none."""
+    archive_shown: bool = False
+    """Displayed output is kept, sealed to a key that auditors hold; the researcher is told."""
+    archive_days: int = 365
+    """For so long after the day it was shown (EHDS art. 73(1)(e): logs of activities at least a year)."""
 
 
 @dataclass(frozen=True)

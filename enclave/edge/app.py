@@ -121,7 +121,8 @@ class Edge:
         except ValueError:
             return pages.page(request, "away")
         if inner == EXPOSURE_PAGE and request.method == "GET":
-            return exposure_page(account)
+            archive = self._meter.archive
+            return exposure_page(account, archive.days(account.project) if archive else None)
         passage = decide_request(request.method, inner, request.query)
         if isinstance(passage.decision, Deny):
             return pages.refusal(request, passage.decision.reasons)

@@ -1,4 +1,4 @@
-"""The budget of a project as its approved permit states it: read like the gateway reads caps, hash checked.
+"""What a project's approved permit says about the screen: read like the gateway reads caps, hash checked.
 
 A permit that is missing, changed or unreadable does not lift the limit: a tenth of the usual budget holds then.
 """
@@ -6,6 +6,7 @@ A permit that is missing, changed or unreadable does not lift the limit: a tenth
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import structlog
 
@@ -21,31 +22,45 @@ _USUAL = WorkspaceRules()
 WITHOUT_PERMIT = Budget(_USUAL.shown_bytes_per_day // 10, _USUAL.shown_rows_per_day // 10)
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What a project's permit says about the screen. ``archive_days``: what is shown is kept for so long; None: not."""
+
+    budget: Budget = WITHOUT_PERMIT
+    archive_days: int | None = None
+    is_known: bool = False
+    """False: the permit is missing, changed or unreadable."""
+
+
 class Budgets:
     """Reads and caches; a changed permit holds from the next message on."""
 
     def __init__(self, access: AccessFiles) -> None:
         self._access = access
-        self._cache: dict[ProjectId, tuple[str, Budget]] = {}
+        self._cache: dict[ProjectId, tuple[str, Terms]] = {}
 
     def of(self, project: ProjectId) -> Budget:
         """Today's budget per person."""
+        return self.terms(project).budget
+
+    def terms(self, project: ProjectId) -> Terms:
+        """All of it."""
         try:
             record = self._access.project(project)
         except (OSError, ValueError, KeyError, TypeError):
-            return WITHOUT_PERMIT
+            return Terms()
         if record is None:
-            return WITHOUT_PERMIT
+            return Terms()
         cached = self._cache.get(project)
         if cached is None or cached[0] != record.permit_sha256:
-            budget = self._read(project, record.permit_sha256)
-            if budget is None:
-                return WITHOUT_PERMIT
-            cached = (record.permit_sha256, budget)
+            terms = self._read(project, record.permit_sha256)
+            if terms is None:
+                return Terms()
+            cached = (record.permit_sha256, terms)
             self._cache[project] = cached
         return cached[1]
 
-    def _read(self, project: ProjectId, sha256: str) -> Budget | None:
+    def _read(self, project: ProjectId, sha256: str) -> Terms | None:
         try:
             raw = self._access.permit_file(project).read_bytes()
             if hashlib.sha256(raw).hexdigest() != sha256:
@@ -54,7 +69,8 @@ class Budgets:
         except (OSError, PermitError, UnicodeDecodeError) as error:
             log.warning("exposure:permit-unreadable", project=project, error=type(error).__name__)
             return None
-        return Budget(rules.shown_bytes_per_day, rules.shown_rows_per_day)
+        budget = Budget(rules.shown_bytes_per_day, rules.shown_rows_per_day)
+        return Terms(budget, rules.archive_days if rules.archive_shown else None, is_known=True)
 
     def person(self, username: str) -> PersonId | None:
         """The pseudonymous identity that records carry."""

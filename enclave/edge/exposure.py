@@ -96,6 +96,13 @@ def is_driving(message: KernelMessage) -> bool:
     return message.msg_type in _DRIVING
 
 
+def is_plain_status(message: KernelMessage) -> bool:
+    """Busy, idle or starting, and nothing beside it."""
+    is_bare = not message.fields["metadata"] and not message.buffers
+    states = ({"execution_state": state} for state in ("busy", "idle", "starting"))
+    return message.msg_type == "status" and is_bare and message.content in states
+
+
 def measure_contents(model: Any, size: int) -> Volume:
     """The volume of a contents answer: what is in a file counts as shown, a folder's listing as overhead."""
     content = model.get("content") if isinstance(model, dict) else None

@@ -9,8 +9,8 @@ from enclave.edge.account import Account
 EXPOSURE_PAGE = "/enclave/exposure"
 
 
-def exposure_page(account: Account) -> web.Response:
-    """``archived`` is always false: displayed output is counted, never kept."""
+def exposure_page(account: Account, archive_days: int | None) -> web.Response:
+    """``archive_days``: what is shown is kept for so long (0: as long as the permit says); None: it is only counted."""
     state = account.state()
     budget = account.budget()
     content = {
@@ -19,7 +19,8 @@ def exposure_page(account: Account) -> web.Response:
         "budget_bytes": budget.bytes,
         "budget_rows": budget.rows,
         "state": state,
-        "archived": False,
+        "archived": archive_days is not None,
+        "archive_days": archive_days,
         "day": account.day.isoformat(),
     }
     return web.json_response(content, headers={"Cache-Control": "no-store"})

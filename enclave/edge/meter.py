@@ -23,9 +23,11 @@ from audit.event import AuditEvent
 from enclave.domain.events import EventType
 from enclave.domain.ids import PROJECT_ID, USERNAME, ProjectId
 from enclave.edge.account import Account, Pending
+from enclave.edge.archiving import ShownArchive
 from enclave.edge.budgets import Budgets
 from enclave.edge.exposure import ExposureState
 from enclave.edge.throttle import Throttle
+from enclave.shown.lines import Head
 
 log = structlog.get_logger()
 
@@ -57,6 +59,7 @@ class Meter:
         budgets: Budgets,
         record: Record,
         *,
+        archive: ShownArchive | None = None,
         today: Callable[[], date] = _today,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -64,6 +67,7 @@ class Meter:
         self._folder = folder
         self._budgets = budgets
         self._record = record
+        self.archive = archive
         self._today = today
         self._clock = clock
         self._sleep = sleep
@@ -144,16 +148,27 @@ class Meter:
                 account.dirty = True
             for what in list(account.pending):
                 if what.volume.messages:
-                    await asyncio.to_thread(self._record, _shown_event(account, what, person))
+                    head = await self._committed(account, what.day)
+                    await asyncio.to_thread(self._record, _shown_event(account, what, person, head))
                 account.recorded(what)
         except AuditUnavailable:
             log.warning("exposure:not-recorded", project=account.project)
             return False
+        except OSError as error:
+            log.error("shown-archive:not-committed", project=account.project, error=type(error).__name__)
         return True
 
+    async def _committed(self, account: Account, day: date) -> Head | None:
+        if self.archive is None:
+            return None
+        return await asyncio.to_thread(self.archive.commit, account, day.isoformat())
 
-def _shown_event(account: Account, what: Pending, person: str) -> AuditEvent:
+
+def _shown_event(account: Account, what: Pending, person: str, head: Head | None) -> AuditEvent:
+    """``head``: where the archive of that day stands, so that the log commits to every line up to there."""
     volume = what.volume
+    archived = {} if head is None else {"archive": head.digest}
+    lines = {} if head is None else {"archived": head.lines}
     return AuditEvent(
         type=EventType.SCREEN_SHOWN,
         actor=person,
@@ -163,8 +178,9 @@ def _shown_event(account: Account, what: Pending, person: str) -> AuditEvent:
             "rows": volume.rows,
             "messages": volume.messages,
             "overhead": volume.overhead,
+            **lines,
         },
-        data={"day": what.day.isoformat(), "digest": what.digest},
+        data={"day": what.day.isoformat(), "digest": what.digest, **archived},
     )
 
 

@@ -15,6 +15,7 @@ from audit.client import AuditClient
 from enclave import keys, logs
 from enclave.access import AccessFiles
 from enclave.edge.app import Edge
+from enclave.edge.archiving import ShownArchive
 from enclave.edge.budgets import Budgets
 from enclave.edge.meter import Meter
 from enclave.edge.route_api import RouteApi
@@ -34,9 +35,10 @@ async def serve(settings: Settings, stopped: asyncio.Event) -> None:
     secret = keys.proxy_auth_token(settings)
     table = RouteTable(settings.root, settings.run_dir / "routes.json")
     client = AuditClient(settings.audit_socket, "edge")
-    meter = Meter(
-        settings.exposure_dir, Budgets(AccessFiles(settings)), partial(client.record, timeout=_RECORD_SECONDS)
-    )
+    budgets = Budgets(AccessFiles(settings))
+    archive = ShownArchive(settings.shown_dir, settings.shown_key, budgets)
+    record = partial(client.record, timeout=_RECORD_SECONDS)
+    meter = Meter(settings.exposure_dir, budgets, record, archive=archive)
     meter.load_pending()
     edge = Edge(settings, table, secret, meter)
     api = RouteApi(table, edge.upstreams, secret)

@@ -14,18 +14,21 @@ from typing import Any
 import orjson
 
 from enclave.edge.account import Account
+from enclave.edge.archiving import ArchiveError
 from enclave.edge.displayed import clean_contents, clean_tree
 from enclave.edge.exposure import (
     OVERHEAD_PER_DAY,
     ExposureState,
     Volume,
     is_driving,
+    is_plain_status,
     measure_contents,
     measure_message,
 )
 from enclave.edge.forward import NotShownError, UnreadableAnswerError
 from enclave.edge.kernel_frames import Data, KernelMessage, encode_frame, parse_frame, sentence_message
 from enclave.edge.meter import Meter
+from enclave.shown.sealing import Shown
 
 _IN_A_THREAD = 8_000
 SLOW_MESSAGE = 2_000_000
@@ -46,6 +49,12 @@ SENTENCES = {
         "tomorrow (UTC). Show less at a time, for instance with .head().",
         "fr": "Non affiché : le budget d'affichage du jour est épuisé ; les sorties de plus de 2 Mo attendent demain "
         "(UTC). Affichez moins à la fois, par exemple avec .head().",
+    },
+    "not-archived": {
+        "en": "Not shown: the data permit orders that displayed output is archived, and the archive cannot be written "
+        "now. The cell did run, and nothing is lost. Tell your admin, then run the cell again.",
+        "fr": "Non affiché : l'autorisation impose d'archiver ce qui est affiché, et l'archive n'est pas accessible en "
+        "écriture. La cellule a été exécutée et rien n'est perdu. Prévenez votre administrateur, puis relancez-la.",
     },
 }
 
@@ -70,15 +79,28 @@ class Screen:
         state = self._account.add(volume, data, seen=message is not None)
         if message is None:
             return ()
-        if state is ExposureState.STOPPED and (volume.bytes or not is_driving(message)):
+        if state is ExposureState.STOPPED and _shows(message, volume):
             return self._say(message, "stopped")
         if state is ExposureState.SLOWED and size > SLOW_MESSAGE:
             return self._say(message, "slowed")
         await self._meter.pace(self._account, size)
         try:
-            return (await clean_message(message, data),)
+            cleaned = await clean_message(message, data)
         except UnreadableAnswerError:
             return ()
+        needed = volume.bytes or not is_plain_status(message)
+        if needed and not await self._is_kept(Shown("message", cleaned)) and _shows(message, volume):
+            return self._say(message, "not-archived")
+        return (cleaned,)
+
+    async def _is_kept(self, shown: Shown) -> bool:
+        """False when the permit orders an archive and it does not take this."""
+        try:
+            if self._meter.archive is not None:
+                await self._meter.archive.keep(self._account, shown)
+        except ArchiveError:
+            return False
+        return True
 
     def _say(self, message: KernelMessage, what: str) -> Sequence[Data]:
         """The sentence, once per cell."""
@@ -98,6 +120,8 @@ class Screen:
         if state is ExposureState.SLOWED and volume.bytes > SLOW_MESSAGE:
             raise NotShownError(SENTENCES["slowed"][self._language])
         await self._meter.pace(self._account, volume.bytes)
+        if volume.bytes and not await self._is_kept(Shown("file", cleaned)):
+            raise NotShownError(SENTENCES["not-archived"][self._language])
         return cleaned
 
     async def other(self, size: int) -> None:
@@ -110,6 +134,11 @@ class Screen:
         """A frame of a channel that is no kernel's."""
         await self.other(_size(data))
         return (data,)
+
+
+def _shows(message: KernelMessage, volume: Volume) -> bool:
+    """More than a message that drives the notebook."""
+    return bool(volume.bytes) or not is_driving(message)
 
 
 def _size(data: Data) -> int:

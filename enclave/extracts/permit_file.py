@@ -32,6 +32,7 @@ LONGEST_SHIFT = 3650
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{1,40}")
 _SLUG_WORDS = "2 to 41 lower-case letters, digits and hyphens"
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}")
+_YES_OR_NO = re.compile(r"true|false")
 _FILE_TYPE = re.compile(r"\.[a-z0-9]{1,10}")
 _REQUIRED = ("permit", "project", "title", "purpose", "legal_basis", "dataset", "people", "expires_on", "pseudonyms",
              "dates", "tables")  # fmt: skip
@@ -54,6 +55,8 @@ _BOUNDS: dict[str, tuple[int, int]] = {
     "shown_rows_per_day": (10, 1_000_000_000),
     "hours": (1, 720),
     "disk_mb": (64, 100_000_000),
+    "shared_mb": (0, 16_000_000),
+    "archive_days": (1, 36_500),
 }
 """Least and most of every number in the optional parts."""
 
@@ -211,11 +214,13 @@ def _read_dates(reader: NodeReader, node: Node, parts: _Parts) -> None:
 
 
 def _rules(reader: NodeReader, node: Node, what: str, kind: type[_Rules]) -> _Rules:
-    """An optional part: every key is a number within ``_BOUNDS``, but ``file_types``."""
+    """An optional part: every key is a number within ``_BOUNDS``, but ``file_types`` and ``archive_shown``."""
     values: dict[str, Any] = {}
     for name, value in reader.mapping(node, what, (), [f.name for f in fields(kind)]).items():
         if name == "file_types":
             values[name] = _file_types(reader, value)
+        elif name == "archive_shown":
+            values[name] = reader.shaped(value, f"{what}.{name}", _YES_OR_NO, "true or false") == "true"
         else:
             least, most = _BOUNDS[name]
             number = reader.integer(value, f"{what}.{name}", least=least, most=most)

@@ -8,6 +8,7 @@ to the operator. It is a second wall inside bubblewrap; numbers are those of lin
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import stat
 from collections.abc import Iterable
@@ -26,6 +27,10 @@ _FOR_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEVICE
 _READ = _EXECUTE | _READ_FILE | _READ_FOLDER
 _MAKE_AND_REMOVE = _WRITE_FILE | (1 << 4) | (1 << 5) | (1 << 7) | (1 << 8) | _REFER | _TRUNCATE
 """Write, remove folder, remove file, make folder, make plain file, move between granted folders, truncate."""
+_MAKE_SPECIAL = (1 << 6) | (1 << 9) | (1 << 10) | (1 << 11)
+"""Make character devices, sockets, FIFOs and block devices."""
+_MOVES_SINCE = 2
+"""Before this version, a process with any rule may move no file between two folders."""
 _TCP = 3
 _SIGNALS_AND_ABSTRACT_SOCKETS = 3
 
@@ -70,12 +75,39 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path]) -> int:
             _allow(ruleset, path, _READ & handled)
         for path in writable:
             _allow(ruleset, path, (_READ & ~_EXECUTE | _MAKE_AND_REMOVE) & handled)
-        if _LIBC.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) != 0:
-            raise LandlockError(ctypes.get_errno(), "Expected to give up new privileges, found a refusal.")
-        _call(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0))
+        _enforce(ruleset)
     finally:
         os.close(ruleset)
     return version
+
+
+def can_forbid_sockets() -> bool:
+    """Can ``forbid_sockets_but_below`` hold here without taking more than it says?"""
+    return landlock_version() >= _MOVES_SINCE
+
+
+def forbid_sockets_but_below(folders: Iterable[Path]) -> None:
+    """No socket, FIFO or device node can be made any more, but below ``folders``; everything else stays allowed.
+
+    Holds for what is moved or linked there as well. Raises LandlockError where it would not hold (fail closed).
+    """
+    if not can_forbid_sockets():
+        raise LandlockError(errno.ENOSYS, "Expected a kernel with Landlock 2 or later (Linux 5.19), found none.")
+    rules = _Ruleset(_MAKE_SPECIAL | _REFER, 0, 0)
+    ruleset = _call(_CREATE_RULESET, ctypes.byref(rules), ctypes.c_size_t(8), ctypes.c_uint32(0))
+    try:
+        _allow(ruleset, Path("/"), _REFER)
+        for path in folders:
+            _allow(ruleset, path, _MAKE_SPECIAL | _REFER)
+        _enforce(ruleset)
+    finally:
+        os.close(ruleset)
+
+
+def _enforce(ruleset: int) -> None:
+    if _LIBC.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) != 0:
+        raise LandlockError(ctypes.get_errno(), "Expected to give up new privileges, found a refusal.")
+    _call(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0))
 
 
 def _handled_rights(version: int) -> int:
@@ -94,6 +126,8 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
     try:
         if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
             rights &= _FOR_FILES
+        if not rights:
+            return
         rule = _PathBeneath(rights, descriptor)
         _call(
             _ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(_RULE_PATH_BENEATH), ctypes.byref(rule), ctypes.c_uint32(0)

@@ -31,7 +31,7 @@ from enclave.workspaces import cgroups
 from enclave.workspaces.engines import Engine, Sandboxed, engine_of
 from enclave.workspaces.host_plan import HostPlan
 from enclave.workspaces.kernels import Kernels
-from enclave.workspaces.quota import DiskWatch
+from enclave.workspaces.quota import SHARED, DiskWatch
 
 SERVER = ("/opt/image/bin/python3.11", "-m", "enclave_jupyter")
 _LARGEST = 1 << 17
@@ -58,25 +58,36 @@ class Host:
         """The server's exit code. ``wake`` becomes readable when a signal came. Raises SandboxError."""
         plan = self._plan
         groups = cgroups.enter(plan.group, plan.memory_mb, (plan.kernel.processes or MOST_PROCESSES) + _OWN_THREADS)
-        usage = UsageWatch(Ledger(plan.usage), Meter(lambda: cgroups.groups_of(plan.group), os.getpid()).read) if plan.usage else None
-        watch = DiskWatch((plan.home, plan.ipc), plan.inside, plan.disk_mb, os.getpid(), also=self._sandboxes)
-        watch.start()
-        if usage:
+        usage = None
+        if plan.usage:
+            usage = UsageWatch(Ledger(plan.usage), Meter(lambda: cgroups.groups_of(plan.group), os.getpid()).read)
             usage.start()
+        watches = self._disk_watches()
+        for watch in watches:
+            watch.start()
         try:
             return self._keep(should_stop, wake)
         finally:
-            watch.end()
+            for watch in watches:
+                watch.end()
             if usage:
                 usage.end()
             cgroups.leave(groups)
             self._engine.close()
 
+    def _disk_watches(self) -> list[DiskWatch]:
+        plan = self._plan
+        own = DiskWatch((plan.home, plan.ipc), plan.inside, plan.disk_mb, os.getpid(), also=self._sandboxes)
+        if plan.shared is None:
+            return [own]
+        return [own, DiskWatch((plan.shared,), plan.inside, plan.shared_mb, os.getpid(), also=self._sandboxes, what=SHARED)]
+
     def _keep(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
         ours, servers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, selectors.DefaultSelector() as selector:
             with servers, self._plan.log.open("ab") as log:
-                server = self._server = self._engine.start(self._server_profile(servers), SERVER, log)
+                command = (*self._plan.launcher, *SERVER)
+                server = self._server = self._engine.start(self._server_profile(servers), command, log)
             selector.register(ours, selectors.EVENT_READ)
             selector.register(wake, selectors.EVENT_READ)
             try:

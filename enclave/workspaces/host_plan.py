@@ -56,6 +56,11 @@ class HostPlan:
     """For the home."""
     ends_at: float
     """Seconds since the epoch; the end of the permit's ``workspace.hours``."""
+    shared: Path | None = None
+    """The members' shared folder, where no file system of its own keeps its quota."""
+    shared_mb: int = 0
+    launcher: tuple[str, ...] = ()
+    """Goes before the command of server and kernels, in the sandbox."""
     orphan_seconds: float = 900.0
     docker: DockerPlan | None = None
     """None: bubblewrap."""
@@ -76,7 +81,8 @@ class HostPlan:
         docker = given.get("docker")
         if docker is not None:
             docker = DockerPlan(**{**docker, "home": Path(docker["home"]), "folder": Path(docker["folder"])})
-        return cls(**{**given, **paths, **profiles, "docker": docker})
+        own = {"shared": Path(given["shared"]) if given["shared"] else None, "launcher": tuple(given["launcher"])}
+        return cls(**{**given, **paths, **profiles, **own, "docker": docker})
 
 
 def _profile(given: dict[str, Any]) -> SandboxProfile:

@@ -104,7 +104,7 @@ class Kernels:
             raise RefusedRequest("Expected a prepared kernel that does not run yet. Restart the kernel.")
         own = Bind(folder, INSIDE_IPC / kernel, writable=True)
         profile = replace(self._plan.kernel, binds=(*self._plan.kernel.binds, own))
-        command = ["/usr/bin/env", f"--chdir={cwd}", "--", *argv]
+        command = [*self._plan.launcher, "/usr/bin/env", f"--chdir={cwd}", "--", *argv]
         self._running[kernel] = self._engine.start(profile, command, subprocess.DEVNULL)
         return {"pid": self._running[kernel].pid}
 

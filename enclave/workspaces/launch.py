@@ -22,6 +22,7 @@ from enclave.sandbox import Bind, SandboxProfile
 from enclave.settings import REPOSITORY, Settings
 from enclave.workspaces.host_plan import INSIDE_IPC, DockerPlan, HostPlan
 from enclave.workspaces.host_process import STATE
+from enclave.workspaces.shared_mount import LAUNCHER, SharedMount
 
 HOME = Path("/home/researcher")
 RUN = Path("/run/enclave")
@@ -210,7 +211,15 @@ mapped at 0.25 GB in use; 4.1 GB of address space, which is why RLIMIT_AS at 4 G
 
 
 def profile(
-    settings: Settings, places: Places, home: Path, env: dict[str, str], *, uid: int, memory_mb: int, processes: int
+    settings: Settings,
+    places: Places,
+    home: Path,
+    env: dict[str, str],
+    *,
+    uid: int,
+    memory_mb: int,
+    processes: int,
+    shared: SharedMount | None = None,
 ) -> SandboxProfile:
     """What server and kernels have in common. It starts in ``/``: bubblewrap may not enter a home of mode 0700."""
     return SandboxProfile(
@@ -220,6 +229,7 @@ def profile(
             Bind(_SOURCES / "server" / "ipython_config.py", Path("/etc/ipython/ipython_config.py")),
             Bind(places.inside, RUN),
             Bind(home, HOME, writable=True),
+            *(() if shared is None else shared.binds(HOME)),
         ),
         env=env,
         uid=uid,
@@ -247,6 +257,7 @@ def plan(
     disk_mb: int,
     ends_at: float,
     usage: Path | None = None,
+    shared: SharedMount | None = None,
 ) -> HostPlan:
     """What the workspace host is told: the kernel's sandbox, and the server's made from it."""
     own = (
@@ -276,6 +287,9 @@ def plan(
         ends_at=ends_at,
         docker=docker_plan(settings, places, memory_mb, kernel.processes) if settings.engine == "docker" else None,
         usage=usage,
+        shared=shared.files if shared is not None and shared.is_measured else None,
+        shared_mb=shared.megabytes if shared is not None else 0,
+        launcher=() if shared is None else LAUNCHER,
     )
 
 

@@ -1,7 +1,8 @@
 """The disk a home may use: measured from time to time, and writing stops while it is over its limit.
 
 What stops it: the limit on file sizes (``RLIMIT_FSIZE``) of every process of the workspace becomes zero, so that no
-file can grow while files can still be deleted; a sentence lies in ``/run/enclave/disk.json``. Below the limit again, a
+file can grow while files can still be deleted; a sentence lies in ``/run/enclave/disk.json`` (``shared.json`` for the
+folder that members share, where it is not a file system of its own). Below the limit again, a
 host with CAP_SYS_RESOURCE gives the limits back; without it, the workspace has to be opened anew.
 
 What does not hold: between two looks a workspace can write what the disk takes in that time, and empty files cost
@@ -22,6 +23,8 @@ from pathlib import Path
 from enclave.files import write_atomically
 
 LOOK_SECONDS = 20.0
+HOME, SHARED = "Your home", "The shared folder"
+_FILES = {HOME: "disk.json", SHARED: "shared.json"}
 _REST = 10
 """A look that took long is followed by a pause of that many times its length."""
 
@@ -42,10 +45,11 @@ class DiskWatch(threading.Thread):
         seconds: float = LOOK_SECONDS,
         *,
         also: Callable[[], list[int]] = list,
+        what: str = HOME,
     ) -> None:
         super().__init__(name="disk-watch", daemon=True)
         self._folders, self._inside, self._limit_mb, self._top = folders, inside, limit_mb, top
-        self._seconds, self._also = seconds, also
+        self._seconds, self._also, self._what = seconds, also, what
         self._ended = threading.Event()
         self._over = False
 
@@ -68,7 +72,7 @@ class DiskWatch(threading.Thread):
             for pid in {*processes_below(self._top, *also), *also}:
                 with suppress(ProcessLookupError, PermissionError, ValueError):
                     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, size))
-            say(self._inside, self._limit_mb, over)
+            say(self._inside, self._limit_mb, over, self._what)
         self._over = over
 
     def end(self) -> None:
@@ -101,14 +105,14 @@ def processes_below(*tops: int) -> list[int]:
     return found[len(tops) :]
 
 
-def say(inside: Path, limit_mb: int, over: bool) -> None:
+def say(inside: Path, limit_mb: int, over: bool, what: str = HOME) -> None:
     """Write the sentence, or take it away."""
-    file = inside / "disk.json"
+    file = inside / _FILES[what]
     if not over:
         file.unlink(missing_ok=True)
     elif not file.exists():
         problem = (
-            f"Your home holds more than its {limit_mb} MB, so nothing can be written now. "
+            f"{what} holds more than its {limit_mb} MB, so nothing can be written now. "
             "Delete what you can spare; if that is not enough, close the workspace and open it again."
         )
         write_atomically(file, json.dumps({"problem": problem, "limit_mb": limit_mb}).encode(), mode=0o644)

@@ -41,6 +41,7 @@ class WorkspaceGrant:
     idle_minutes: int
     hours: int
     disk_mb: int
+    shared_mb: int
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Partners:
                 idle_minutes=int(answer["idle_minutes"]),
                 hours=int(answer["hours"]),
                 disk_mb=int(answer["disk_mb"]),
+                shared_mb=int(answer["shared_mb"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise PartnerAwayError("The portal's answer is not complete. Tell your admin.") from error

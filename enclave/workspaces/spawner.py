@@ -12,10 +12,14 @@ import asyncio
 import os
 import time
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from jupyterhub.spawner import Spawner, SpawnException
 
+from audit.client import AuditClient, AuditUnavailable
+from audit.event import AuditEvent
 from enclave.domain.decisions import RefusedError
 from enclave.domain.ids import PROJECT_ID, USERNAME, ProjectId, Username, WorkspaceId
 from enclave.metering.ledger import LedgerUnreadableError, place_ledger, today
@@ -28,9 +32,12 @@ from enclave.workspaces.host_process import HostIdentity, HostProcess
 from enclave.workspaces.limits import write_limits
 from enclave.workspaces.opening import write_first_notebook
 from enclave.workspaces.services import PartnerAwayError, Partners, WorkspaceGrant, answers, is_computing
+from enclave.workspaces.shared_folder import SharedFolderError, SharedFolders
+from enclave.workspaces.shared_mount import SharedMount, make_mount_point
 
 _RETRY_SECONDS = 5.0
 _STOP_SECONDS = 4.0
+_RECORD_SECONDS = 2.0
 _START_SECONDS = 75.0
 
 NO_DEFAULT = (
@@ -40,6 +47,20 @@ NO_DEFAULT = (
 ENDED_AT_ONCE = (
     "The workspace could not start. Try once more; if it happens again, tell your admin (the hub's log says why)."
 )
+
+
+@cache
+def shared_folders() -> SharedFolders:
+    """One for all spawners of this hub."""
+    settings = get_settings()
+    client = AuditClient(settings.audit_socket, "hub")
+
+    def record(event: AuditEvent) -> None:
+        if not client.is_reachable():  # a workspace's start does not wait for a log that is away
+            raise AuditUnavailable("Expected the audit log, found nobody at its socket.")
+        client.record(event, timeout=_RECORD_SECONDS)
+
+    return SharedFolders(settings, record)
 
 
 class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
@@ -96,6 +117,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             await asyncio.to_thread(write_first_notebook, settings, project, username, home, uid)
         self._idle_minutes = grant.idle_minutes
         self._token_seconds = grant.token_seconds
+        shared = await asyncio.to_thread(self._open_shared, grant, project, home)
         self._ends_at = time.time() + grant.hours * 3600
         write_limits(places.inside, self._ends_at, self._idle_minutes, None)
         launch.give_to(places.ipc, uid)
@@ -107,6 +129,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             uid=uid,
             memory_mb=grant.memory_mb,
             processes=grant.processes,
+            shared=shared,
         )
         usage = place_ledger(settings.metering_dir, project, grant.workspace, today())
         usage.open(grant.person)
@@ -122,8 +145,22 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
                 disk_mb=grant.disk_mb,
                 ends_at=self._ends_at,
                 usage=usage.path,
+                shared=shared,
             )
             self._host = await asyncio.to_thread(HostProcess.start, plan, listening.fileno())
+
+    def _open_shared(self, grant: WorkspaceGrant, project: ProjectId, home: Path) -> SharedMount | None:
+        """The members' folder; None when the permit gives none, or when it cannot be had (the workspace opens all the
+        same, and the hub's log says why)."""
+        if grant.shared_mb == 0:
+            return None
+        try:
+            mount = shared_folders().open(project, grant.shared_mb)
+        except SharedFolderError as error:
+            self.log.warning("workspace %s: %s", grant.workspace, error)
+            return None
+        make_mount_point(home)
+        return mount
 
     async def _wait_until_ready(self, places: launch.Places) -> None:
         """Until JupyterLab answers on its socket; a server that ends first is told at once, not after a timeout."""
@@ -194,6 +231,10 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         except OSError as error:
             self.log.warning("workspace %s: its folder cannot be written: %s", self._workspace, error)
             return
+        try:
+            shared_folders().note_fill(ProjectId(self.name))
+        except (AuditUnavailable, OSError) as error:
+            self.log.warning("workspace %s: its shared folder's fill is not on record yet: %s", self._workspace, error)
         if self._renewal is None and not self._start_pending:
             wait = max(0.0, self._token_seconds / 2 - age)
             self._renewal = asyncio.create_task(self._keep_token_fresh(places, wait))

@@ -35,6 +35,7 @@ class StartedWorkspace:
     idle_minutes: int
     hours: int
     disk_mb: int
+    shared_mb: int
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def start_workspace(username: str, project_id: str) -> StartedWorkspace:
             subject=user.person_id,
             decision="allow",
             policies=policies,
-            counts={"token_seconds": int(_token_life().total_seconds())},
+            counts={"token_seconds": int(_token_life().total_seconds()), "shared_mb": rules.shared_mb},
         )
         WorkspaceSession.objects.create(id=workspace, project=project, user=user)
     return StartedWorkspace(
@@ -130,6 +131,7 @@ def start_workspace(username: str, project_id: str) -> StartedWorkspace:
         idle_minutes=rules.idle_minutes,
         hours=rules.hours,
         disk_mb=rules.disk_mb,
+        shared_mb=rules.shared_mb,
     )
 
 

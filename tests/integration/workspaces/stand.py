@@ -30,6 +30,7 @@ from enclave import keys
 from enclave.processes import accepts_connections
 from enclave.settings import Settings
 from enclave.workspaces import docker_daemon
+from enclave.workspaces.shared_folder import release_all
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -130,6 +131,7 @@ class UnsafeTestPortal:
                 "idle_minutes": self.idle_minutes,
                 "hours": 12,
                 "disk_mb": 20_480,
+                "shared_mb": 64,
             }
         )
 
@@ -294,6 +296,7 @@ class Stand:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
+        release_all(self.settings)
         shutil.rmtree(self.root, ignore_errors=True)
 
     def host_of(self, workspace: str) -> int:

@@ -22,6 +22,8 @@ from enclave.edge.shown import Screen
 class UnsafeNoPace:
     """A meter that never waits."""
 
+    archive = None
+
     async def pace(self, account: Account, size: int) -> None:
         return None
 

@@ -27,6 +27,10 @@ REFUSAL = (
     "Expected a file in your home, found a link (or something below one). "
     "JupyterLab follows no links; open it from a notebook, or copy the file here."
 )
+ANOTHER_DISK = (
+    "Files cannot be moved between your home and the shared folder, which is a disk of its own. "
+    "Copy the file there, then delete it here."
+)
 
 
 class WithoutLinks:
@@ -152,6 +156,10 @@ class HomeContents(WithoutLinks, LargeFileManager):
                 os.rename(Path(old).name, Path(new).name, src_dir_fd=source, dst_dir_fd=target)
         except FileNotFoundError:
             raise HTTPError(404, f"File or directory does not exist: {old_path}") from None
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                raise HTTPError(400, ANOTHER_DISK) from None
+            raise
         finally:
             os.close(source)
             os.close(target)

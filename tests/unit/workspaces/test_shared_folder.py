@@ -1,0 +1,111 @@
+"""The shared folder without a workspace: audit first, one per project, plain and measured without root."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.client import AuditUnavailable
+from audit.event import AuditEvent
+from enclave.domain.ids import ProjectId
+from enclave.settings import Settings
+from enclave.workspaces import shared_folder
+from enclave.workspaces.quota import SHARED, DiskWatch
+from enclave.workspaces.shared_folder import SharedFolderError, SharedFolders
+from enclave.workspaces.shared_mount import make_mount_point
+
+A, B = ProjectId("project-a"), ProjectId("project-b")
+
+
+class Log:
+    """Keeps events; away when told so."""
+
+    def __init__(self) -> None:
+        self.events: list[AuditEvent] = []
+        self.away = False
+
+    def __call__(self, event: AuditEvent) -> None:
+        if self.away:
+            raise AuditUnavailable("away")
+        self.events.append(event)
+
+
+def test_nothing_is_made_that_is_not_on_record(tmp_path: Path) -> None:
+    log = Log()
+    folders = SharedFolders(Settings(home=tmp_path), log)
+    log.away = True
+    with pytest.raises(SharedFolderError, match="audit log"):
+        folders.open(A, 16)
+    assert not (tmp_path / "shared" / A).exists()
+
+
+@pytest.mark.needs_root
+def test_each_project_has_a_file_system_of_its_own(tmp_path: Path) -> None:
+    settings, log = Settings(home=tmp_path), Log()
+    folders = SharedFolders(settings, log)
+    try:
+        first, second = folders.open(A, 16), folders.open(B, 32)
+        assert folders.open(A, 16) == first
+        assert [(e.type, e.project, dict(e.counts)) for e in log.events] == [
+            ("shared-folder:created", A, {"megabytes": 16}),
+            ("shared-folder:created", B, {"megabytes": 32}),
+        ]
+        assert first.files.stat().st_dev != second.files.stat().st_dev != tmp_path.stat().st_dev
+        assert not first.is_measured
+        (first.files / "kept").write_text("x")
+        shared_folder.release_all(settings)
+        assert not first.files.is_mount()
+        assert (folders.open(A, 16).files / "kept").read_text() == "x"
+        log.away = True
+        with pytest.raises(AuditUnavailable):
+            folders.destroy(A)
+        assert first.files.is_mount()
+    finally:
+        shared_folder.release_all(settings)
+
+
+def test_without_root_it_is_a_plain_folder_that_the_host_measures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_folder.os, "geteuid", lambda: 1000)
+    mount = SharedFolders(Settings(home=tmp_path), Log()).open(A, 16)
+    assert (mount.is_measured, mount.files.is_mount(), mount.files.stat().st_mode & 0o777) == (True, False, 0o700)
+    with (mount.files / "large").open("wb") as file:
+        file.write(b"x" * (17 << 20))
+    watch = DiskWatch((mount.files,), tmp_path, mount.megabytes, top=2**22 + 1, what=SHARED)
+    watch.look()
+    assert "The shared folder holds more than its 16 MB" in (tmp_path / "shared.json").read_text()
+    (mount.files / "large").unlink()
+    watch.look()
+    assert not (tmp_path / "shared.json").exists()
+
+
+def test_without_landlock_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_folder, "can_forbid_sockets", lambda: False)
+    with pytest.raises(SharedFolderError, match="cannot forbid sockets"):
+        SharedFolders(Settings(home=tmp_path), Log()).open(A, 16)
+
+
+@pytest.mark.parametrize("kind", ["nothing", "empty", "full", "file", "link", "dangling"])
+def test_the_mount_point_is_a_real_empty_folder(tmp_path: Path, kind: str) -> None:
+    there: Any = tmp_path / "shared"
+    if kind in ("empty", "full"):
+        there.mkdir()
+    match kind:
+        case "full":
+            (there / "own").touch()
+        case "file":
+            there.touch()
+        case "link":
+            there.symlink_to("/etc")
+        case "dangling":
+            there.symlink_to("/nowhere")
+    make_mount_point(tmp_path)
+    make_mount_point(tmp_path)
+    assert not there.is_symlink()
+    assert os.listdir(there) == []  # noqa: PTH208
+    assert (tmp_path / "shared-before-1").is_symlink() is (kind in ("link", "dangling"))
+    assert len(list(tmp_path.iterdir())) == (1 if kind in ("nothing", "empty") else 2)
