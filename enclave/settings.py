@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     """TOML file with the site's own thresholds for alerts. None: those shipped."""
     image: Path = REPOSITORY / ".images" / "python"
     """The Python environment that is mounted at /opt/image in a workspace."""
+    workspaces: int = Field(default=50, ge=1)
+    """Workspaces at once, all projects together; each may use the memory its permit says."""
     token_minutes: int = 15
     query_memory_mb: int = Field(default=2048, ge=256)
     """DuckDB's memory limit in one query worker; there is a worker per person who queries."""
