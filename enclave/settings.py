@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     """TOML file with the prices of the cost grid. None: use is shown without costs."""
     metering_minutes: float = Field(default=15.0, gt=0)
     """How often the storage of all projects is measured."""
+    workspaces: int = Field(default=50, ge=1)
+    """Workspaces at once, all projects together; each may use the memory its permit says."""
     token_minutes: int = 15
     query_memory_mb: int = Field(default=2048, ge=256)
     """DuckDB's memory limit in one query worker; there is a worker per person who queries."""

@@ -14,7 +14,7 @@ from enclave.edge.sockets import Upstreams
 
 
 class RouteApi:
-    """``GET /api/routes``, ``POST`` and ``DELETE /api/routes/<prefix>``, each with ``Authorization: token …``."""
+    """``GET /api/routes``; ``GET``, ``POST``, ``DELETE /api/routes/<prefix>``; with ``Authorization: token …``."""
 
     def __init__(self, table: RouteTable, upstreams: Upstreams, auth_token: str) -> None:
         self._table = table
@@ -26,6 +26,7 @@ class RouteApi:
         app = web.Application(middlewares=[self._authorize])
         app.router.add_get("/api/routes", self._list)
         app.router.add_get("/api/routes/", self._list)
+        app.router.add_get("/api/routes{prefix:/.+}", self._one)
         app.router.add_post("/api/routes{prefix:.*}", self._add)
         app.router.add_delete("/api/routes{prefix:.*}", self._remove)
         return app
@@ -41,6 +42,12 @@ class RouteApi:
 
     async def _list(self, _: web.Request) -> web.Response:
         return web.json_response(self._table.as_json())
+
+    async def _one(self, request: web.Request) -> web.Response:
+        found = self._table.as_json().get("/" + request.match_info["prefix"].strip("/"))
+        if found is None:
+            raise web.HTTPNotFound(text="There is no such route.")
+        return web.json_response(found)
 
     async def _add(self, request: web.Request) -> web.Response:
         try:

@@ -70,7 +70,7 @@ RULES: tuple[Rule, ...] = (
     _rule("GET POST", r"/api/events(/subscribe)?", None),
     _rule("PUT POST PATCH DELETE", r"/api/contents(/.*)?"),
     _rule("GET", r"/enclave/(project|tables|queries|outbox|limits)", EXTENSION_BYTES),
-    _rule("POST", r"/enclave/(cancel|release)", EXTENSION_BYTES),
+    _rule("POST", r"/enclave/(cancel|release|keep)", EXTENSION_BYTES),
 )
 _CONTENTS = re.compile(r"/api/contents(?P<path>/.*)?")
 _CHECKPOINTS = re.compile(r".*/checkpoints(/[^/]*)?")

@@ -17,6 +17,7 @@ from enclave.extracts.permit_file import PermitError
 from enclave.portal.models import User
 from enclave.portal.permissions import Audience, find_access
 from enclave.portal.rules import StateConflictError
+from enclave.portal.sentences import translated_sentence
 from enclave.portal.views.errors import error_page
 
 Respond = Callable[[HttpRequest], HttpResponseBase]
@@ -113,7 +114,7 @@ class ErrorPages:
             return None
         status, reasons = found
         if request.path.startswith(INTERNAL):
-            return JsonResponse({"reasons": list(reasons)}, status=status)
+            return JsonResponse({"reasons": [translated_sentence(reason) for reason in reasons]}, status=status)
         return error_page(request, status, reasons)
 
 

@@ -40,6 +40,8 @@ TEMPLATES: tuple[str, ...] = (
     _("Project {project} is {state}; expected active. Look at its page in the portal to see what is missing."),
     _("You are not one of the people the data permit of project {project} names. "
       "Ask for an amended permit, or use a project you are a member of."),
+    _("All {most} workspaces of this enclave are in use. Try again in a while, and close one of your own that you do "
+      "not need; if it happens often, tell the people who run this enclave."),
     _("This alert is about you, so another auditor has to look at it."),
     _("Expected the prices in {file}, found {problem}. Put the file there, or take `usage_prices` out of "
       "the settings."),

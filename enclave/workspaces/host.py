@@ -39,6 +39,8 @@ _LOOK_SECONDS = 1.0
 _FREE_LOOKS = 3
 MOST_PROCESSES = 4096
 _OWN_THREADS = 16
+NO_SANDBOX = 69
+"""Exit code when the engine could not make the server's sandbox (EX_UNAVAILABLE of sysexits.h)."""
 _NICENESS = 5
 """Below the enclave's own processes: a workspace that computes must not slow down the gateway or the log."""
 
@@ -178,7 +180,7 @@ class _Signals:
 
 
 def main() -> int:
-    """Exit code: the server's; 1 when it could not be started (its log says why)."""
+    """Exit code: the server's; NO_SANDBOX when it could not be started (its log says why)."""
     signals = _Signals()
     plan = HostPlan.from_json(sys.stdin.buffer.read())
     with contextlib.suppress(OSError):
@@ -187,7 +189,7 @@ def main() -> int:
         return abs(Host(plan, engine_of(plan)).run(lambda: signals.stop, signals.wake))
     except SandboxError as error:
         print(error, file=sys.stderr)  # noqa: T201  (the server's log)
-        return 1
+        return NO_SANDBOX
     except subprocess.TimeoutExpired:
         return 1
 

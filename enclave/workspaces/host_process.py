@@ -80,6 +80,10 @@ class HostProcess:
             self._child.wait()
         return not ended
 
+    def exit_code(self) -> int | None:
+        """Of a host that this process started and that has ended; None otherwise."""
+        return self._child.poll() if self._child is not None else None
+
     def terminate(self) -> None:
         """Ask it to end; it ends server and kernels at once."""
         self._send(signal.SIGTERM)

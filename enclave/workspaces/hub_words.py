@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 WORDS: dict[str, dict[str, str]] = {
     "en": {
         "portal": "Portal",
@@ -12,8 +14,13 @@ WORDS: dict[str, dict[str, str]] = {
         "not-running": "The workspace {name} is not running.",
         "failed": "The workspace {name} could not be opened.",
         "open": "Open the workspace",
-        "starting": "Your workspace is starting; the page changes by itself when it is ready.",
+        "again": "Try again",
+        "starting-title": "Your workspace is starting",
+        "starting": "A few seconds; the page changes by itself when it is ready.",
         "back": "Back to the portal",
+        "recorded": "The refusal is on record, as every refusal is.",
+        "no-project": "A workspace belongs to a project, and this address names none. "
+        "Open the workspace from the project's page in the portal.",
     },
     "fr": {
         "portal": "Portail",
@@ -24,7 +31,19 @@ WORDS: dict[str, dict[str, str]] = {
         "not-running": "L'espace de travail {name} n'est pas en marche.",
         "failed": "L'espace de travail {name} n'a pas pu s'ouvrir.",
         "open": "Ouvrir l'espace de travail",
-        "starting": "Votre espace de travail démarre ; la page change d'elle-même quand il est prêt.",
+        "again": "Réessayer",
+        "starting-title": "Votre espace de travail démarre",
+        "starting": "Quelques secondes ; la page change d'elle-même quand il est prêt.",
         "back": "Retour au portail",
+        "recorded": "Le refus est inscrit au journal, comme tout refus.",
+        "no-project": "Un espace de travail appartient à un projet, et cette adresse n'en nomme aucun. "
+        "Ouvrez-le depuis la page du projet dans le portail.",
     },
 }
+
+
+def preferred_language(handler: Any, site: str) -> str:
+    """``fr`` or ``en``: what the browser behind a request handler prefers, else the site's."""
+    wanted = handler.request.headers.get("Accept-Language", "").lower() if handler is not None else ""
+    found = {name: wanted.find(name) for name in ("fr", "en") if name in wanted}
+    return min(found, key=lambda name: found[name]) if found else site

@@ -11,7 +11,7 @@ from pathlib import Path
 from enclave import keys
 from enclave.settings import get_settings
 from enclave.workspaces import authenticator
-from enclave.workspaces.hub_words import WORDS
+from enclave.workspaces.standing import LOOK_JITTER, LOOK_SECONDS
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821  (JupyterHub provides it)
 settings = get_settings()
@@ -36,7 +36,8 @@ authenticator.configure(c, settings)
 c.JupyterHub.spawner_class = "enclave.workspaces.spawner.WorkspaceSpawner"
 c.Spawner.port = 8888
 c.Spawner.default_url = "/lab"
-c.Spawner.poll_interval = 5
+c.Spawner.poll_interval = LOOK_SECONDS
+c.Spawner.poll_jitter = LOOK_JITTER
 c.Spawner.start_timeout = 90
 c.Spawner.http_timeout = 60
 c.JupyterHub.allow_named_servers = True
@@ -47,7 +48,6 @@ c.JupyterHub.template_paths = [str(Path(__file__).parent / "templates")]
 c.JupyterHub.template_vars = {
     "portal_url": settings.portal_url,
     "hospital": settings.hospital,
-    "words": WORDS[settings.site_language],
 }
 
 c.JupyterHub.services = [{"name": "runner", "api_token": keys.hub_api_token(settings)}]

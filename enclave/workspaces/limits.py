@@ -27,5 +27,10 @@ def write_limits(inside: Path, ends_at: float, idle_minutes: float, last_activit
         write_atomically(file, encoded, mode=0o644)
 
 
+def has_idled(last_seen: datetime | None, idle_minutes: float, now: datetime) -> bool:
+    """Has nobody used a workspace for longer than the permit's ``idle_minutes``? (0: it never idles.)"""
+    return bool(idle_minutes) and last_seen is not None and now - last_seen > timedelta(minutes=idle_minutes)
+
+
 def _words(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,19 @@ from enclave import keys
 from enclave.domain.decisions import RefusedError
 from enclave.domain.ids import PersonId, ProjectId, Username, WorkspaceId
 from enclave.settings import Settings
+from enclave.workspaces.standing import ASK_SECONDS
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
-_STATUS_TIMEOUT = aiohttp.ClientTimeout(total=3)
+_STATUS_TIMEOUT = aiohttp.ClientTimeout(total=ASK_SECONDS)
 _STATUS_BYTES = 100_000
 
 
 class PartnerAwayError(Exception):
-    """Portal or gateway did not answer as agreed; the sentence says which one and what to do."""
+    """Portal or gateway did not answer as agreed; ``said``: sentences of its own, for the reader, if it gave any."""
+
+    def __init__(self, sentence: str, partner: str, said: tuple[str, ...] = ()) -> None:
+        super().__init__(sentence)
+        self.partner, self.said = partner, said
 
 
 @dataclass(frozen=True)
@@ -58,10 +64,14 @@ class Partners:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._headers = {"X-Enclave-Service": keys.service_secret(settings), "Host": settings.portal_name}
+        self._edge_headers = {"Authorization": f"token {keys.proxy_auth_token(settings)}"}
 
-    async def start_workspace(self, username: Username, project: ProjectId) -> WorkspaceGrant:
-        """May this person open a workspace of this project now? Raises RefusedError, PartnerAwayError."""
-        answer = await self._portal("workspaces/start", {"username": username, "project": project})
+    async def start_workspace(self, username: Username, project: ProjectId, language: str) -> WorkspaceGrant:
+        """May this person open a workspace of this project now? Sentences come in ``language``.
+
+        Raises RefusedError, PartnerAwayError.
+        """
+        answer = await self._portal("workspaces/start", {"username": username, "project": project}, language)
         try:
             return WorkspaceGrant(
                 person=PersonId(answer["person"]),
@@ -77,7 +87,7 @@ class Partners:
                 shared_mb=int(answer["shared_mb"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise PartnerAwayError("The portal's answer is not complete. Tell your admin.") from error
+            raise PartnerAwayError("The portal's answer is not complete.", "portal") from error
 
     async def renew_token(self, workspace: WorkspaceId) -> FreshToken:
         """A new token for a running workspace. RefusedError means: revoked, stop it."""
@@ -96,10 +106,25 @@ class Partners:
         """Let the gateway close this workspace's socket."""
         await self._gateway("DELETE", workspace, None)
 
-    async def _portal(self, what: str, body: dict[str, str]) -> dict[str, Any]:
+    async def last_seen(self, prefix: str) -> datetime | None:
+        """When somebody last did something in the workspace at this prefix, as the edge saw it; None: unknown."""
+        url = f"http://edge/api/routes{prefix.rstrip('/')}"
+        try:
+            async with (
+                aiohttp.ClientSession(
+                    connector=aiohttp.UnixConnector(str(self._settings.edge_api_socket)), timeout=_STATUS_TIMEOUT
+                ) as session,
+                session.get(url, headers=self._edge_headers) as answer,
+            ):
+                route = await answer.json() if answer.status == 200 else {}
+                return datetime.fromisoformat(route["last_activity"]).astimezone(UTC)
+        except (aiohttp.ClientError, OSError, ValueError, KeyError, TypeError, TimeoutError):
+            return None
+
+    async def _portal(self, what: str, body: dict[str, str], language: str = "en") -> dict[str, Any]:
         url = f"http://portal/internal/{what}"
         # The portal lives behind the edge; without this header it would answer https deployments with a redirect.
-        extra = {"X-Forwarded-Proto": self._settings.scheme}
+        extra = {"X-Forwarded-Proto": self._settings.scheme, "Accept-Language": language}
         return await _call(self._settings.portal_socket, "POST", url, body, {**self._headers, **extra}, "portal")
 
     async def _gateway(self, method: str, workspace: WorkspaceId, body: dict[str, str] | None) -> None:
@@ -110,23 +135,23 @@ class Partners:
 async def _call(
     socket: Path, method: str, url: str, body: dict[str, str] | None, headers: dict[str, str], partner: str
 ) -> dict[str, Any]:
-    away = f"The {partner} does not answer. Try again in a moment; if it lasts, tell your admin."
     try:
         async with (
             aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket)), timeout=_TIMEOUT) as session,
             session.request(method, url, json=body, headers=headers, allow_redirects=False) as answer,
         ):
             content = await answer.json(content_type=None) if answer.content_length != 0 else {}
-            reasons = content.get("reasons") if isinstance(content, dict) and 400 <= answer.status < 500 else None
-            if isinstance(reasons, list) and reasons:
-                raise RefusedError(*map(str, reasons))
+            reasons = content.get("reasons") if isinstance(content, dict) and answer.status >= 400 else None
+            said = tuple(map(str, reasons)) if isinstance(reasons, list) else ()
+            if said and answer.status < 500:
+                raise RefusedError(*said)
             if answer.status == 403:
                 raise RefusedError(f"The {partner} refused without giving a reason. Ask your admin.")
             if answer.status >= 300:
-                raise PartnerAwayError(f"The {partner} answered with status {answer.status}. Tell your admin.")
+                raise PartnerAwayError(f"The {partner} answered with status {answer.status}.", partner, said)
             return content if isinstance(content, dict) else {}
     except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
-        raise PartnerAwayError(away) from error
+        raise PartnerAwayError(f"The {partner} does not answer.", partner) from error
 
 
 async def is_computing(socket: Path, base_url: str) -> bool:

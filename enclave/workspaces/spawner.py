@@ -12,55 +12,33 @@ import asyncio
 import os
 import time
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jupyterhub.spawner import Spawner, SpawnException
 
-from audit.client import AuditClient, AuditUnavailable
-from audit.event import AuditEvent
+from audit.client import AuditUnavailable
 from enclave.domain.decisions import RefusedError
 from enclave.domain.ids import PROJECT_ID, USERNAME, ProjectId, Username, WorkspaceId
-from enclave.metering.ledger import LedgerUnreadableError, place_ledger, today
-from enclave.metering.watch import settle
+from enclave.metering.ledger import place_ledger, today
 from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
-from enclave.workspaces import cgroups, launch
-from enclave.workspaces.engines import check_engine, clear_away
+from enclave.workspaces import launch
+from enclave.workspaces.ending import clear
+from enclave.workspaces.engines import check_engine
+from enclave.workspaces.host import NO_SANDBOX
 from enclave.workspaces.host_process import HostIdentity, HostProcess
-from enclave.workspaces.limits import write_limits
+from enclave.workspaces.hub_words import WORDS, preferred_language
+from enclave.workspaces.limits import has_idled, write_limits
+from enclave.workspaces.obstacles import FAILURES, SENTENCES, EndedAtOnceError, check_space, obstacle_of, refusal
 from enclave.workspaces.opening import write_first_notebook
 from enclave.workspaces.services import PartnerAwayError, Partners, WorkspaceGrant, answers, is_computing
-from enclave.workspaces.shared_folder import SharedFolderError, SharedFolders
-from enclave.workspaces.shared_mount import SharedMount, make_mount_point
+from enclave.workspaces.shared_opening import open_shared, shared_folders
+from enclave.workspaces.standing import KILL_SECONDS, STOP_SECONDS, Standing
+from enclave.workspaces.start_records import StartRecords
 
 _RETRY_SECONDS = 5.0
-_STOP_SECONDS = 4.0
-_RECORD_SECONDS = 2.0
 _START_SECONDS = 75.0
-
-NO_DEFAULT = (
-    "A workspace belongs to a project, and this address names none. "
-    "Open the workspace from the project's page in the portal."
-)
-ENDED_AT_ONCE = (
-    "The workspace could not start. Try once more; if it happens again, tell your admin (the hub's log says why)."
-)
-
-
-@cache
-def shared_folders() -> SharedFolders:
-    """One for all spawners of this hub."""
-    settings = get_settings()
-    client = AuditClient(settings.audit_socket, "hub")
-
-    def record(event: AuditEvent) -> None:
-        if not client.is_reachable():  # a workspace's start does not wait for a log that is away
-            raise AuditUnavailable("Expected the audit log, found nobody at its socket.")
-        client.record(event, timeout=_RECORD_SECONDS)
-
-    return SharedFolders(settings, record)
 
 
 class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
@@ -70,6 +48,8 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         super().__init__(**options)
         self._settings: Settings = get_settings()
         self._partners = Partners(self._settings)
+        self._standing = Standing(self._settings)
+        self._records = StartRecords(self._settings)
         self._workspace: WorkspaceId | None = None
         self._host: HostProcess | None = None
         self._renewal: asyncio.Task[None] | None = None
@@ -80,27 +60,38 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
     async def start(self) -> str:
         """Ask, prepare, start; returns the URL of the workspace's socket. Raises SpawnException with sentences."""
         project, username = self._names()
+        language = preferred_language(self.handler, self._settings.site_language)
         try:
-            grant = await self._partners.start_workspace(username, project)
-        except RefusedError as error:
-            raise SpawnException(" ".join(error.reasons), reason="refused", status_code=403) from error
+            grant = await self._partners.start_workspace(username, project, language)
+        except RefusedError as error:  # the portal has recorded it
+            raise refusal(" ".join(error.reasons), "refused", 403) from error
         except PartnerAwayError as error:
-            raise SpawnException(str(error), reason="portal-away", status_code=503) from error
+            raise await self._not_started(error, username, project, language) from error
         self._workspace = grant.workspace
         places = launch.Places(self._settings.root, grant.workspace)
         try:
             await self._launch(grant, project, username, places)
-        except (PartnerAwayError, RefusedError, SandboxError, launch.ImageMissingError) as error:
-            raise SpawnException(str(error), reason="not-started", status_code=503) from error
-        await self._wait_until_ready(places)
+            await self._wait_until_ready(places)
+        except FAILURES as error:
+            raise await self._not_started(error, username, project, language) from error
         self._renewal = asyncio.create_task(self._keep_token_fresh(places, grant.token_seconds / 2))
         return places.url
 
+    async def _not_started(
+        self, error: Exception, username: Username, project: ProjectId, language: str
+    ) -> SpawnException:
+        """Record what was in the way; the exception with the sentence for the researcher."""
+        obstacle = obstacle_of(error)
+        self.log.error("workspace not started: %s (%s)", obstacle.value, error)
+        await self._records.not_started(username, project, self._workspace, obstacle)
+        said = error.said if isinstance(error, PartnerAwayError) else ()
+        sentence = " ".join(said) or SENTENCES[obstacle][language]
+        return refusal(sentence, obstacle.value, 503)
+
     def _names(self) -> tuple[ProjectId, Username]:
-        if not self.name:
-            raise SpawnException(NO_DEFAULT, reason="no-project", status_code=400)
-        if not (PROJECT_ID.fullmatch(self.name) and USERNAME.fullmatch(self.user.name)):
-            raise SpawnException(NO_DEFAULT, reason="no-project", status_code=400)
+        if not (PROJECT_ID.fullmatch(self.name or "") and USERNAME.fullmatch(self.user.name)):
+            language = preferred_language(self.handler, self._settings.site_language)
+            raise refusal(WORDS[language]["no-project"], "no-project", 400)
         return ProjectId(self.name), Username(self.user.name)
 
     async def _launch(
@@ -108,6 +99,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
     ) -> None:
         settings = self._settings
         await asyncio.to_thread(check_engine, settings)
+        check_space(settings)
         uid = launch.allocate_uid(settings, project, username)
         home, is_new = launch.prepare_home(settings, project, username, uid)
         places.create()
@@ -117,7 +109,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             await asyncio.to_thread(write_first_notebook, settings, project, username, home, uid)
         self._idle_minutes = grant.idle_minutes
         self._token_seconds = grant.token_seconds
-        shared = await asyncio.to_thread(self._open_shared, grant, project, home)
+        shared = await asyncio.to_thread(open_shared, grant, project, home)
         self._ends_at = time.time() + grant.hours * 3600
         write_limits(places.inside, self._ends_at, self._idle_minutes, None)
         launch.give_to(places.ipc, uid)
@@ -149,29 +141,21 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             )
             self._host = await asyncio.to_thread(HostProcess.start, plan, listening.fileno())
 
-    def _open_shared(self, grant: WorkspaceGrant, project: ProjectId, home: Path) -> SharedMount | None:
-        """The members' folder; None when the permit gives none, or when it cannot be had (the workspace opens all the
-        same, and the hub's log says why)."""
-        if grant.shared_mb == 0:
-            return None
-        try:
-            mount = shared_folders().open(project, grant.shared_mb)
-        except SharedFolderError as error:
-            self.log.warning("workspace %s: %s", grant.workspace, error)
-            return None
-        make_mount_point(home)
-        return mount
-
     async def _wait_until_ready(self, places: launch.Places) -> None:
-        """Until JupyterLab answers on its socket; a server that ends first is told at once, not after a timeout."""
+        """Until JupyterLab answers on its socket; a server that ends first is told at once, not after a timeout.
+
+        Raises EndedAtOnceError, SandboxError.
+        """
         ends = time.monotonic() + _START_SECONDS
         while time.monotonic() < ends:
             if not self._is_running():
                 self.log.error("workspace server ended; its log: %r", launch.log_tail(places))
-                raise SpawnException(ENDED_AT_ONCE, reason="ended", status_code=503)
+                if self._host is not None and self._host.exit_code() == NO_SANDBOX:
+                    raise SandboxError("The workspace's host could not make a sandbox.")
+                raise EndedAtOnceError("The workspace's server ended before it answered.")
             if await answers(places.listening_socket, f"{self.server.base_url}api"):
                 return
-        raise SpawnException(ENDED_AT_ONCE, reason="timeout", status_code=503)
+        raise EndedAtOnceError(f"The workspace's server did not answer within {_START_SECONDS:.0f} s.")
 
     async def _keep_token_fresh(self, places: launch.Places, wait: float) -> None:
         """Renew after ``wait`` seconds, then at half-time; refused → end the workspace; portal away → again soon."""
@@ -192,12 +176,12 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
     def _is_running(self) -> bool:
         return self._host is not None and self._host.is_running()
 
-    def _is_idle(self) -> bool:
-        last = self.orm_spawner.last_activity if self.orm_spawner else None
-        if not self._idle_minutes or last is None:
-            return False
-        seconds = (datetime.now(UTC) - last.replace(tzinfo=UTC)).total_seconds()
-        return bool(seconds > self._idle_minutes * 60)
+    async def _last_seen(self) -> datetime | None:
+        """When somebody last did something here: as the hub has noted, or as the edge saw since."""
+        noted = self.orm_spawner.last_activity if self.orm_spawner else None
+        seen = await self._partners.last_seen(self.server.base_url) if self.server is not None else None
+        known = [moment for moment in (noted and noted.replace(tzinfo=UTC), seen) if moment is not None]
+        return max(known, default=None)
 
     async def _is_computing(self) -> bool:
         if self._workspace is None or self.server is None:
@@ -210,23 +194,26 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         if self._host is None and self._start_pending:
             return None
         if self._is_running():
-            if not self._is_idle() or await self._is_computing():
-                self._look_after()
-                return None
-            self.log.info("workspace %s: nobody has used it for %d minutes", self._workspace, self._idle_minutes)
+            reason = self._standing.find_objection(self.user.name, self.name, datetime.now(UTC).date())
+            if reason is None:
+                seen = await self._last_seen()
+                if not has_idled(seen, self._idle_minutes, datetime.now(UTC)) or await self._is_computing():
+                    self._look_after(seen)
+                    return None
+                reason = f"nobody has used it for {self._idle_minutes} minutes"
+            self.log.info("workspace %s ends: %s", self._workspace, reason)
             await asyncio.to_thread(self._end)
         await self._clean_up()
         return 0
 
-    def _look_after(self) -> None:
+    def _look_after(self, seen: datetime | None) -> None:
         """Sign of life for the host, the remaining times for the researcher, and after a hub's restart the renewal."""
         if self._workspace is None:
             return
         places = launch.Places(self._settings.root, self._workspace)
         try:
             os.utime(places.state)
-            last = self.orm_spawner.last_activity if self.orm_spawner else None
-            write_limits(places.inside, self._ends_at, self._idle_minutes, last.replace(tzinfo=UTC) if last else None)
+            write_limits(places.inside, self._ends_at, self._idle_minutes, seen)
             age = time.time() - places.token.stat().st_mtime
         except OSError as error:
             self.log.warning("workspace %s: its folder cannot be written: %s", self._workspace, error)
@@ -249,9 +236,9 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         if host is None:
             return
         host.terminate()
-        if not host.wait(_STOP_SECONDS):
+        if not host.wait(STOP_SECONDS):
             host.kill()
-            host.wait(_STOP_SECONDS)
+            host.wait(KILL_SECONDS)
 
     async def _clean_up(self) -> None:
         if self._renewal is not None and self._renewal is not asyncio.current_task():
@@ -268,22 +255,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
                 await told(workspace)
             except (PartnerAwayError, RefusedError) as error:
                 self.log.warning("workspace %s has ended, but: %s", workspace, error)
-        launch.Places(self._settings.root, workspace).remove()
-        try:
-            await asyncio.to_thread(clear_away, self._settings, workspace)
-        except SandboxError as error:
-            self.log.warning("workspace %s has ended, but: %s", workspace, error)
-        await asyncio.to_thread(self._remove_group, workspace)
-
-    def _remove_group(self, workspace: WorkspaceId) -> None:
-        """What a killed host has left; what it could not count any more is counted first."""
-        name = launch.control_group(workspace)
-        try:
-            settle(self._settings.metering_dir, ProjectId(self.name), workspace, cgroups.groups_of(name))
-        except (OSError, ValueError, LedgerUnreadableError) as error:
-            self.log.warning("workspace %s: its last use is not counted: %s", workspace, error)
-        for remove in (cgroups.remove, cgroups.remove_above):
-            remove(name)
+        await asyncio.to_thread(clear, self._settings, ProjectId(self.name), workspace)
 
     def get_state(self) -> dict[str, Any]:
         """Survives a hub restart: enough to find the running workspace again, or to say that it is gone."""

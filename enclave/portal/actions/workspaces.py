@@ -110,6 +110,7 @@ def start_workspace(username: str, project_id: str) -> StartedWorkspace:
         for left in WorkspaceSession.objects.filter(user=user, project=project, state=WorkspaceState.RUNNING):
             change.record(EventType.WORKSPACE_STOPPED, workspace=left.pk, subject=user.person_id)
             _close(left)
+        _check_room()
         workspace = new_workspace_id()
         change.record(
             EventType.WORKSPACE_STARTED,
@@ -133,6 +134,16 @@ def start_workspace(username: str, project_id: str) -> StartedWorkspace:
         disk_mb=rules.disk_mb,
         shared_mb=rules.shared_mb,
     )
+
+
+def _check_room() -> None:
+    """Raises RefusedError when as many workspaces run as this enclave may have at once."""
+    most = settings.ENCLAVE.workspaces
+    if WorkspaceSession.objects.filter(state=WorkspaceState.RUNNING).count() >= most:
+        raise RefusedError(
+            f"All {most} workspaces of this enclave are in use. Try again in a while, and close one of your own that "
+            "you do not need; if it happens often, tell the people who run this enclave."
+        )
 
 
 def renew_token(workspace_id: str) -> IssuedToken:

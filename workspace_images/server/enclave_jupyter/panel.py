@@ -3,7 +3,7 @@
     GET  project   who, project, permit, caps and what is left of today      GET  tables   tables and columns
     GET  queries   this person's running and recent queries                  POST cancel   {"id"}
     GET  outbox    files with the findings of the disclosure checks          POST release  {"files", "title", "context"}
-    GET  limits    until when this workspace runs, when the enclave says
+    GET  limits    until when this workspace runs                           POST keep     {}: somebody is here
 
 Who asks with ``?known=`` and the digest of an earlier answer (its ETag) gets ``{"unchanged": true}`` while that holds:
 the panel asks every few seconds, and what reaches the browser is metered. Nothing here is a control (the module above
@@ -142,6 +142,16 @@ class LimitsHandler(GatewayHandler):
         await self.answer(lambda: found if isinstance(found, dict) else {})
 
 
+class KeepHandler(GatewayHandler):
+    """Somebody wants this workspace to go on. Passing the edge is all of it: a POST is a person's doing there."""
+
+    @web.authenticated
+    async def post(self) -> None:
+        """``{}`` → ``{}``."""
+        self.fields()
+        await self.answer(dict)
+
+
 ROUTES: dict[str, type[GatewayHandler]] = {
     "project": ProjectHandler,
     "tables": TablesHandler,
@@ -150,6 +160,7 @@ ROUTES: dict[str, type[GatewayHandler]] = {
     "outbox": OutboxHandler,
     "release": ReleaseHandler,
     "limits": LimitsHandler,
+    "keep": KeepHandler,
 }
 
 

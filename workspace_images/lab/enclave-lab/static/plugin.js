@@ -1,5 +1,6 @@
 /** The plugin: puts the panel into the left side bar, its command into the palette, and knows how to reach a notebook. */
 
+import { Life } from "./life.js";
 import { Panel } from "./panel.js";
 import { ask } from "./server.js";
 import { chooseLanguage, speak } from "./words.js";
@@ -48,6 +49,7 @@ export function makePlugin(lab) {
         palette.addItem({ command: COMMAND, category: t("Enclave") });
       }
       panel.start();
+      void new Life(context, lab.apputils.Notification).start();
     },
   };
 }

@@ -23,7 +23,15 @@ const FRENCH = {
   "of {n}": "sur {n}",
   "This workspace": "Cet espace de travail",
   "runs until {time}": "tourne jusqu’au {time}",
-  "{time} if nothing happens in it": "{time} s’il ne s’y passe rien",
+  "ends in {span} if nothing happens in it": "s’arrête dans {span} s’il ne s’y passe rien",
+  "Keep it going": "Le garder ouvert",
+  "This workspace ends at {time}: its hours are over. Save your work; you can open it again afterwards.":
+    "Cet espace de travail se ferme à {time} : sa durée est écoulée. Enregistrez votre travail ; vous pourrez le rouvrir ensuite.",
+  "Nobody has used this workspace for a while. It ends at {time} unless a cell is still running then. What is saved stays.":
+    "Personne n’a utilisé cet espace de travail depuis un moment. Il se ferme à {time}, sauf si une cellule tourne encore. Ce qui est enregistré reste.",
+  "The workspace goes on.": "L’espace de travail reste ouvert.",
+  "The workspace could not be told to go on. Run a cell or save the notebook instead.":
+    "L’espace de travail n’a pas pu être prolongé. Exécutez une cellule ou enregistrez le carnet.",
   "Find a table or column": "Chercher une table ou une colonne",
   "No table or column is called like this.": "Aucune table ni colonne ne porte ce nom.",
   "Put a query on {name} into the notebook": "Mettre une requête sur {name} dans le carnet",

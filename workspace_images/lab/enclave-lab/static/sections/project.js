@@ -55,11 +55,11 @@ export class Project {
 
   life(limits) {
     const { t } = this;
-    const lines = [
-      ["ends_at", "runs until {time}"],
-      ["idle_ends_at", "{time} if nothing happens in it"],
-    ].filter(([field]) => limits[field]);
-    const shown = lines.map(([field, text]) => h("div", {}, t(text, { time: t.moment(limits[field]) })));
+    const idle = Math.ceil((Date.parse(limits.idle_ends_at) - Date.now()) / 60_000) * 60;
+    const shown = [
+      limits.ends_at && h("div", {}, t("runs until {time}", { time: t.moment(limits.ends_at) })),
+      idle > 0 && h("div.quiet", {}, t("ends in {span} if nothing happens in it", { span: t.span(idle) })),
+    ].filter(Boolean);
     return shown.length > 0 && [t("This workspace"), h("div", {}, ...shown)];
   }
 }

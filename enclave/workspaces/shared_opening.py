@@ -1,0 +1,49 @@
+"""The shared folder of a project as the hub opens it: one register per hub, openings and a full folder on record.
+
+A workspace opens without it when it cannot be had; the hub's log says why. A start does not wait for an audit log that
+is away: what could not be recorded is recorded at a later look.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from pathlib import Path
+
+from audit.client import AuditClient, AuditUnavailable
+from audit.event import AuditEvent
+from enclave.domain.ids import ProjectId
+from enclave.settings import get_settings
+from enclave.workspaces.services import WorkspaceGrant
+from enclave.workspaces.shared_folder import SharedFolderError, SharedFolders
+from enclave.workspaces.shared_mount import SharedMount, make_mount_point
+
+_RECORD_SECONDS = 2.0
+_log = logging.getLogger("jupyterhub.workspaces")
+
+
+@cache
+def shared_folders() -> SharedFolders:
+    """One for all spawners of this hub."""
+    settings = get_settings()
+    client = AuditClient(settings.audit_socket, "hub")
+
+    def record(event: AuditEvent) -> None:
+        if not client.is_reachable():  # a workspace's start does not wait for a log that is away
+            raise AuditUnavailable("Expected the audit log, found nobody at its socket.")
+        client.record(event, timeout=_RECORD_SECONDS)
+
+    return SharedFolders(settings, record)
+
+
+def open_shared(grant: WorkspaceGrant, project: ProjectId, home: Path) -> SharedMount | None:
+    """The members' folder; None when the permit gives none, or when it cannot be had."""
+    if grant.shared_mb == 0:
+        return None
+    try:
+        mount = shared_folders().open(project, grant.shared_mb)
+    except SharedFolderError as error:
+        _log.warning("workspace %s: %s", grant.workspace, error)
+        return None
+    make_mount_point(home)
+    return mount
