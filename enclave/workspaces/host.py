@@ -82,7 +82,10 @@ class Host:
         own = DiskWatch((plan.home, plan.ipc), plan.inside, plan.disk_mb, os.getpid(), also=self._sandboxes)
         if plan.shared is None:
             return [own]
-        return [own, DiskWatch((plan.shared,), plan.inside, plan.shared_mb, os.getpid(), also=self._sandboxes, what=SHARED)]
+        return [
+            own,
+            DiskWatch((plan.shared,), plan.inside, plan.shared_mb, os.getpid(), also=self._sandboxes, what=SHARED),
+        ]
 
     def _keep(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
         ours, servers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
