@@ -30,7 +30,7 @@ with enclave_dask.client(2) as cluster:
     drugs = enclave_dask.table("drug_exposure", parts=4)
     by_drug = drugs.groupby("drug_concept_id").size().compute()
 total = enclave.sql("SELECT count(*) AS n FROM drug_exposure").df()["n"][0]
-print(f"{workers} workers, {drugs.npartitions} parts, {len(by_drug)} drugs, sum as in SQL: {by_drug.sum() == total}")"""
+print(workers, "workers,", len(by_drug), "drugs, sum as in SQL:", by_drug.sum() == total)"""
 CRASH = "import os\nos.kill(os.getpid(), 9)"
 RESULT = """from pathlib import Path
 lines = ["condition,people", "Gastrointestinal bleeding,479", "Rare condition,4"]

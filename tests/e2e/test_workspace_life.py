@@ -78,6 +78,7 @@ def test_the_end_is_said_and_can_be_moved(
     page.clock.set_system_time(before - timedelta(minutes=8))
     notice = page.locator(".Toastify__toast").filter(has_text=warning)
     expect(notice).to_be_visible(timeout=LONG_MS)
+    notice.evaluate(STANDS_STILL)
     visitor.shoot(picture, full_page=False)
     notice.get_by_role("button", name=keep).click()
     expect(page.locator(".Toastify__toast").filter(has_text=kept)).to_be_visible(timeout=LONG_MS)
@@ -86,6 +87,10 @@ def test_the_end_is_said_and_can_be_moved(
         lab.choose_theme("JupyterLab Light", is_light="true")
 
 
+STANDS_STILL = """async (element) => {
+    const ends = (one) => one.effect.getComputedTiming().endTime < 1e6;
+    await Promise.allSettled(element.getAnimations({ subtree: true }).filter(ends).map((one) => one.finished));
+}"""
 LIMITS = "fetch(location.pathname.replace(/lab.*/, '') + 'enclave/limits').then((answer) => answer.json())"
 LATER = f"(before) => {LIMITS}.then((limits) => Date.parse(limits.idle_ends_at) > Date.parse(before))"
 

@@ -1,6 +1,6 @@
 """Kernels in sandboxes of their own: run, interrupt, restart, crash, many at once; a stop leaves nothing behind.
 
-How a workspace is kept going and how a revocation ends it stands here as well, to use the same stand.
+How a workspace is kept going, and how a revocation ends it, stands here too: the stand is the same.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def idle_end(folder: Path) -> datetime:
 
 
 def test_a_revoked_persons_workspace_is_gone(stand: Any, dora: Any) -> None:
-    """Server, kernels, the open channel at the edge, the gateway's socket. Nobody but the hub looks: there is no runner.
+    """Server, kernels, the open channel at the edge, the gateway's socket. Only the hub looks: there is no runner.
 
     That it takes at most ten seconds is the sum of the product's waits (tests/unit/workspaces/test_standing.py).
     """
