@@ -1,6 +1,6 @@
 """From the click to a workspace that is ready, and to its first cell's output, against a plain JupyterHub.
 
-Both sides start the same JupyterLab and kernel; they take turns in the same run, so that a busy machine slows both alike.
+Both sides start the same JupyterLab and kernel; they take turns in one run, so that a busy machine slows both alike.
 Ours: the real edge, hub and sandboxes; portal and gateway are the test stand's, which answer at once. The baseline is
 ``plainhub.py``. Prints medians of the single starts, six at once, and the memory (sum of PSS) of an idle workspace with
 one kernel. Target: at most 1.3 times the baseline.
@@ -206,6 +206,17 @@ def six_at_once(side: Side) -> dict[str, Any]:
     return {"last_ready_s": round(max(t[0] for t in taken), 2), "last_first_cell_s": round(max(t[1] for t in taken), 2)}
 
 
+def measure(folder: Path, starts: int, *, with_six: bool) -> tuple[tuple[Side, ...], dict[str, Any]]:
+    """Both sides and what was found by name."""
+    with PlainHub(folder, Settings().image) as hub, Stand() as running:
+        sides = (ours(running), plain(hub))
+        found = one_by_one(sides, starts)
+        if with_six:
+            for side in sides:
+                found[side.name]["six_at_once"] = six_at_once(side)
+    return sides, found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engine", default="bubblewrap", help="the workspace engine (a setting of the enclave)")
@@ -213,16 +224,10 @@ def main() -> None:
     parser.add_argument("--without-six", action="store_true", help="only the single starts")
     given = parser.parse_args()
     if given.engine != "bubblewrap":
-        setting = next((name for name in ("workspace_engine", "engine") if name in Settings.model_fields), None)
-        assert setting, f"expected a setting for the engine {given.engine}, found none in this version"
-        os.environ[f"ENCLAVE_{setting.upper()}"] = given.engine
+        assert "engine" in Settings.model_fields, "expected the setting `engine`, found none in this version"
+        os.environ["ENCLAVE_ENGINE"] = given.engine
     with tempfile.TemporaryDirectory(prefix="plain", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        with PlainHub(Path(folder), Settings().image) as hub, Stand() as running:
-            sides = (ours(running), plain(hub))
-            found = one_by_one(sides, given.starts)
-            if not given.without_six:
-                for side in sides:
-                    found[side.name]["six_at_once"] = six_at_once(side)
+        sides, found = measure(Path(folder), given.starts, with_six=not given.without_six)
     own, base = (found[side.name] for side in sides)
     ratios = {what: round(own[what]["p50_ms"] / base[what]["p50_ms"], 2) for what in ("ready", "first_cell")}
     ratios["idle_mb"] = round(own["idle_mb"] / base["idle_mb"], 2)
@@ -236,9 +241,7 @@ class Stand(stand.Stand):  # type: ignore[misc]
     """With the engine that was asked for."""
 
     def environment(self) -> dict[str, str]:
-        chosen = {
-            name: os.environ[name] for name in ("ENCLAVE_ENGINE", "ENCLAVE_WORKSPACE_ENGINE") if name in os.environ
-        }
+        chosen = {name: value for name, value in os.environ.items() if name == "ENCLAVE_ENGINE"}
         return {**super().environment(), **chosen}
 
 
