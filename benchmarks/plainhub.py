@@ -1,8 +1,8 @@
 """The baseline of ``workspace_start.py``: JupyterHub as anybody would set it up, with the same packages as a workspace.
 
 JupyterHub with SimpleLocalProcessSpawner, DummyAuthenticator and node's configurable-http-proxy (from npm, into
-the benchmark's own folder), on loopback. Its Python is the workspace image's own packages without any sandbox, so both sides
 the benchmark's own folder), on loopback. Its Python is the image's own packages without any sandbox, so both sides
+start the same JupyterLab and the same kernel. Non-goal: being safe; everybody is let in, as root where we are root.
 """
 
 from __future__ import annotations
