@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from enclave.journey.browser import totp_code
 
 ENCLAVE = Path(sys.executable).with_name("enclave")
+LONG_MS = 60_000
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,62 @@ class Visitor:
 
     def shoot(self, name: str, full_page: bool = True) -> None:
         self.page.screenshot(path=self.screenshots / f"{name}.png", full_page=full_page)
+
+
+class Lab:
+    """JupyterLab in a person's workspace, with the panel open."""
+
+    def __init__(self, visitor: Visitor, link: str) -> None:
+        """``link``: the words of the portal's link to the workspace."""
+        self.page, info, who = visitor.page, visitor.enclave.info, visitor.username
+        visitor.log_in()
+        visitor.portal(f"/projects/{info['project']}/")
+        self.page.get_by_role("link", name=link).click()
+        self.page.wait_for_url(re.compile(rf"/user/{who}/{info['project']}/lab"), timeout=LONG_MS)
+        self.page.goto(f"{info['hub']}/user/{who}/{info['project']}/lab?reset")
+        self.page.locator(".jp-SideBar.jp-mod-left li[data-id='enclave-lab:panel']").click(timeout=LONG_MS)
+        self.panel = self.page.locator(".enclave-Panel")
+        expect(self.panel).to_be_visible(timeout=LONG_MS)
+
+    def new_notebook(self) -> None:
+        self.page.locator(".jp-LauncherCard[data-category=Notebook]").first.click(timeout=LONG_MS)
+        self.await_idle()
+
+    def await_idle(self) -> None:
+        expect(self.page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=LONG_MS)
+
+    def run(self, code: str) -> None:
+        """Into the last cell of the notebook, which is empty, and run it."""
+        cell = self.page.locator(".jp-Notebook:visible .jp-CodeCell").last
+        cell.locator(".cm-content").click()
+        self.page.keyboard.insert_text(code)
+        self.page.keyboard.press("Shift+Enter")
+
+    def output(self, text: str) -> Locator:
+        return self.page.locator(".jp-Notebook:visible .jp-OutputArea-output").filter(has_text=text).first
+
+    def fold(self, *names: str) -> None:
+        """Close these sections of the panel."""
+        for name in names:
+            heading = self.panel.get_by_role("heading", name=re.compile(rf"^{name}")).get_by_role("button")
+            if heading.get_attribute("aria-expanded") == "true":
+                heading.click()
+            expect(heading).to_have_attribute("aria-expanded", "false")
+
+    def section(self, name: str) -> Locator:
+        return self.panel.get_by_role("region", name=name)
+
+    def choose_theme(self, name: str, *, is_light: str) -> None:
+        self.page.get_by_role("menuitem", name="Settings", exact=True).click()
+        words = self.page.locator(".lm-Menu-itemLabel")
+        words.get_by_text("Theme", exact=True).hover()
+        words.get_by_text(name, exact=True).click()
+        expect(self.page.locator("body")).to_have_attribute("data-jp-theme-light", is_light, timeout=LONG_MS)
+
+
+@pytest.fixture(scope="session")
+def open_lab() -> type[Lab]:
+    return Lab
 
 
 @pytest.fixture

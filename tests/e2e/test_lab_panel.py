@@ -12,23 +12,22 @@ TOO_LONG = "%%sql\nSELECT count(*) FROM person a, person b, person c, person d W
 SAVE = """from pathlib import Path
 table = "sex,n_patients\\nF,1373\\nM,{count}\\n"
 _ = Path.home().joinpath("outbox", "counts.csv").write_text(table)"""
-
-EXPOSURE = {
-    "shown_bytes": 12_400_000,
-    "shown_rows": 8_150,
-    "budget_bytes": 50_000_000,
-    "budget_rows": 20_000,
-    "state": "ok",
-    "archived": False,
-    "day": "2026-01-31",
-}
+MANY_LINES = """import time
+from IPython.display import clear_output
+for part in range(20):
+    clear_output(wait=True)
+    print("\\n".join(f"{n:,}" for n in range(part * 20_000, (part + 1) * 20_000)))
+    time.sleep(0.2)  # a Jupyter server drops what comes faster than a megabyte a second
+clear_output(wait=True)
+print("400 000 lignes lues")"""
 
 
-def test_panel(visit: Any) -> None:
+def test_panel(visit: Any, open_lab: Any) -> None:
     visitor = visit("amelie")
     page: Page = visitor.page
-    panel = _open_panel(visitor, "Open workspace")
-    _new_notebook(page)
+    lab = open_lab(visitor, "Open workspace")
+    panel: Locator = lab.panel
+    lab.new_notebook()
 
     expect(panel.get_by_text("Data permit until")).to_be_visible()
     panel.get_by_role("searchbox").fill("gender")
@@ -37,33 +36,32 @@ def test_panel(visit: Any) -> None:
     panel.get_by_role("button", name="Put a query on person into the notebook").click()
     expect(page.locator(".jp-Notebook .cm-content").first).to_contain_text("FROM person")
     page.keyboard.press("Shift+Enter")
-    queries = _section(panel, "Queries")
+    queries = lab.section("Queries")
     expect(_query(queries, "FROM person").filter(has_text="done")).to_be_visible(timeout=LONG_MS)
 
-    _run(page, TOO_LONG)
+    lab.run(TOO_LONG)
     running = _query(queries, "person d")
     expect(running).to_contain_text("running", timeout=LONG_MS)
-    _fold(panel, "Project")
+    lab.fold("Project")
     page.locator(".jp-NotebookPanel-toolbar").hover()
     visitor.shoot("researcher-panel-queries", full_page=False)
     running.get_by_role("button", name="Stop this query").click()
     expect(running).to_contain_text("stopped", timeout=LONG_MS)
-    expect(page.locator(".jp-OutputArea-output").filter(has_text="stopped").first).to_be_visible(timeout=LONG_MS)
+    expect(lab.output("stopped")).to_be_visible(timeout=LONG_MS)
 
-    _release(visitor, panel)
+    _release(visitor, lab)
 
 
-def _release(visitor: Any, panel: Locator) -> None:
-    page = visitor.page
-    outbox = _section(panel, "Outbox")
-    _run(page, SAVE.format(count=4))
+def _release(visitor: Any, lab: Any) -> None:
+    outbox = lab.section("Outbox")
+    lab.run(SAVE.format(count=4))
     file = outbox.get_by_role("listitem").filter(has_text="counts.csv").first
     expect(file).to_contain_text("must be justified", timeout=LONG_MS)
     outbox.get_by_label(re.compile("^counts.csv")).check()
-    _fold(panel, "Tables")
+    lab.fold("Tables")
     outbox.get_by_label("Title").scroll_into_view_if_needed()
     visitor.shoot("researcher-panel-outbox", full_page=False)
-    _run(page, SAVE.format(count=1321))
+    lab.run(SAVE.format(count=1321))
     expect(file).to_contain_text("no remark", timeout=LONG_MS)
 
     expect(outbox.get_by_label(re.compile("^counts.csv"))).to_be_checked()
@@ -74,73 +72,31 @@ def _release(visitor: Any, panel: Locator) -> None:
     visitor.shoot("researcher-panel-asked", full_page=False)
 
 
-def test_panel_speaks_french_and_works_in_the_dark(visit: Any) -> None:
+def test_panel_speaks_french_and_works_in_the_dark(visit: Any, open_lab: Any) -> None:
     visitor = visit("amelie", locale="fr-FR")
     page = visitor.page
-    page.route("**/enclave/exposure*", lambda route: route.fulfill(json=EXPOSURE))  # the picture: some hours of work
-    panel = _open_panel(visitor, "Ouvrir l’espace de travail")
+    lab = open_lab(visitor, "Ouvrir l’espace de travail")
+    panel = lab.panel
     expect(panel.get_by_text("Permis de données jusqu’au")).to_be_visible()
-    expect(page.locator(".jp-LauncherCard").first).to_be_visible(timeout=LONG_MS)
+    lab.new_notebook()
     person = panel.get_by_role("button", name=re.compile("^person "))
     person.focus()
     page.keyboard.press("Enter")
     expect(person).to_have_attribute("aria-expanded", "true")
     expect(panel.get_by_role("button", name=re.compile("^person_id .*pseudonyme")).filter(visible=True)).to_be_visible()
-    _fold(panel, "Projet")
-    expect(panel.get_by_role("meter", name="Affiché à l’écran aujourd’hui")).to_have_attribute("aria-valuenow", "41")
-    page.locator(".jp-LauncherCard").first.hover()
+    lab.run(MANY_LINES)
+    expect(lab.output("400 000 lignes lues")).to_be_visible(timeout=LONG_MS)
+    lab.fold("Projet")
+    gauge = panel.get_by_role("meter", name="Affiché à l’écran aujourd’hui")
+    expect(gauge).to_have_attribute("aria-valuenow", re.compile(r"^[2-9]\d$"), timeout=LONG_MS)  # of 2,000,000 rows
+    page.locator(".jp-NotebookPanel-toolbar").hover()
     visitor.shoot("panneau-chercheuse", full_page=False)
-    _choose_theme(page, "JupyterLab Dark", is_light="false")
-    _fold(panel, "Tables")
-    _fold(panel, "Requêtes")
-    panel.get_by_role("meter", name="Affiché à l’écran aujourd’hui").scroll_into_view_if_needed()
-    page.locator(".jp-LauncherCard").first.hover()
+    lab.choose_theme("JupyterLab Dark", is_light="false")
+    lab.fold("Tables", "Requêtes")
+    gauge.scroll_into_view_if_needed()
+    page.locator(".jp-NotebookPanel-toolbar").hover()
     visitor.shoot("panneau-chercheuse-sombre", full_page=False)
-    _choose_theme(page, "JupyterLab Light", is_light="true")
-
-
-def _choose_theme(page: Page, name: str, *, is_light: str) -> None:
-    page.get_by_role("menuitem", name="Settings", exact=True).click()
-    words = page.locator(".lm-Menu-itemLabel")
-    words.get_by_text("Theme", exact=True).hover()
-    words.get_by_text(name, exact=True).click()
-    expect(page.locator("body")).to_have_attribute("data-jp-theme-light", is_light, timeout=LONG_MS)
-
-
-def _open_panel(visitor: Any, link: str) -> Locator:
-    page, project = visitor.page, visitor.enclave.info["project"]
-    visitor.log_in()
-    visitor.portal(f"/projects/{project}/")
-    page.get_by_role("link", name=link).click()
-    page.wait_for_url(re.compile(rf"/user/amelie/{project}/lab"), timeout=LONG_MS)
-    page.goto(f"{visitor.enclave.info['hub']}/user/amelie/{project}/lab?reset")
-    page.locator(".jp-SideBar.jp-mod-left li[data-id='enclave-lab:panel']").click(timeout=LONG_MS)
-    panel = page.locator(".enclave-Panel")
-    expect(panel).to_be_visible(timeout=LONG_MS)
-    return panel
-
-
-def _new_notebook(page: Page) -> None:
-    page.locator(".jp-LauncherCard[data-category=Notebook]").first.click(timeout=LONG_MS)
-    expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=LONG_MS)
-
-
-def _run(page: Page, code: str) -> None:
-    """Into the last cell of the notebook, which is empty, and run it."""
-    cell = page.locator(".jp-Notebook:visible .jp-CodeCell").last
-    cell.locator(".cm-content").click()
-    page.keyboard.insert_text(code)
-    page.keyboard.press("Shift+Enter")
-
-
-def _fold(panel: Locator, name: str) -> None:
-    heading = panel.get_by_role("heading", name=re.compile(rf"^{name}")).get_by_role("button")
-    heading.click()
-    expect(heading).to_have_attribute("aria-expanded", "false")
-
-
-def _section(panel: Locator, name: str) -> Locator:
-    return panel.get_by_role("region", name=name)
+    lab.choose_theme("JupyterLab Light", is_light="true")
 
 
 def _query(queries: Locator, text: str) -> Locator:

@@ -18,6 +18,8 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -27,6 +29,10 @@ import httpx
 from aiohttp import web
 
 from enclave import keys
+from enclave.access import AccessFiles
+from enclave.domain.ids import PersonId, ProjectId, Username
+from enclave.domain.people import Person, Role
+from enclave.domain.projects import ProjectRecord, ProjectState
 from enclave.processes import accepts_connections
 from enclave.settings import Settings
 from enclave.workspaces import docker_daemon
@@ -117,6 +123,7 @@ class UnsafeTestPortal:
         body = await request.json()
         if body["project"] in self.refusals:
             return web.json_response({"reasons": self.refusals[body["project"]]}, status=403)
+        self.know(body["username"], body["project"])
         workspace = f"w-{uuid.uuid4().hex[:12]}"
         self.started[workspace] = f"{body['username']}/{body['project']}"
         return web.json_response(
@@ -134,6 +141,25 @@ class UnsafeTestPortal:
                 "shared_mb": 64,
             }
         )
+
+    def know(self, username: str, project: str) -> None:
+        """Put person and project into the access files as the real portal does; what is there stays."""
+        files = AccessFiles(self.settings)
+        people = files.people()
+        known = next((person for person in people.values() if person.username == username), None)
+        if known is None:
+            known = Person(PersonId(f"u-{uuid.uuid4().hex[:12]}"), Username(username), frozenset({Role.RESEARCHER}))
+            files.write_people([*people.values(), known])
+        record = files.project(ProjectId(project)) or ProjectRecord(
+            ProjectId(project), "Test", ProjectState.ACTIVE, None, "0" * 64, date(2999, 1, 1), frozenset()
+        )
+        if known.id not in record.members:
+            files.write_project(replace(record, members=record.members | {known.id}))
+
+    def revoke(self, username: str) -> None:
+        """What is left of a revocation in the access files."""
+        files = AccessFiles(self.settings)
+        files.write_people([replace(p, active=p.active and p.username != username) for p in files.people().values()])
 
     async def renew(self, request: web.Request) -> web.Response:
         self._check(request)

@@ -1,13 +1,19 @@
-"""Kernels in sandboxes of their own: run, interrupt, restart, crash, many at once; a stop leaves nothing behind."""
+"""Kernels in sandboxes of their own: run, interrupt, restart, crash, many at once; a stop leaves nothing behind.
+
+How a workspace is kept going, and how a revocation ends it, stands here too: the stand is the same.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 from enclave_test_stand import is_alive, wait_for  # type: ignore[import-not-found]
 
@@ -19,6 +25,7 @@ from enclave.workspaces.host_process import end_hosts
 
 ENGINES = ("bubblewrap", "docker")
 SIX = 6
+MINUTES = 120
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +124,86 @@ def test_a_stop_of_the_enclave_ends_what_the_hub_could_not(stand: Any) -> None:
     end_hosts(stand.settings.run_dir)
     wait_for(lambda: not any(is_alive(pid) for pid in pids), "all processes to end")
     wait_for(lambda: wid in stand.portal.stopped, "the hub to report the end")
+
+
+@pytest.fixture(scope="module")
+def dora(stand: Any) -> Any:
+    browser = stand.browser("dora")
+    browser.here = browser.start_workspace("study")
+    browser.wid = next(wid for wid, who in stand.portal.started.items() if who == "dora/study")
+    browser.folder = stand.settings.run_dir / "ws" / browser.wid
+    return browser
+
+
+def test_keep_it_going_counts_as_activity_and_looking_does_not(dora: Any) -> None:
+    """The edge has seen somebody at work, so the hub moves the idle end; a look at the limits moves nothing."""
+    asked_at = datetime.now(UTC).replace(microsecond=0)
+    assert dora.call("POST", f"{dora.here}/enclave/keep", json={}).json() == {}
+    moved = wait_for(lambda: idle_end(dora.folder) >= asked_at + timedelta(minutes=MINUTES), "the idle end to move")
+    assert moved
+    before = idle_end(dora.folder)
+    assert dora.call("GET", f"{dora.here}/enclave/limits").json()["idle_minutes"] == MINUTES
+    looked_at = (dora.folder / "host" / "state.json").stat().st_mtime
+    wait_for(lambda: (dora.folder / "host" / "state.json").stat().st_mtime > looked_at, "the hub's next look")
+    assert idle_end(dora.folder) == before
+    assert dora.call("POST", f"{dora.here}/enclave/keep", json={"hours": 99}).status_code == 400
+
+
+def idle_end(folder: Path) -> datetime:
+    found = json.loads((folder / "in" / "limits.json").read_text())["idle_ends_at"]
+    return datetime.fromisoformat(found) if found else datetime.min.replace(tzinfo=UTC)
+
+
+def test_a_revoked_persons_workspace_is_gone(stand: Any, dora: Any) -> None:
+    """Server, kernels, the open channel at the edge, the gateway's socket. Only the hub looks: there is no runner.
+
+    That it takes at most ten seconds is the sum of the product's waits (tests/unit/workspaces/test_standing.py).
+    """
+    kernel = dora.open_kernel(dora.here)
+    assert dora.execute(dora.here, kernel, "print('here')") == "here\n"
+    host = json.loads((dora.folder / "host" / "state.json").read_text())["pid"]
+    pids = [host, *descendants(host)]
+    assert len(pids) >= 5  # host; two sandboxes of two processes at least
+    assert dora.wid in stand.gateway.open
+    asyncio.run(channel_closes(stand, dora, kernel))
+    wait_for(lambda: not any(is_alive(pid) for pid in pids), "server and kernels to end")
+    wait_for(lambda: not dora.folder.exists(), "the workspace's folder to go")
+    wait_for(lambda: dora.wid not in stand.gateway.open, "the gateway's socket to close")
+    wait_for(lambda: dora.wid in stand.portal.stopped, "the portal to be told")
+
+
+async def channel_closes(stand: Any, dora: Any, kernel: str) -> None:
+    """Revoke while a channel is open at the edge; returns when the edge has closed it."""
+    url = f"http://127.0.0.1:{stand.settings.port}{dora.here}/api/kernels/{kernel}/channels?session_id=t"
+    origin = stand.hub_url(f"{dora.here}/").removesuffix(f"{dora.here}/")
+    headers = {"Host": urlsplit(origin).netloc, "Origin": origin, "Cookie": dora.cookie_header(f"{dora.here}/api")}
+    async with aiohttp.ClientSession() as session, session.ws_connect(url, headers=headers) as socket:
+        stand.portal.revoke("dora")
+
+        async def until_closed() -> None:
+            async for _ in socket:
+                pass
+
+        await asyncio.wait_for(until_closed(), 60)
+        assert socket.closed
+
+
+def descendants(pid: int) -> list[int]:
+    """Process ids below ``pid``."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, IndexError):
+            continue
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found[1:]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except OSError:
+        return False

@@ -8,11 +8,13 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
+from itertools import cycle
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiohttp import web
+from jupyterhub import orm
 from jupyterhub.spawner import SpawnException
 
 from enclave import keys
@@ -115,8 +117,7 @@ OBSTACLES = {
 }
 
 
-@pytest.mark.parametrize("name", OBSTACLES)
-@pytest.mark.parametrize("language", ["fr", "en"])
+@pytest.mark.parametrize(("name", "language"), [*zip(OBSTACLES, cycle(("fr", "en")), strict=False)])
 def test_the_researcher_reads_what_to_do_and_the_log_says_why(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, log: Log, name: str, language: str
 ) -> None:
@@ -170,8 +171,11 @@ async def start(
     handler = SimpleNamespace(request=SimpleNamespace(headers={"Accept-Language": language}))
     try:
         made = spawner.WorkspaceSpawner(user=SimpleNamespace(name="bob"), handler=handler)
-        made.orm_spawner = SimpleNamespace(name=ProjectId("study"), last_activity=None, server="row")
-        made._server = SimpleNamespace(base_url="/user/bob/study/", orm_server="row")
+        made.orm_spawner = SimpleNamespace(
+            name=ProjectId("study"),
+            last_activity=None,
+            server=orm.Server(proto="http", ip="", port=1, cookie_name="", base_url="/user/bob/study/"),
+        )
         with pytest.raises(SpawnException) as raised:
             await made.start()
         await made.stop()

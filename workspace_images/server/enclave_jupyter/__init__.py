@@ -9,10 +9,20 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 
-from jupyter_server.auth import IdentityProvider, User
-from jupyter_server.serverapp import ServerApp
-from jupyterlab.labapp import LabApp
+# Half of a start was jsonschema building a parser for the formats "iri" and "duration" (0.9 of 1.8 s of processor
+# time), which no schema of Jupyter uses. Without these packages it leaves the two formats unchecked, as it documents.
+sys.modules.update(dict.fromkeys(("rfc3987_syntax", "isoduration")))
+
+from jupyter_server.auth import IdentityProvider, User  # noqa: E402
+from jupyter_server.serverapp import ServerApp  # noqa: E402
+from jupyterlab import commands  # noqa: E402
+
+# Where there is a node, importing LabApp asks it for yarn's settings (0.2 s); nothing is ever built in a workspace.
+commands._yarn_config = lambda logger: {"yarn config": {}, "npm config": {}}
+
+from jupyterlab.labapp import LabApp  # noqa: E402
 
 
 class ResearcherIdentity(IdentityProvider):

@@ -6,6 +6,7 @@ no dashboard. Memory: what the workspace may use is shared out between the worke
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 from pathlib import Path
@@ -50,6 +51,7 @@ def _inside(workers: int | None) -> dict[str, Any]:
         "n_workers": count,
         "threads_per_worker": 1,
         "processes": True,
+        "silence_logs": logging.ERROR,  # a worker that takes its time to end is no researcher's worry
         "host": "127.0.0.1",
         "dashboard_address": "127.0.0.1:0",  # where the scheduler answers to health checks; it always listens somewhere
         "scheduler_kwargs": {"dashboard": False},
