@@ -118,14 +118,16 @@ def _place(project: str, username: str, day: str) -> Place:
 def _admit(by: str, reason: str, place: Place | None) -> None:
     settings = get_settings()
     try:
-        reading.admit(settings, reading.recorder(settings), by, reason, place)
+        with reading.recording(settings) as record:
+            reading.admit(settings, record, by, reason, place)
     except AuditUnavailable as error:
         raise RefusedError("The audit log takes no record now, so nothing is read.") from error
 
 
 def _record(event: AuditEvent) -> None:
     try:
-        reading.recorder(get_settings())(event)
+        with reading.recording(get_settings()) as record:
+            record(event)
     except AuditUnavailable as error:
         raise RefusedError("The audit log takes no record now, so no key is set.") from error
 
