@@ -11,6 +11,14 @@ const ADVICE = {
   stopped: "Outputs are stopped until tomorrow (UTC). Ask the data steward if you need more.",
 };
 
+const READERS =
+  "The data permit orders it. Auditors and the data-protection officer can read it, for a reason that goes on record.";
+
+/** For how long; 0: the edge cannot read the permit just now. */
+function kept(t, days) {
+  return days > 0 ? t.count(days, "It is destroyed after 1 day.", "It is destroyed after {n} days.") : "";
+}
+
 export class Exposure {
   name = "exposure";
   title = "Exposure";
@@ -49,7 +57,7 @@ export class Exposure {
       bar(Math.max(bytes, rows), TONES[found.state] || "accent", t("Shown on the screen today")),
       h("p.meta", {}, counted ? `${words} · ${counted}` : words),
       advice && notice(TONES[found.state], t(advice)),
-      found.archived && h("p.quiet", {}, t("The data permit orders that what is shown is kept for review.")),
+      found.archived && notice("wait", h("strong", {}, t("What you see here is archived.")), " ", t(READERS), " ", kept(t, found.archive_days)),
     ];
     this.node.replaceChildren(...lines.filter(Boolean));
   }
