@@ -11,15 +11,13 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from audit.client import AuditUnavailable
-from audit.event import AuditEvent
 from audit.reader import LogUnreadable
 from enclave.domain.decisions import RefusedError
-from enclave.domain.events import EventType
 from enclave.domain.ids import PROJECT_ID, USERNAME
-from enclave.files import write_atomically
 from enclave.settings import get_settings
 from enclave.shown import reading
-from enclave.shown.sealing import Place, SealError, Shown, fingerprint, make_key, read_private_key, read_public_key
+from enclave.shown.key_setting import set_key
+from enclave.shown.sealing import Place, SealError, Shown, read_private_key
 from enclave.shown.text import as_text
 
 app = typer.Typer(help="What was shown on screens, where a permit orders that it is kept.", no_args_is_help=True)
@@ -37,22 +35,14 @@ def key(
     ] = False,
 ) -> None:
     """Make the key pair: the public half into the enclave, the private half into OUT (recorded)."""
-    settings = get_settings()
-    if settings.shown_key.exists() and not replace:
-        raise RefusedError("There is a key already. Add --replace, and keep the old private key for what it sealed.")
-    if out.exists():
-        raise RefusedError(f"Expected no file at {out.name}, found one. Name another.")
-    private, public = make_key(_passphrase(confirm=True))
-    write_atomically(out, private, mode=0o600)
+    settings, passphrase = get_settings(), _passphrase(confirm=True)
     try:
-        made = settings.shown_key.with_suffix(".new")
-        write_atomically(made, public)
-        name = fingerprint(read_public_key(made))
-        _record(AuditEvent(type=EventType.SHOWN_ARCHIVE_KEY_SET, actor="system:cli", data={"key": name}))
-        made.rename(settings.shown_key)
-    except BaseException:
-        out.unlink()
-        raise
+        with reading.recording(settings) as record:
+            name = set_key(settings, record, out, passphrase, replace=replace)
+    except AuditUnavailable as error:
+        raise RefusedError("The audit log takes no record now, so no key is set.") from error
+    except OSError as error:
+        raise RefusedError(f"Expected to write the private key to {out}, found {error.strerror}.") from error
     print(f"Key {name}. Private half: {out}. Without it nobody reads the archive: keep two copies, off this machine.")
 
 
@@ -122,14 +112,6 @@ def _admit(by: str, reason: str, place: Place | None) -> None:
             reading.admit(settings, record, by, reason, place)
     except AuditUnavailable as error:
         raise RefusedError("The audit log takes no record now, so nothing is read.") from error
-
-
-def _record(event: AuditEvent) -> None:
-    try:
-        with reading.recording(get_settings()) as record:
-            record(event)
-    except AuditUnavailable as error:
-        raise RefusedError("The audit log takes no record now, so no key is set.") from error
 
 
 def _passphrase(*, confirm: bool = False) -> bytes | None:

@@ -19,7 +19,8 @@ EXPOSURE = {
     "budget_bytes": 50_000_000,
     "budget_rows": 20_000,
     "state": "ok",
-    "archived": False,
+    "archived": True,
+    "archive_days": 365,
     "day": "2026-01-31",
 }
 
@@ -88,6 +89,7 @@ def test_panel_speaks_french_and_works_in_the_dark(visit: Any) -> None:
     expect(panel.get_by_role("button", name=re.compile("^person_id .*pseudonyme")).filter(visible=True)).to_be_visible()
     _fold(panel, "Projet")
     expect(panel.get_by_role("meter", name="Affiché à l’écran aujourd’hui")).to_have_attribute("aria-valuenow", "41")
+    expect(panel.get_by_text("Ce que vous voyez ici est archivé.")).to_be_visible()
     page.locator(".jp-LauncherCard").first.hover()
     visitor.shoot("panneau-chercheuse", full_page=False)
     _choose_theme(page, "JupyterLab Dark", is_light="false")
