@@ -92,7 +92,7 @@ def _say_proof(place: Place) -> bool:
     except LogUnreadable as error:
         raise RefusedError(f"The audit log cannot be read, so nothing is proven: {error}") from error
     text = f"{found.lines} lines; {found.kept} commitments of the log are kept, {len(found.broken)} are not; "
-    text += f"{found.uncommitted} lines behind the last one"
+    text += f"{found.uncommitted} lines behind the last one, which no record vouches for yet"
     if found.damaged:
         text += f"; {found.damaged} stretches that are no line"
     typer.echo(text, err=True)

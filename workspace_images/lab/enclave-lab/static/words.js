@@ -81,7 +81,7 @@ const FRENCH = {
     "Les affichages sont arrêtés jusqu’à demain (UTC). Demandez au gestionnaire des données s’il vous en faut plus.",
   "What you see here is archived.": "Ce que vous voyez ici est archivé.",
   "The data permit orders it. Auditors and the data-protection officer can read it, for a reason that goes on record.":
-    "Le permis de données l’impose. Les auditeurs et le délégué à la protection des données peuvent le lire, pour un motif consigné.",
+    "Le permis de données l’impose. Les auditeurs et le délégué à la protection des données peuvent le lire, pour un motif consigné au journal.",
   "It is destroyed after 1 day.": "L’archive est détruite après 1 jour.",
   "It is destroyed after {n} days.": "L’archive est détruite après {n} jours.",
 };

@@ -1,4 +1,7 @@
-/** How much was shown on the screen today, of what the permit plans for. Hidden where the enclave does not meter it. */
+/**
+ * How much was shown on the screen today, of what the permit plans for. Hidden where the enclave does not meter it. That
+ * what is shown is archived stands at the top of the panel, whatever is folded.
+ */
 
 import { bar, h, notice } from "../dom.js";
 
@@ -26,8 +29,10 @@ export class Exposure {
   isWantedFolded = true;
   isHiddenAtFirst = true;
 
-  constructor({ t }) {
+  constructor({ t }, head) {
     this.t = t;
+    this.head = head;
+    this.archived = h("div.archived");
     this.badge = null;
     this.shown = "";
     this.node = h("div");
@@ -57,8 +62,10 @@ export class Exposure {
       bar(Math.max(bytes, rows), TONES[found.state] || "accent", t("Shown on the screen today")),
       h("p.meta", {}, counted ? `${words} · ${counted}` : words),
       advice && notice(TONES[found.state], t(advice)),
-      found.archived && notice("wait", h("strong", {}, t("What you see here is archived.")), " ", t(READERS), " ", kept(t, found.archive_days)),
     ];
     this.node.replaceChildren(...lines.filter(Boolean));
+    this.head.after(this.archived);
+    const told = [h("strong", {}, t("What you see here is archived.")), " ", t(READERS), " ", kept(t, found.archive_days)];
+    this.archived.replaceChildren(...(found.archived ? [notice("wait", ...told)] : []));
   }
 }
