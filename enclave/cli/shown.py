@@ -11,15 +11,13 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from audit.client import AuditUnavailable
-from audit.event import AuditEvent
 from audit.reader import LogUnreadable
 from enclave.domain.decisions import RefusedError
-from enclave.domain.events import EventType
 from enclave.domain.ids import PROJECT_ID, USERNAME
-from enclave.files import write_atomically
 from enclave.settings import get_settings
 from enclave.shown import reading
-from enclave.shown.sealing import Place, SealError, Shown, fingerprint, make_key, read_private_key, read_public_key
+from enclave.shown.key_setting import set_key
+from enclave.shown.sealing import Place, SealError, Shown, read_private_key
 from enclave.shown.text import as_text
 
 app = typer.Typer(help="What was shown on screens, where a permit orders that it is kept.", no_args_is_help=True)
@@ -37,22 +35,14 @@ def key(
     ] = False,
 ) -> None:
     """Make the key pair: the public half into the enclave, the private half into OUT (recorded)."""
-    settings = get_settings()
-    if settings.shown_key.exists() and not replace:
-        raise RefusedError("There is a key already. Add --replace, and keep the old private key for what it sealed.")
-    if out.exists():
-        raise RefusedError(f"Expected no file at {out.name}, found one. Name another.")
-    private, public = make_key(_passphrase(confirm=True))
-    write_atomically(out, private, mode=0o600)
+    settings, passphrase = get_settings(), _passphrase(confirm=True)
     try:
-        made = settings.shown_key.with_suffix(".new")
-        write_atomically(made, public)
-        name = fingerprint(read_public_key(made))
-        _record(AuditEvent(type=EventType.SHOWN_ARCHIVE_KEY_SET, actor="system:cli", data={"key": name}))
-        made.rename(settings.shown_key)
-    except BaseException:
-        out.unlink()
-        raise
+        with reading.recording(settings) as record:
+            name = set_key(settings, record, out, passphrase, replace=replace)
+    except AuditUnavailable as error:
+        raise RefusedError("The audit log takes no record now, so no key is set.") from error
+    except OSError as error:
+        raise RefusedError(f"Expected to write the private key to {out}, found {error.strerror}.") from error
     print(f"Key {name}. Private half: {out}. Without it nobody reads the archive: keep two copies, off this machine.")
 
 
@@ -102,7 +92,7 @@ def _say_proof(place: Place) -> bool:
     except LogUnreadable as error:
         raise RefusedError(f"The audit log cannot be read, so nothing is proven: {error}") from error
     text = f"{found.lines} lines; {found.kept} commitments of the log are kept, {len(found.broken)} are not; "
-    text += f"{found.uncommitted} lines behind the last one"
+    text += f"{found.uncommitted} lines behind the last one, which no record vouches for yet"
     if found.damaged:
         text += f"; {found.damaged} stretches that are no line"
     typer.echo(text, err=True)
@@ -118,16 +108,10 @@ def _place(project: str, username: str, day: str) -> Place:
 def _admit(by: str, reason: str, place: Place | None) -> None:
     settings = get_settings()
     try:
-        reading.admit(settings, reading.recorder(settings), by, reason, place)
+        with reading.recording(settings) as record:
+            reading.admit(settings, record, by, reason, place)
     except AuditUnavailable as error:
         raise RefusedError("The audit log takes no record now, so nothing is read.") from error
-
-
-def _record(event: AuditEvent) -> None:
-    try:
-        reading.recorder(get_settings())(event)
-    except AuditUnavailable as error:
-        raise RefusedError("The audit log takes no record now, so no key is set.") from error
 
 
 def _passphrase(*, confirm: bool = False) -> bytes | None:

@@ -17,6 +17,10 @@ from enclave.domain.permits import Permit
 from enclave.extracts.sample import prepare_sample_hospital, register_for_permit
 from enclave.keys import ensure_keys
 from enclave.settings import Settings
+from enclave.shown.key_setting import set_key
+from enclave.shown.reading import recording
+
+DEMO_ARCHIVE_KEY = "unsafe-demo-shown-archive.pem"
 
 
 def prepare_home(settings: Settings, permit: Permit) -> tuple[DemoPerson, ...]:
@@ -66,5 +70,8 @@ def install_people(settings: Settings, people: tuple[DemoPerson, ...], permit: P
     for person in people:
         if not User.objects.filter(username=person.username).exists():
             create_person(person.username, person.display_name, list(person.roles), person.password, person.totp_secret)
+    if permit.workspace.archive_shown and not settings.shown_key.exists():
+        with recording(settings) as record:  # a demonstration's key stays in its home; a site's leaves the machine
+            set_key(settings, record, settings.root / DEMO_ARCHIVE_KEY, None)
     kind = "sample hospital" if not source else "other source"
     put_in_catalogue(permit.dataset, permit.dataset_version, permit.title, kind)

@@ -32,7 +32,6 @@ LONGEST_SHIFT = 3650
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{1,40}")
 _SLUG_WORDS = "2 to 41 lower-case letters, digits and hyphens"
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}")
-_YES_OR_NO = re.compile(r"true|false")
 _FILE_TYPE = re.compile(r"\.[a-z0-9]{1,10}")
 _REQUIRED = ("permit", "project", "title", "purpose", "legal_basis", "dataset", "people", "expires_on", "pseudonyms",
              "dates", "tables")  # fmt: skip
@@ -220,7 +219,7 @@ def _rules(reader: NodeReader, node: Node, what: str, kind: type[_Rules]) -> _Ru
         if name == "file_types":
             values[name] = _file_types(reader, value)
         elif name == "archive_shown":
-            values[name] = reader.shaped(value, f"{what}.{name}", _YES_OR_NO, "true or false") == "true"
+            values[name] = reader.yes_or_no(value, f"{what}.{name}") is True
         else:
             least, most = _BOUNDS[name]
             number = reader.integer(value, f"{what}.{name}", least=least, most=most)

@@ -179,6 +179,13 @@ class NodeReader:
         self.report(node, f"expected {what} from {least} to {most}, found {number}; choose a number in that range.")
         return None
 
+    def yes_or_no(self, node: Node, what: str) -> bool | None:
+        """``true`` or ``false`` as YAML 1.2 writes them."""
+        if isinstance(node, ScalarNode) and _kind_of(node) == "bool":
+            return bool(node.value.lower() == "true")
+        self.report(node, f"expected {what} as true or false, found {_describe(node)}; write one of the two.")
+        return None
+
     def day(self, node: Node, what: str) -> date | None:
         """A date written YYYY-MM-DD."""
         if isinstance(node, ScalarNode) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", str(node.value)):

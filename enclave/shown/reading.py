@@ -7,6 +7,7 @@ without us: the record of each reading is this path's, not the key's (threat mod
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -64,9 +65,14 @@ def admit(settings: Settings, record: Record, reader: str, reason: str, place: P
         raise RefusedError(*decision.reasons)
 
 
-def recorder(settings: Settings) -> Record:
-    """Blocks until the record is durable; raises AuditUnavailable."""
-    return AuditClient(settings.audit_socket, "cli").record
+@contextmanager
+def recording(settings: Settings) -> Iterator[Record]:
+    """What is called blocks until the record is durable, and raises AuditUnavailable."""
+    client = AuditClient(settings.audit_socket, "cli")
+    try:
+        yield client.record
+    finally:
+        client.close()
 
 
 def is_day(text: str) -> bool:

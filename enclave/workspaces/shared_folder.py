@@ -140,7 +140,7 @@ def _make_image(folder: Path, megabytes: int) -> None:
         file.truncate(megabytes << 20)
     image.chmod(0o600)
     files = max(1024, (megabytes << 20) // _BYTES_PER_FILE)
-    own = ["-E", "root_owner=0:0,nodiscard", "-O", "^resize_inode", "-m", "0", "-N", str(files)]
+    own = ["-E", "root_owner=0:0,nodiscard", "-O", "^resize_inode", "-J", "size=4", "-m", "0", "-N", str(files)]
     _run("mkfs.ext4", "-q", *own, str(image))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from enclave.domain.manifest import Manifest, ManifestTable
@@ -69,6 +70,7 @@ def build_starter(manifest: Manifest, permit: Permit, language: str) -> str:
     minimum = permit.outputs.minimum_count
     cells = [
         new_markdown_cell(_opening(manifest, permit, language)),
+        *_archive_cell(permit, language),
         new_code_cell("import enclave_client as enclave\n\nenclave.project()"),
         new_markdown_cell(text("tables", language)),
         new_code_cell("enclave.tables()"),
@@ -89,6 +91,13 @@ def build_starter(manifest: Manifest, permit: Permit, language: str) -> str:
     notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
     nbformat.validate(notebook)
     return str(nbformat.writes(notebook))
+
+
+def _archive_cell(permit: Permit, language: str) -> list[NotebookNode]:
+    """Said where the work begins, if what is shown is kept."""
+    if not permit.workspace.archive_shown:
+        return []
+    return [new_markdown_cell(text("archived", language, days=permit.workspace.archive_days))]
 
 
 def _opening(manifest: Manifest, permit: Permit, language: str) -> str:

@@ -23,6 +23,14 @@ TEXTS: dict[str, dict[str, str]] = {
         "comme ci-dessous.\n\n"
         "Exécutez les cellules l'une après l'autre avec Maj+Entrée.",
     },
+    "archived": {
+        "en": "**What you see here is archived.** The data permit orders it: outputs and opened notebooks are kept, "
+        "encrypted, for {days} days. Auditors and the data-protection officer can read them, for a reason that goes "
+        "on record.",
+        "fr": "**Ce que vous voyez ici est archivé.** L'autorisation l'impose : les sorties et les notebooks ouverts "
+        "sont conservés, chiffrés, pendant {days} jours. Les auditeurs et le délégué à la protection des données "
+        "peuvent les lire, pour un motif consigné.",
+    },
     "tables": {"en": "## What is in the extract", "fr": "## Ce que contient l'extraction"},
     "counts": {"en": "## How many rows each table has", "fr": "## Nombre de lignes par table"},
     "distribution": {

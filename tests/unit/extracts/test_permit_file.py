@@ -62,6 +62,12 @@ def test_a_permit_is_read_in_full() -> None:
 
 
 def test_optional_parts_replace_the_defaults() -> None:
+    ordered = parse_permit(PERMIT + "workspace: {archive_shown: true, archive_days: 400, shared_mb: 0}\n").workspace
+    assert (ordered.archive_shown, ordered.archive_days, ordered.shared_mb) == (True, 400, 0)
+    assert not parse_permit(PERMIT + "workspace: {archive_shown: false}\n").workspace.archive_shown
+    for wrong in ("yes", "1", '"true"', "[true]"):
+        with pytest.raises(PermitError, match=r"workspace\.archive_shown as true or false"):
+            parse_permit(PERMIT + f"workspace: {{archive_shown: {wrong}}}\n")
     permit = parse_permit(PERMIT + "outputs: {minimum_count: 20, file_types: [.csv]}\ncaps: {rows: 10}\n")
     assert permit.outputs.minimum_count == 20
     assert permit.outputs.file_types == (".csv",)

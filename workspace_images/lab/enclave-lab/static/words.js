@@ -87,8 +87,11 @@ const FRENCH = {
   "Outputs are slowed down until tomorrow (UTC).": "Les affichages sont ralentis jusqu’à demain (UTC).",
   "Outputs are stopped until tomorrow (UTC). Ask the data steward if you need more.":
     "Les affichages sont arrêtés jusqu’à demain (UTC). Demandez au gestionnaire des données s’il vous en faut plus.",
-  "The data permit orders that what is shown is kept for review.":
-    "Le permis de données impose de conserver ce qui est affiché, pour contrôle.",
+  "What you see here is archived.": "Ce que vous voyez ici est archivé.",
+  "The data permit orders it. Auditors and the data-protection officer can read it, for a reason that goes on record.":
+    "Le permis de données l’impose. Les auditeurs et le délégué à la protection des données peuvent le lire, pour un motif consigné au journal.",
+  "It is destroyed after 1 day.": "L’archive est détruite après 1 jour.",
+  "It is destroyed after {n} days.": "L’archive est détruite après {n} jours.",
 };
 const STATUSES = { running: "running", ok: "done", cancelled: "stopped", cap: "limit met", error: "failed" };
 const TREATMENTS = {

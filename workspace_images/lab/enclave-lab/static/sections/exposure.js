@@ -1,4 +1,7 @@
-/** How much was shown on the screen today, of what the permit plans for. Hidden where the enclave does not meter it. */
+/**
+ * How much was shown on the screen today, of what the permit plans for. Hidden where the enclave does not meter it. That
+ * what is shown is archived stands at the top of the panel, whatever is folded.
+ */
 
 import { bar, h, notice } from "../dom.js";
 
@@ -11,6 +14,14 @@ const ADVICE = {
   stopped: "Outputs are stopped until tomorrow (UTC). Ask the data steward if you need more.",
 };
 
+const READERS =
+  "The data permit orders it. Auditors and the data-protection officer can read it, for a reason that goes on record.";
+
+/** For how long; 0: the edge cannot read the permit just now. */
+function kept(t, days) {
+  return days > 0 ? t.count(days, "It is destroyed after 1 day.", "It is destroyed after {n} days.") : "";
+}
+
 export class Exposure {
   name = "exposure";
   title = "Exposure";
@@ -18,8 +29,10 @@ export class Exposure {
   isWantedFolded = true;
   isHiddenAtFirst = true;
 
-  constructor({ t }) {
+  constructor({ t }, head) {
     this.t = t;
+    this.head = head;
+    this.archived = h("div.archived");
     this.badge = null;
     this.shown = "";
     this.node = h("div");
@@ -49,8 +62,10 @@ export class Exposure {
       bar(Math.max(bytes, rows), TONES[found.state] || "accent", t("Shown on the screen today")),
       h("p.meta", {}, counted ? `${words} · ${counted}` : words),
       advice && notice(TONES[found.state], t(advice)),
-      found.archived && h("p.quiet", {}, t("The data permit orders that what is shown is kept for review.")),
     ];
     this.node.replaceChildren(...lines.filter(Boolean));
+    this.head.after(this.archived);
+    const told = [h("strong", {}, t("What you see here is archived.")), " ", t(READERS), " ", kept(t, found.archive_days)];
+    this.archived.replaceChildren(...(found.archived ? [notice("wait", ...told)] : []));
   }
 }
