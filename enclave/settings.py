@@ -59,6 +59,10 @@ class Settings(BaseSettings):
     """TOML file with the site's own thresholds for alerts. None: those shipped."""
     image: Path = REPOSITORY / ".images" / "python"
     """The Python environment that is mounted at /opt/image in a workspace."""
+    r_image: Path = REPOSITORY / ".images" / "r"
+    """Root file system of R kernels. Not there: workspaces have no R."""
+    image_root: Path | None = None
+    """Root file system whose /usr servers and Python kernels see. None: the machine's own."""
     token_minutes: int = 15
     query_memory_mb: int = Field(default=2048, ge=256)
     """DuckDB's memory limit in one query worker; there is a worker per person who queries."""

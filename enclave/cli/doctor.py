@@ -16,6 +16,7 @@ from enclave.gateway.tls import TlsError, read_listener
 from enclave.sandbox import SandboxError, SandboxProfile, popen
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import cgroups
+from enclave.workspaces.kernel_images import has_r
 
 _RENEW_BEFORE = timedelta(days=14)
 
@@ -56,6 +57,12 @@ def _landlock(settings: Settings) -> Finding:
 def _image(settings: Settings) -> Finding:
     problem = "" if (settings.image / "pyvenv.cfg").exists() else f"the workspace image is not at {settings.image}"
     return Finding("workspace image", problem, "make setup")
+
+
+def _r_image(settings: Settings) -> Finding:
+    """Never a problem: a site may do without R."""
+    said = settings.r_image if has_r(settings) else "none (make r-image builds one), so workspaces offer Python only"
+    return Finding(f"R image: {said}", "", "")
 
 
 def _sandbox(settings: Settings) -> Finding:
@@ -102,6 +109,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _sandbox,
     _landlock,
     _image,
+    _r_image,
     _workspace_limits,
     _home,
     _gateway_tls,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ class HostPlan:
     ends_at: float
     """Seconds since the epoch; the end of the permit's ``workspace.hours``."""
     orphan_seconds: float = 900.0
+    other_kernels: dict[str, SandboxProfile] = field(default_factory=dict)
+    """By the name of their image; ``kernel`` is Python's."""
 
     def to_json(self) -> str:
         """For the other side of a pipe."""
@@ -52,7 +54,8 @@ class HostPlan:
         given: dict[str, Any] = json.loads(text)
         paths = {name: Path(given[name]) for name in ("ipc", "state", "log", "anchor", "home", "inside")}
         profiles = {name: _profile(given[name]) for name in ("server", "kernel")}
-        return cls(**{**given, **paths, **profiles})
+        others = {name: _profile(profile) for name, profile in given["other_kernels"].items()}
+        return cls(**{**given, **paths, **profiles, "other_kernels": others})
 
 
 def _profile(given: dict[str, Any]) -> SandboxProfile:

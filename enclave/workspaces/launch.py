@@ -20,6 +20,7 @@ from enclave.domain.ids import ProjectId, Username, WorkspaceId
 from enclave.files import write_atomically
 from enclave.sandbox import Bind, SandboxProfile
 from enclave.settings import REPOSITORY, Settings
+from enclave.workspaces import kernel_images
 from enclave.workspaces.host_plan import INSIDE_IPC, HostPlan
 from enclave.workspaces.host_process import STATE
 
@@ -218,6 +219,7 @@ def profile(
             Bind(_SOURCES / "server" / "ipython_config.py", Path("/etc/ipython/ipython_config.py")),
             Bind(places.inside, RUN),
             Bind(home, HOME, writable=True),
+            *(kernel_images.root_binds(settings.image_root) if settings.image_root else ()),
         ),
         env=env,
         uid=uid,
@@ -244,10 +246,11 @@ def plan(
         Bind(_SOURCES / "lab", Path("/opt/enclave_lab")),
         Bind(places.ipc, INSIDE_IPC, writable=True),
     )
+    offered, offered_env = kernel_images.kernelspecs(settings)
     server = replace(
         kernel,
-        binds=(*kernel.binds, *own),
-        env=server_env,
+        binds=(*kernel.binds, *own, *offered),
+        env={**server_env, **offered_env},
         pass_fds=(int(server_env["ENCLAVE_LISTEN_FD"]),),
     )
     return HostPlan(
@@ -264,6 +267,7 @@ def plan(
         memory_mb=memory_mb,
         disk_mb=disk_mb,
         ends_at=ends_at,
+        other_kernels=kernel_images.other_kernels(settings, kernel),
     )
 
 
