@@ -14,6 +14,22 @@ INSIDE_IPC = Path("/run/kernels")
 
 
 @dataclass(frozen=True)
+class DockerPlan:
+    """Which daemon and image, and how this workspace's containers are told from others."""
+
+    host: str
+    image: str
+    home: Path
+    """The enclave's: label of all its containers."""
+    workspace: str
+    folder: Path
+    """Root's own; sockets for the moment of a start."""
+    group: str
+    memory_mb: int
+    processes: int
+
+
+@dataclass(frozen=True)
 class HostPlan:
     """Two sandboxes to start, and when to end."""
 
@@ -43,6 +59,8 @@ class HostPlan:
     orphan_seconds: float = 900.0
     other_kernels: dict[str, SandboxProfile] = field(default_factory=dict)
     """By the name of their image; ``kernel`` is Python's."""
+    docker: DockerPlan | None = None
+    """None: bubblewrap."""
 
     def to_json(self) -> str:
         """For the other side of a pipe."""
@@ -55,7 +73,10 @@ class HostPlan:
         paths = {name: Path(given[name]) for name in ("ipc", "state", "log", "anchor", "home", "inside")}
         profiles = {name: _profile(given[name]) for name in ("server", "kernel")}
         others = {name: _profile(profile) for name, profile in given["other_kernels"].items()}
-        return cls(**{**given, **paths, **profiles, "other_kernels": others})
+        docker = given.get("docker")
+        if docker is not None:
+            docker = DockerPlan(**{**docker, "home": Path(docker["home"]), "folder": Path(docker["folder"])})
+        return cls(**{**given, **paths, **profiles, "docker": docker, "other_kernels": others})
 
 
 def _profile(given: dict[str, Any]) -> SandboxProfile:

@@ -21,7 +21,7 @@ from enclave.files import write_atomically
 from enclave.sandbox import Bind, SandboxProfile
 from enclave.settings import REPOSITORY, Settings
 from enclave.workspaces import kernel_images
-from enclave.workspaces.host_plan import INSIDE_IPC, HostPlan
+from enclave.workspaces.host_plan import INSIDE_IPC, DockerPlan, HostPlan
 from enclave.workspaces.host_process import STATE
 
 HOME = Path("/home/researcher")
@@ -30,6 +30,9 @@ OUTBOX = "outbox"
 _SOURCES = REPOSITORY / "workspace_images"
 _FIRST_UID = 200000
 _LAST_UID = 299999
+MOST_PROCESSES = 4096
+DOCKER_EXTRA = 64
+"""The host, and a keeper per container."""
 
 
 class ImageMissingError(Exception):
@@ -213,8 +216,7 @@ def profile(
     """What server and kernels have in common. It starts in ``/``: bubblewrap may not enter a home of mode 0700."""
     return SandboxProfile(
         binds=(
-            Bind(settings.image, Path("/opt/image")),
-            Bind(base_python(settings.image), Path("/opt/python")),
+            *_programs(settings),
             Bind(_SOURCES / "client", Path("/opt/enclave_client")),
             Bind(_SOURCES / "server" / "ipython_config.py", Path("/etc/ipython/ipython_config.py")),
             Bind(places.inside, RUN),
@@ -227,6 +229,13 @@ def profile(
         processes=processes,
         user_name="researcher",
     )
+
+
+def _programs(settings: Settings) -> tuple[Bind, ...]:
+    """Environment and Python of this machine; a Docker image may have both. Raises ImageMissingError."""
+    if settings.engine == "docker" and not settings.image.exists():
+        return ()
+    return (Bind(settings.image, Path("/opt/image")), Bind(base_python(settings.image), Path("/opt/python")))
 
 
 def plan(
@@ -268,6 +277,21 @@ def plan(
         disk_mb=disk_mb,
         ends_at=ends_at,
         other_kernels=kernel_images.other_kernels(settings, kernel),
+        docker=docker_plan(settings, places, memory_mb, kernel.processes) if settings.engine == "docker" else None,
+    )
+
+
+def docker_plan(settings: Settings, places: Places, memory_mb: int, processes: int | None) -> DockerPlan:
+    """What Docker is told beside the profiles."""
+    return DockerPlan(
+        host=settings.docker_host,
+        image=settings.docker_image,
+        home=settings.root,
+        workspace=places.workspace,
+        folder=places.host,
+        group=control_group(places.workspace),
+        memory_mb=memory_mb,
+        processes=(processes or MOST_PROCESSES) + DOCKER_EXTRA,
     )
 
 
