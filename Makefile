@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
 TEST_PROCESSES ?= 2
 
-.PHONY: setup setup-tests demo dev test check fix e2e bench bench-large docs lock clean
+.PHONY: setup setup-tests demo dev test check fix e2e bench bench-large docs lock clean r-image
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	scripts/system-packages base
@@ -17,13 +17,18 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(UV) install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 
-.images/python/.ready: $(VENV)/.ready workspace_images/python/requirements.lock workspace_images/python/build
-	workspace_images/python/build
+.images/python.ready: $(VENV)/.ready workspace_images/python/requirements.lock workspace_images/python/image.toml workspace_images/python/build
+	$(BIN)/python workspace_images/python/build
 
-setup: $(VENV)/.ready .images/python/.ready
+.images/r.ready: $(VENV)/.ready workspace_images/r/packages.lock workspace_images/r/image.toml workspace_images/r/build
+	$(BIN)/python workspace_images/r/build --newer
+
+r-image: .images/r.ready  ## R in workspaces (optional; Debian's apt, 60 s)
+
+setup: $(VENV)/.ready .images/python.ready
 	scripts/compile-translations
 
-setup-tests: setup
+setup-tests: setup .images/r.ready
 	scripts/system-packages tests
 
 demo: setup  ## set everything up, start the enclave on loopback, print addresses and sample people
@@ -65,6 +70,7 @@ docs: setup
 lock:
 	$(UV) compile --quiet --upgrade --generate-hashes --no-emit-index-url --python-version 3.11 --all-extras --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 	$(UV) compile --quiet --upgrade --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock" workspace_images/python/requirements.in -o workspace_images/python/requirements.lock
+	$(BIN)/python workspace_images/r/build --lock
 
 clean:
 	rm -rf .venv .images build *.egg-info

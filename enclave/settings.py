@@ -75,6 +75,10 @@ class Settings(BaseSettings):
     """How often the storage of all projects is measured."""
     workspaces: int = Field(default=50, ge=1)
     """Workspaces at once, all projects together; each may use the memory its permit says."""
+    r_image: Path = REPOSITORY / ".images" / "r"
+    """Root file system of R kernels. Not there: workspaces have no R."""
+    image_root: Path | None = None
+    """Root file system whose /usr servers and Python kernels see. None: the machine's own."""
     token_minutes: int = 15
     query_memory_mb: int = Field(default=2048, ge=256)
     """DuckDB's memory limit in one query worker; there is a worker per person who queries."""

@@ -17,6 +17,7 @@ from enclave.sandbox import SandboxError, SandboxProfile, popen
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import cgroups
 from enclave.workspaces.engines import check_engine
+from enclave.workspaces.kernel_images import has_r
 from enclave.workspaces.shared_folder import find_obstacle
 
 _RENEW_BEFORE = timedelta(days=14)
@@ -65,6 +66,12 @@ def _image(settings: Settings) -> Finding:
         return Finding("workspace image", "", "")  # see _docker
     problem = "" if (settings.image / "pyvenv.cfg").exists() else f"the workspace image is not at {settings.image}"
     return Finding("workspace image", problem, "make setup")
+
+
+def _r_image(settings: Settings) -> Finding:
+    """Never a problem: a site may do without R."""
+    said = settings.r_image if has_r(settings) else "none (make r-image builds one), so workspaces offer Python only"
+    return Finding(f"R image: {said}", "", "")
 
 
 def _sandbox(settings: Settings) -> Finding:
@@ -123,6 +130,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _landlock,
     _shared_folder,
     _image,
+    _r_image,
     _docker,
     _workspace_limits,
     _home,

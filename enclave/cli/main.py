@@ -7,7 +7,7 @@ from importlib import import_module
 
 import typer
 
-from enclave.cli import demo, doctor, gateway, permit, policy, serve, shown, token
+from enclave.cli import demo, doctor, gateway, image, permit, policy, serve, shown, token
 from enclave.domain.decisions import RefusedError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 app.add_typer(gateway.app, name="gateway")
+app.add_typer(image.app, name="image")
 app.add_typer(token.app, name="token")
 app.add_typer(permit.app, name="permit")
 app.add_typer(shown.app, name="shown")

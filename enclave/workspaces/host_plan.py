@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ class HostPlan:
     launcher: tuple[str, ...] = ()
     """Goes before the command of server and kernels, in the sandbox."""
     orphan_seconds: float = 900.0
+    other_kernels: dict[str, SandboxProfile] = field(default_factory=dict)
+    """By the name of their image; ``kernel`` is Python's."""
     docker: DockerPlan | None = None
     """None: bubblewrap."""
     usage: Path | None = None
@@ -78,11 +80,12 @@ class HostPlan:
         paths = {name: Path(given[name]) for name in ("ipc", "state", "log", "anchor", "home", "inside")}
         paths |= {"usage": Path(given["usage"])} if given["usage"] else {}
         profiles = {name: _profile(given[name]) for name in ("server", "kernel")}
+        others = {name: _profile(profile) for name, profile in given["other_kernels"].items()}
         docker = given.get("docker")
         if docker is not None:
             docker = DockerPlan(**{**docker, "home": Path(docker["home"]), "folder": Path(docker["folder"])})
         own = {"shared": Path(given["shared"]) if given["shared"] else None, "launcher": tuple(given["launcher"])}
-        return cls(**{**given, **paths, **profiles, **own, "docker": docker})
+        return cls(**{**given, **paths, **profiles, **own, "docker": docker, "other_kernels": others})
 
 
 def _profile(given: dict[str, Any]) -> SandboxProfile:

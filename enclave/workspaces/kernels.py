@@ -16,9 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from enclave.sandbox import Bind, SandboxError
+from enclave.sandbox import Bind, SandboxError, SandboxProfile
 from enclave.workspaces.engines import Engine, Sandboxed
 from enclave.workspaces.host_plan import INSIDE_IPC, HostPlan
+from enclave.workspaces.kernel_images import PYTHON
 
 MOST_KERNELS = 32
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -103,10 +104,18 @@ class Kernels:
         if self._is_running(kernel) or not folder.is_dir():
             raise RefusedRequest("Expected a prepared kernel that does not run yet. Restart the kernel.")
         own = Bind(folder, INSIDE_IPC / kernel, writable=True)
-        profile = replace(self._plan.kernel, binds=(*self._plan.kernel.binds, own))
+        chosen = self._profile(request.get("image", PYTHON))
+        profile = replace(chosen, binds=(*chosen.binds, own))
         command = [*self._plan.launcher, "/usr/bin/env", f"--chdir={cwd}", "--", *argv]
         self._running[kernel] = self._engine.start(profile, command, subprocess.DEVNULL)
         return {"pid": self._running[kernel].pid}
+
+    def _profile(self, image: object) -> SandboxProfile:
+        """The server can choose a name; what is behind it is the plan's."""
+        known = {PYTHON: self._plan.kernel, **self._plan.other_kernels}
+        if not isinstance(image, str) or image not in known:
+            raise RefusedRequest(f"Expected a kernel of the images {', '.join(known)}, found another name.")
+        return known[image]
 
     def _poll(self, kernel: str, request: dict[str, Any]) -> dict[str, Any]:
         return {"code": self._running[kernel].poll() if kernel in self._running else 0}

@@ -20,6 +20,7 @@ from enclave.domain.ids import ProjectId, Username, WorkspaceId
 from enclave.files import write_atomically
 from enclave.sandbox import Bind, SandboxProfile
 from enclave.settings import REPOSITORY, Settings
+from enclave.workspaces import kernel_images
 from enclave.workspaces.host_plan import INSIDE_IPC, DockerPlan, HostPlan
 from enclave.workspaces.host_process import STATE
 from enclave.workspaces.shared_mount import LAUNCHER, SharedMount
@@ -230,6 +231,7 @@ def profile(
             Bind(places.inside, RUN),
             Bind(home, HOME, writable=True),
             *(() if shared is None else shared.binds(HOME)),
+            *(kernel_images.root_binds(settings.image_root) if settings.image_root else ()),
         ),
         env=env,
         uid=uid,
@@ -265,10 +267,11 @@ def plan(
         Bind(_SOURCES / "lab", Path("/opt/enclave_lab")),
         Bind(places.ipc, INSIDE_IPC, writable=True),
     )
+    offered, offered_env = kernel_images.kernelspecs(settings)
     server = replace(
         kernel,
-        binds=(*kernel.binds, *own),
-        env=server_env,
+        binds=(*kernel.binds, *own, *offered),
+        env={**server_env, **offered_env},
         pass_fds=(int(server_env["ENCLAVE_LISTEN_FD"]),),
     )
     return HostPlan(
@@ -285,6 +288,7 @@ def plan(
         memory_mb=memory_mb,
         disk_mb=disk_mb,
         ends_at=ends_at,
+        other_kernels=kernel_images.other_kernels(settings, kernel),
         docker=docker_plan(settings, places, memory_mb, kernel.processes) if settings.engine == "docker" else None,
         usage=usage,
         shared=shared.files if shared is not None and shared.is_measured else None,

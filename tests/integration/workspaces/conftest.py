@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 
 
-def _load_stand() -> Any:
-    if "enclave_test_stand" not in sys.modules:
-        path = Path(__file__).parent / "stand.py"
-        spec = importlib.util.spec_from_file_location("enclave_test_stand", path)
+def _load(name: str, file: str) -> Any:
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / file)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        sys.modules["enclave_test_stand"] = module
+        sys.modules[name] = module
         spec.loader.exec_module(module)
-    return sys.modules["enclave_test_stand"]
+    return sys.modules[name]
 
 
-_STAND = _load_stand()
+_STAND = _load("enclave_test_stand", "stand.py")
+_load("enclave_gateway_stand", "gateway_stand.py")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -378,6 +378,7 @@ class Browser:
         self.stand = stand
         self.user = user
         self.awaited = ""
+        self.displayed: list[dict[str, Any]] = []
         self.client = httpx.Client(
             transport=LoopbackTransport(), timeout=60, follow_redirects=True, headers={"Accept": "text/html,*/*"}
         )
@@ -421,9 +422,9 @@ class Browser:
         headers = {"Origin": origin, "X-XSRFToken": xsrf or "", "Accept": "application/json"}
         return self.client.request(method, url, headers=headers, follow_redirects=False, **options)
 
-    def open_kernel(self, here: str) -> str:
+    def open_kernel(self, here: str, spec: str = "python3") -> str:
         """Start a kernel; returns its id."""
-        answer = self.call("POST", f"{here}/api/kernels", json={"name": "python3"})
+        answer = self.call("POST", f"{here}/api/kernels", json={"name": spec})
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
@@ -489,6 +490,8 @@ class Browser:
                     printed.append(content["text"])
                 elif kind == "execute_result":
                     printed.append(content["data"].get("text/plain", ""))
+                elif kind == "display_data":
+                    self.displayed.append(content["data"])
                 elif kind == "error":
                     printed.append(f"{content['ename']}: {content['evalue']}")
                 elif kind == "status" and content["execution_state"] == "idle":

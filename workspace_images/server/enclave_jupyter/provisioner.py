@@ -80,7 +80,8 @@ class HostProvisioner(KernelProvisionerBase):
     async def launch_kernel(self, cmd, **kwargs):
         """The environment is the host's to choose; of ours, nothing goes along."""
         self._cwd = str(Path.home() / (kwargs.get("cwd") or ""))
-        await self._ask("start", argv=list(cmd), cwd=self._cwd)
+        image = (self.kernel_spec.metadata or {}).get("enclave_image", "python")
+        await self._ask("start", argv=list(cmd), cwd=self._cwd, image=image)
         self._started = True
         return self.connection_info
 
