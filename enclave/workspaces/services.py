@@ -41,6 +41,8 @@ class WorkspaceGrant:
     idle_minutes: int
     hours: int
     disk_mb: int
+    packages: str = ""
+    """Version of the project's package set; empty: none."""
 
 
 @dataclass(frozen=True)

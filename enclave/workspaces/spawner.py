@@ -23,6 +23,7 @@ from enclave.metering.watch import settle
 from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import cgroups, launch
+from enclave.workspaces.added_packages import PackagesMissingError, with_packages
 from enclave.workspaces.host_process import HostIdentity, HostProcess
 from enclave.workspaces.limits import write_limits
 from enclave.workspaces.opening import write_first_notebook
@@ -68,7 +69,13 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         places = launch.Places(self._settings.root, grant.workspace)
         try:
             await self._launch(grant, project, username, places)
-        except (PartnerAwayError, RefusedError, SandboxError, launch.ImageMissingError) as error:
+        except (
+            PartnerAwayError,
+            RefusedError,
+            SandboxError,
+            launch.ImageMissingError,
+            PackagesMissingError,
+        ) as error:
             raise SpawnException(str(error), reason="not-started", status_code=503) from error
         await self._wait_until_ready(places)
         self._renewal = asyncio.create_task(self._keep_token_fresh(places, grant.token_seconds / 2))
@@ -121,6 +128,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
                 ends_at=self._ends_at,
                 usage=usage.path,
             )
+            plan = with_packages(plan, settings, project, grant.packages)
             self._host = await asyncio.to_thread(HostProcess.start, plan, listening.fileno())
 
     async def _wait_until_ready(self, places: launch.Places) -> None:

@@ -35,6 +35,8 @@ class StartedWorkspace:
     idle_minutes: int
     hours: int
     disk_mb: int
+    packages: str
+    """Version of the project's package set; empty: none."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def start_workspace(username: str, project_id: str) -> StartedWorkspace:
         idle_minutes=rules.idle_minutes,
         hours=rules.hours,
         disk_mb=rules.disk_mb,
+        packages=project.packages_version,
     )
 
 
