@@ -28,6 +28,7 @@ Handler = Callable[[Settings, dict[str, Any]], None]
 HANDLERS: dict[str, str] = {
     "build-extract": "enclave.jobs.build_extract",
     "stop-workspaces": "enclave.jobs.stop_workspaces",
+    "ingress-packages": "enclave.packages.jobs.ingress",
     "send-canary": "enclave.jobs.send_canary",
     "release": "egress_review.actions.release.run_job",
 }

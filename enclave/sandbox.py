@@ -42,6 +42,8 @@ class SandboxProfile:
     binds: tuple[Bind, ...]
     env: dict[str, str] = field(default_factory=dict)
     network: bool = False
+    hosts: tuple[tuple[str, str], ...] = ()
+    """Further names that resolve inside, each with its address; there is no other way to look one up."""
     uid: int | None = None
     """Numeric uid and gid to run as; only used when we are root."""
     memory_mb: int | None = None
@@ -107,7 +109,7 @@ def identity_files(profile: SandboxProfile, uid: int) -> dict[str, str]:
     return {
         "/etc/passwd": f"{profile.user_name}:x:{uid}:{uid}::{profile.env.get('HOME', '/')}:/bin/sh\n",
         "/etc/group": f"{profile.user_name}:x:{uid}:\n",
-        "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
+        "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n" + _host_lines(profile),
         "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
     }
 
@@ -134,6 +136,10 @@ def _identity_arguments(profile: SandboxProfile, uid: int) -> tuple[list[str], l
         arguments += ["--perms", "0444", "--ro-bind-data", str(descriptor), target]
         descriptors.append(descriptor)
     return arguments, descriptors
+
+
+def _host_lines(profile: SandboxProfile) -> str:
+    return "".join(f"{address} {name}\n" for name, address in profile.hosts)
 
 
 def _namespaces(profile: SandboxProfile, root: bool) -> list[str]:

@@ -79,6 +79,12 @@ class Settings(BaseSettings):
     """Root file system of R kernels. Not there: workspaces have no R."""
     image_root: Path | None = None
     """Root file system whose /usr servers and Python kernels see. None: the machine's own."""
+    package_mirror: str = ""
+    """Address of the site's own package index (PEP 503). Empty: packages can be asked for, but none arrives."""
+    package_set_mb: int = Field(default=2048, ge=1)
+    """What all added packages of one project may hold together, unpacked."""
+    package_minutes: float = Field(default=15.0, gt=0)
+    """How long fetching a package may take."""
     token_minutes: int = 15
     query_memory_mb: int = Field(default=2048, ge=256)
     """DuckDB's memory limit in one query worker; there is a worker per person who queries."""

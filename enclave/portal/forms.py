@@ -69,6 +69,26 @@ class ApplicationForm(forms.Form):
             return ""
 
 
+class PackageForm(forms.Form):
+    """A package for a project. What a name and versions look like is decided by the action."""
+
+    name = forms.CharField(
+        label=_("Package"), max_length=100, help_text=_("Its name on the Python package index, such as lifelines.")
+    )
+    versions = forms.CharField(
+        label=_("Versions"),
+        max_length=100,
+        required=False,
+        help_text=_("Such as ==0.30.0 or >=1.4,<2. Empty: the newest."),
+    )
+    reason = forms.CharField(
+        label=_("What for"),
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_("The data steward reads this."),
+    )
+
+
 class DecisionForm(forms.Form):
     """Approve, reject, provision or close."""
 

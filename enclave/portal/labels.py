@@ -8,6 +8,7 @@ from django.utils.translation import pgettext_lazy
 
 from audit.own_events import OwnEvent
 from enclave.domain.events import EventType
+from enclave.domain.packages import PackageState
 from enclave.domain.people import Role
 from enclave.domain.permits import Treatment
 from enclave.domain.projects import ProjectState, ProjectVerb
@@ -102,6 +103,15 @@ EVENTS: dict[str, Label] = {
     EventType.OUTPUT_REQUEST_DOWNLOADED: _("Output downloaded"),
     EventType.OUTPUT_REQUEST_CHECKED: _("Outbox checked"),
     EventType.OUTPUT_REQUEST_VIEWED: _("Output request viewed"),
+    EventType.PACKAGE_REQUEST_SUBMITTED: _("Package asked for"),
+    EventType.PACKAGE_REQUEST_REFUSED: _("Package request refused"),
+    EventType.PACKAGE_REQUEST_APPROVED: _("Package approved"),
+    EventType.PACKAGE_REQUEST_REJECTED: _("Package rejected"),
+    EventType.PACKAGE_REQUEST_WITHDRAWN: _("Package request withdrawn"),
+    EventType.PACKAGE_REQUEST_RETRIED: _("Package ordered once more"),
+    EventType.PACKAGE_REQUEST_DELIVERED: _("Package added"),
+    EventType.PACKAGE_REQUEST_FAILED: _("Package could not be added"),
+    EventType.PACKAGE_REQUEST_REMOVED: _("Package removed"),
     EventType.USAGE_VIEWED: _("Usage viewed"),
     EventType.AUDIT_READ: _("Audit log read"),
     EventType.CANARY_SCHEDULED: _("Test query ordered"),
@@ -150,6 +160,8 @@ OTHERS: dict[str, Label] = {
     "in-use": _("Has access"),
     "released": _("Released"),
     "withdrawn": _("Withdrawn"),
+    PackageState.AVAILABLE: _("Available"),
+    PackageState.REMOVED: _("Removed"),
     "found": _("Recorded"),
     "waiting": _("Waiting"),
     "missing": _("Missing"),
@@ -179,6 +191,8 @@ _TONES: dict[str, str] = {
     "in-use": "good",
     "released": "good",
     "withdrawn": "plain",
+    PackageState.AVAILABLE: "good",
+    PackageState.REMOVED: "plain",
     "queued": "wait",
     "found": "good",
     "waiting": "wait",

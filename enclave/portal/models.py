@@ -11,6 +11,7 @@ from django.db import models
 from django.utils import timezone
 
 from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, Username, new_person_id, new_workspace_id
+from enclave.domain.packages import IN_THE_WAY, PackageState, Requirement
 from enclave.domain.people import Person, Role
 from enclave.domain.projects import Approval, ProjectRecord, ProjectState
 
@@ -55,6 +56,8 @@ class Project(models.Model):
     permit_sha256 = models.CharField(max_length=64)
     applicant = models.ForeignKey(User, on_delete=models.PROTECT, related_name="applications")
     extract_version = models.CharField(max_length=10, blank=True)
+    packages_version = models.CharField(max_length=10, blank=True)
+    """Version of the package set that a workspace gets at its start; empty: none."""
     expires_on = models.DateField()
     failure = models.TextField(blank=True)
     """Why the last build of the extract failed; sentences, one per line."""
@@ -143,6 +146,53 @@ class Membership(models.Model):
         return f"{self.project_id} {self.user_id}"
 
 
+class PackageRequest(models.Model):
+    """One package that a project asked for. The constraints back the rules of ``domain.packages``."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="package_requests")
+    requester = models.ForeignKey(User, on_delete=models.PROTECT, related_name="package_requests")
+    name = models.CharField(max_length=100)
+    versions = models.CharField(max_length=100, blank=True)
+    reason = models.TextField()
+    state = models.CharField(max_length=12, default=PackageState.SUBMITTED.value, db_index=True)
+    decided_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    decided_at = models.DateTimeField(null=True, blank=True)
+    comment = models.TextField(blank=True)
+    """The steward's words."""
+    outcome = models.TextField(blank=True)
+    """Why it failed; sentences, one per line."""
+    installed = models.CharField(max_length=100, blank=True)
+    """The version that is there."""
+    submitted_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("-submitted_at", "-pk")
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(decided_by__isnull=True) | ~models.Q(decided_by=models.F("requester")),
+                name="nobody_decides_about_own_package",
+            ),
+            models.UniqueConstraint(
+                fields=["project", "name"],
+                condition=models.Q(state__in=sorted(IN_THE_WAY)),
+                name="one_open_request_per_package",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.project_id} {self.name}"
+
+    @property
+    def package_state(self) -> PackageState:
+        """``state`` as an enum member."""
+        return PackageState(self.state)
+
+    @property
+    def requirement(self) -> Requirement:
+        """As the mirror is asked."""
+        return Requirement(self.name, self.versions)
+
+
 class JobState(models.TextChoices):
     """States of a job in the runner's queue."""
 
@@ -161,6 +211,8 @@ class JobKind(models.TextChoices):
     """``{"person": person id}`` or ``{"project": id}``"""
     RELEASE = "release"
     """``{"request": id of an output request}``"""
+    INGRESS_PACKAGES = "ingress-packages"
+    """``{"project": id, "request": number of a package request, or 0 to make the set again}``"""
     SEND_CANARY = "send-canary"
     """``{"project": id, "person": id of the auditor, "sql": the statement}``"""
 

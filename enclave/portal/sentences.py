@@ -43,6 +43,32 @@ TEMPLATES: tuple[str, ...] = (
     _("All {most} workspaces of this enclave are in use. Try again in a while, and close one of your own that you do "
       "not need; if it happens often, tell the people who run this enclave."),
     _("This alert is about you, so another auditor has to look at it."),
+    _("To {verb} a package request it must be {wanted}; this one is {state}."),
+    _("Only the runner can do this to a package request. It does so by itself."),
+    _("Only the person who asked for the package can withdraw the request. Reject it instead."),
+    _("Only a data steward decides about packages. Ask a colleague who holds that role."),
+    _("You asked for this package, so you cannot decide about it. Another data steward has to decide."),
+    _("Packages are added to active projects only. Look at the project's page."),
+    _("There is no such package request in this project. Look at the list of its packages."),
+    _("The project has asked for {name} already. Look at the list; ask again once it is decided."),
+    _("Expected what the package is for, found nothing. The data steward has to know."),
+    _("Expected a reason, found none. The person who asked has to know why."),
+    _("Expected a package's name of letters, digits, dots and hyphens. Write the name alone."),
+    _('Expected versions such as "==2.1.0" or ">=1.4,<2", or nothing. Change the versions.'),
+    _("Expected the site's package mirror, found none set. Ask the admin to name it in `package_mirror`; "
+      "then try again."),
+    _("The packages could not be fetched as they were asked for."),
+    _("pip said: {words}"),
+    _("Expected the mirror to answer in time, found it slower. Try again later."),
+    _("Expected packages of at most {most} MB, found more. Ask for fewer, or ask the admin for a higher "
+      "`package_set_mb`."),
+    _("Expected no .pth file in {wheel}, found one: Python would run it at every start."),
+    _("Expected no {module} in {wheel}, found one: Python would run it at every start."),
+    _("Expected modules of its own in {wheel}, found `{module}`, which the image has already. "
+      "Ask for a package that does not replace a part of the image."),
+    _("Expected files below the package's folder in {wheel}, found a path that leaves it."),
+    _("Expected plain files in {wheel}, found a link or a device. It does not come in."),
+    _("Expected the files that {wheel} lists with their hashes, found others."),
     _("Expected the prices in {file}, found {problem}. Put the file there, or take `usage_prices` out of "
       "the settings."),
     _("Expected TOML in {file}, found other text. Compare it with docs/admin.md."),

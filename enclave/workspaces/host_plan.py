@@ -90,5 +90,11 @@ class HostPlan:
 
 def _profile(given: dict[str, Any]) -> SandboxProfile:
     binds = tuple(Bind(Path(b["source"]), Path(b["target"]), b["writable"]) for b in given["binds"])
-    own = {"binds": binds, "pass_fds": tuple(given["pass_fds"]), "working_dir": Path(given["working_dir"])}
+    hosts = tuple((name, address) for name, address in given["hosts"])
+    own = {
+        "hosts": hosts,
+        "binds": binds,
+        "pass_fds": tuple(given["pass_fds"]),
+        "working_dir": Path(given["working_dir"]),
+    }
     return SandboxProfile(**{**given, **own})

@@ -17,6 +17,7 @@ from enclave.domain.decisions import RefusedError
 from enclave.metering.ledger import LedgerUnreadableError
 from enclave.sandbox import SandboxError
 from enclave.settings import Settings
+from enclave.workspaces.added_packages import PackagesMissingError
 from enclave.workspaces.launch import ImageMissingError
 from enclave.workspaces.services import PartnerAwayError
 
@@ -39,6 +40,7 @@ class Obstacle(StrEnum):
     GATEWAY_AWAY = "gateway-away"
     IMAGE_MISSING = "image-missing"
     ENGINE_MISSING = "engine-missing"
+    PACKAGES_MISSING = "packages-missing"
     DISK_FULL = "disk-full"
     ENDED_AT_ONCE = "ended-at-once"
     NOT_PREPARED = "not-prepared"
@@ -69,6 +71,12 @@ SENTENCES: dict[Obstacle, dict[str, str]] = {
         "fr": "Cette machine ne peut pas créer le bac à sable d'un espace de travail, et aucun ne démarre sans lui. "
         "Vous n'y pouvez rien : dites à l'équipe qui exploite l'enclave que «enclave doctor» indique ce qui manque.",
     },
+    Obstacle.PACKAGES_MISSING: {
+        "en": "The packages that were added to this project are not on this machine, and your notebooks may need them. "
+        "Nothing you can mend: tell the people who run this enclave.",
+        "fr": "Les paquets ajoutés à ce projet ne sont pas sur cette machine, et vos carnets peuvent en avoir besoin. "
+        "Vous n'y pouvez rien : prévenez l'équipe qui exploite l'enclave.",
+    },
     Obstacle.DISK_FULL: {
         "en": "The disk for workspaces is full, so none can start; your files are safe. Tell the people who run this "
         "enclave, and delete what you no longer need when you can open it again.",
@@ -94,6 +102,7 @@ FAILURES = (
     RefusedError,
     SandboxError,
     ImageMissingError,
+    PackagesMissingError,
     EndedAtOnceError,
     DiskFullError,
     LedgerUnreadableError,
@@ -118,6 +127,8 @@ def obstacle_of(error: Exception) -> Obstacle:
             return Obstacle.GATEWAY_AWAY
         case ImageMissingError():
             return Obstacle.IMAGE_MISSING
+        case PackagesMissingError():
+            return Obstacle.PACKAGES_MISSING
         case SandboxError():
             return Obstacle.ENGINE_MISSING
         case EndedAtOnceError():

@@ -48,6 +48,8 @@ class WorkspaceGrant:
     hours: int
     disk_mb: int
     shared_mb: int
+    packages: str = ""
+    """Version of the project's package set; empty: none."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from enclave.metering.ledger import place_ledger, today
 from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import launch
+from enclave.workspaces.added_packages import with_packages
 from enclave.workspaces.ending import clear
 from enclave.workspaces.engines import check_engine
 from enclave.workspaces.host import NO_SANDBOX
@@ -138,6 +139,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
                 usage=usage.path,
                 shared=shared,
             )
+            plan = with_packages(plan, settings, project, grant.packages)
             self._host = await asyncio.to_thread(HostProcess.start, plan, listening.fileno())
 
     async def _wait_until_ready(self, places: launch.Places) -> None:

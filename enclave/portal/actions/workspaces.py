@@ -36,6 +36,8 @@ class StartedWorkspace:
     hours: int
     disk_mb: int
     shared_mb: int
+    packages: str
+    """Version of the project's package set; empty: none."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ def start_workspace(username: str, project_id: str) -> StartedWorkspace:
         hours=rules.hours,
         disk_mb=rules.disk_mb,
         shared_mb=rules.shared_mb,
+        packages=project.packages_version,
     )
 
 

@@ -10,11 +10,12 @@ from django.shortcuts import render
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from enclave.domain.packages import PackageState
 from enclave.domain.people import Role
 from enclave.domain.projects import APPROVALS_NEEDED, ProjectState, ProjectVerb
 from enclave.portal.actions.projects import facts_of, visible_projects
 from enclave.portal.actions.workspaces import can_work
-from enclave.portal.models import Project, User, WorkspaceSession, WorkspaceState
+from enclave.portal.models import PackageRequest, Project, User, WorkspaceSession, WorkspaceState
 from enclave.portal.permissions import SignedInRequest, public, signed_in
 from enclave.portal.rules import project_offers
 
@@ -26,6 +27,7 @@ class Section:
     heading: str | Promise
     empty: str | Promise
     projects: list[Project] = field(default_factory=list)
+    route: str = "project-detail"
 
 
 @signed_in
@@ -52,6 +54,8 @@ def sections_for(user: User) -> list[Section]:
     sections = []
     if APPROVALS_NEEDED & user.role_set:
         waiting = _with_offer(user, ProjectState.SUBMITTED, ProjectVerb.APPROVE)
+        if Role.DATA_STEWARD in user.role_set:
+            sections.append(_packages_waiting(user))
         sections.append(
             Section(_("Applications waiting for your decision"), _("No application waits for you."), waiting)
         )
@@ -63,6 +67,13 @@ def sections_for(user: User) -> list[Section]:
         mine = list(Project.objects.filter(applicant=user).exclude(state=ProjectState.ACTIVE.value))
         sections.append(Section(_("Your applications under way"), _("You have no application under way."), mine))
     return sections
+
+
+def _packages_waiting(user: User) -> Section:
+    """Projects in which somebody else asked for a package."""
+    asked = PackageRequest.objects.filter(state=PackageState.SUBMITTED).exclude(requester=user)
+    waiting = list(Project.objects.filter(pk__in=asked.values("project_id")))
+    return Section(_("Projects that ask for a package"), _("No package waits for your decision."), waiting, "packages")
 
 
 def _with_offer(user: User, state: ProjectState, verb: ProjectVerb) -> list[Project]:

@@ -21,6 +21,7 @@ from django.utils.translation import override
 from enclave.domain.decisions import Deny
 from enclave.domain.events import EventType
 from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, Username
+from enclave.domain.packages import PackageState, PackageVerb, decide_package_verb
 from enclave.domain.people import Person, Role
 from enclave.domain.permits import Treatment
 from enclave.domain.projects import (
@@ -52,6 +53,7 @@ def message_ids(found: Catalog) -> set[object]:
 
 
 def test_every_enum_value_has_a_label() -> None:
+    assert set(PackageState) <= set(labels.LABELS)
     for table, members in (
         (labels.ROLES, Role),
         (labels.STATES, ProjectState),
@@ -117,6 +119,11 @@ def denied() -> Iterator[str]:
     for verb, state, roles in product(ProjectVerb, ProjectState, (None, frozenset({Role.AUDITOR}))):
         decision = decide_transition(verb, state, roles)
         yield from decision.reasons if isinstance(decision, Deny) else ()
+    for package_verb, package_state, role in product(PackageVerb, PackageState, (Role.DATA_STEWARD, Role.RESEARCHER)):
+        for person in (applicant, other):
+            who = Person(person, Username("name"), frozenset({role}))
+            decision = decide_package_verb(package_verb, package_state, applicant, who)
+            yield from decision.reasons if isinstance(decision, Deny) else ()
     point = PolicyDecisionPoint()
     for state, active, member in product(ProjectState, (True, False), (True, False)):
         record = ProjectRecord(

@@ -37,6 +37,7 @@ GRANT = {
     "idle_minutes": 120,
     "hours": 12,
     "disk_mb": 64,
+    "shared_mb": 0,
 }
 AUDIT_AWAY = "Le journal d’audit ne répond pas."
 
@@ -113,6 +114,7 @@ OBSTACLES = {
     "a full disk": (Obstacle.DISK_FULL, no_space),
     "a disk that fills": (Obstacle.DISK_FULL, full_in_between),
     "a folder that cannot be made": (Obstacle.NOT_PREPARED, no_permission),
+    "no packages": (Obstacle.PACKAGES_MISSING, nothing),
     "a server that ends": (Obstacle.ENDED_AT_ONCE, nothing),
 }
 
@@ -125,7 +127,8 @@ def test_the_researcher_reads_what_to_do_and_the_log_says_why(
     put(settings, monkeypatch)
     partners = [] if name == "no portal" else ["portal"]
     partners += [] if name == "no gateway" else ["gateway"]
-    error = asyncio.run(start(settings, language, partners, refuses=name == "a gateway that refuses"))
+    refuses, packages = name == "a gateway that refuses", "p1" if name == "no packages" else ""
+    error = asyncio.run(start(settings, language, partners, refuses=refuses, packages=packages))
     assert error.jupyterhub_message == error.message == SENTENCES[obstacle][language]
     assert (error.status_code, error.reason) == (503, obstacle.value)
     (event,) = log.events
@@ -146,7 +149,13 @@ def test_every_obstacle_says_what_to_do_next_in_both_languages() -> None:
 
 
 async def start(
-    settings: Settings, language: str, partners: list[str], *, refuses: bool = False, audit_away: bool = False
+    settings: Settings,
+    language: str,
+    partners: list[str],
+    *,
+    refuses: bool = False,
+    audit_away: bool = False,
+    packages: str = "",
 ) -> Any:
     """A spawner as JupyterHub makes one, with portal and gateway as given; the exception of its start."""
 
@@ -154,7 +163,7 @@ async def start(
         assert request.headers["Accept-Language"] == language
         if audit_away:
             return web.json_response({"reasons": [AUDIT_AWAY]}, status=503)
-        return web.json_response(GRANT)
+        return web.json_response({**GRANT, "packages": packages})
 
     async def gateway(_: web.Request) -> web.Response:
         refused = web.json_response({"reasons": ["Expected another identifier."]}, status=400)

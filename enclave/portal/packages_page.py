@@ -1,0 +1,72 @@
+"""What a project's page of packages shows, as plain values for its template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from enclave.domain.ids import PersonId, ProjectId
+from enclave.domain.packages import PackageState, PackageVerb, package_offers
+from enclave.domain.projects import ProjectState
+from enclave.packages.bills import SetContent, find_content
+from enclave.portal.actions.workspaces import can_work
+from enclave.portal.models import PackageRequest, Project, User
+
+_DECISIONS = (PackageVerb.APPROVE, PackageVerb.REJECT)
+
+
+@dataclass(frozen=True)
+class RequestRow:
+    """A request with the buttons of this person; ``decisions``: those that stand beside a field for words."""
+
+    request: PackageRequest
+    offers: tuple[PackageVerb, ...]
+    withheld: bool
+    """This person is the requester, and a steward: somebody else has to decide."""
+
+    @property
+    def decides(self) -> bool:
+        return any(verb in self.offers for verb in _DECISIONS)
+
+    @property
+    def others(self) -> tuple[PackageVerb, ...]:
+        """Verbs with a button of their own and no words."""
+        return tuple(v for v in self.offers if v in (PackageVerb.WITHDRAW, PackageVerb.RETRY))
+
+    @property
+    def removes(self) -> bool:
+        return PackageVerb.REMOVE in self.offers
+
+
+def packages_context(project: Project, user: User) -> dict[str, Any]:
+    """Everything the template ``portal/packages.html`` needs but the form."""
+    rows = [_row(found, user) for found in project.package_requests.select_related("requester", "decided_by")]
+    content: SetContent | None = None
+    if project.packages_version:
+        content = find_content(settings.ENCLAVE, ProjectId(project.pk), project.packages_version)
+    states = {row.request.package_state for row in rows}
+    return {
+        "project": project,
+        "rows": rows,
+        "content": content,
+        "is_missing": bool(project.packages_version) and content is None,
+        "is_made_again": not project.packages_version and _is_made_again(project, states),
+        "is_working": PackageState.APPROVED in states,
+        "can_ask": can_work(user, project),
+        "is_active": project.project_state is ProjectState.ACTIVE,
+        "has_mirror": bool(settings.ENCLAVE.package_mirror),
+    }
+
+
+def _is_made_again(project: Project, states: set[PackageState]) -> bool:
+    """After a removal: packages that are not part of the image wait for the new set."""
+    return PackageState.AVAILABLE in states and project.package_requests.filter(state=PackageState.REMOVED).exists()
+
+
+def _row(found: PackageRequest, user: User) -> RequestRow:
+    person, requester = user.as_person(), PersonId(found.requester.person_id)
+    offers = package_offers(found.package_state, requester, person)
+    is_own = found.package_state is PackageState.SUBMITTED and person.id == requester
+    return RequestRow(found, offers, is_own and "data-steward" in user.roles)
