@@ -205,7 +205,7 @@ class DockerSandbox:
             self._say({"signal": number})
 
     def allow_writing(self, allowed: bool) -> None:
-        """See Sandboxed. The keeper has the programs' account, so it may lower their limit; nobody may raise it again."""
+        """See Sandboxed. The keeper has the programs' account, so it may lower their limit; it cannot raise it."""
         if not allowed:
             self._say({"file-bytes": 0})
 

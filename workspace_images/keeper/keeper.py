@@ -5,8 +5,9 @@
 Connects once to the host's socket, which lies in a folder mounted read-only. The host's first packet says where the
 descriptors that come with it go: ``{"numbers": [[1, 2], [7]]}`` puts the first one at 1 and 2, the second one at 7.
 Later packets carry a signal for the program and its process group, ``{"signal": 2}``, or the size over which no file
-may grow from now on, ``{"file-bytes": 0}``. Back goes one packet, ``{"code": 0}`` (negative: the signal). When the connection closes, this process ends, and as it is
-process 1, everything in the container ends with it: so nothing outlives the host, however it ended.
+may grow from now on, ``{"file-bytes": 0}``. Back goes one packet, ``{"code": 0}`` (negative: the signal). When the
+connection closes, this process ends, and as it is process 1, everything in the container ends with it: so nothing
+outlives the host, however it ended.
 
 What runs inside has this process's account, so it is not dumpable: its descriptors and memory cannot be opened. Signals
 from inside do not reach process 1 unless it asks for them. Uses the standard library alone; speaks to nobody else.
@@ -25,6 +26,7 @@ import selectors
 import signal
 import socket
 import sys
+from pathlib import Path
 
 SOCKET = "/run/keeper/socket"
 _LARGEST = 4096
@@ -99,9 +101,9 @@ def obey(packet: bytes, child: int) -> None:
 
 def limit_files(size: int) -> None:
     """For every process in here; this one first, because orphans that fork meanwhile have it as their parent."""
-    for name in sorted(filter(str.isdigit, os.listdir("/proc")), key=int):
+    for pid in sorted(int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()):
         with contextlib.suppress(OSError, ValueError):
-            resource.prlimit(int(name), resource.RLIMIT_FSIZE, (size, size))
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, size))
 
 
 def keep(connection: socket.socket, child: int, woken: socket.socket) -> int:
