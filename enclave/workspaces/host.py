@@ -78,14 +78,11 @@ class Host:
             self._engine.close()
 
     def _disk_watches(self) -> list[DiskWatch]:
-        plan = self._plan
-        own = DiskWatch((plan.home, plan.ipc), plan.inside, plan.disk_mb, os.getpid(), also=self._sandboxes)
+        plan, tell = self._plan, self._allow_writing
+        own = DiskWatch((plan.home, plan.ipc), plan.inside, plan.disk_mb, os.getpid(), tell=tell)
         if plan.shared is None:
             return [own]
-        return [
-            own,
-            DiskWatch((plan.shared,), plan.inside, plan.shared_mb, os.getpid(), also=self._sandboxes, what=SHARED),
-        ]
+        return [own, DiskWatch((plan.shared,), plan.inside, plan.shared_mb, os.getpid(), tell=tell, what=SHARED)]
 
     def _keep(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
         ours, servers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -108,9 +105,9 @@ class Host:
                 self._kernels.end_all()
             return server.wait(10)
 
-    def _sandboxes(self) -> list[int]:
-        """Processes with all of the workspace below them; a container's are not below this one."""
-        return [*self._kernels.pids(), *([self._server.pid] if self._server else [])]
+    def _allow_writing(self, allowed: bool) -> None:
+        for sandbox in (*self._kernels.sandboxes(), *([self._server] if self._server else [])):
+            sandbox.allow_writing(allowed)
 
     def _server_profile(self, channel: socket.socket) -> SandboxProfile:
         profile = self._plan.server

@@ -21,7 +21,7 @@ from enclave.files import write_atomically
 from enclave.sandbox import Bind, SandboxProfile
 from enclave.settings import REPOSITORY, Settings
 from enclave.workspaces import kernel_images
-from enclave.workspaces.host_plan import INSIDE_IPC, DockerPlan, HostPlan
+from enclave.workspaces.host_plan import INSIDE_IPC, HostPlan
 from enclave.workspaces.host_process import STATE
 from enclave.workspaces.shared_mount import LAUNCHER, SharedMount
 
@@ -31,9 +31,6 @@ OUTBOX = "outbox"
 _SOURCES = REPOSITORY / "workspace_images"
 _FIRST_UID = 200000
 _LAST_UID = 299999
-MOST_PROCESSES = 4096
-DOCKER_EXTRA = 64
-"""The host, and a keeper per container."""
 
 
 class ImageMissingError(Exception):
@@ -289,25 +286,10 @@ def plan(
         disk_mb=disk_mb,
         ends_at=ends_at,
         other_kernels=kernel_images.other_kernels(settings, kernel),
-        docker=docker_plan(settings, places, memory_mb, kernel.processes) if settings.engine == "docker" else None,
         usage=usage,
         shared=shared.files if shared is not None and shared.is_measured else None,
         shared_mb=shared.megabytes if shared is not None else 0,
         launcher=() if shared is None else LAUNCHER,
-    )
-
-
-def docker_plan(settings: Settings, places: Places, memory_mb: int, processes: int | None) -> DockerPlan:
-    """What Docker is told beside the profiles."""
-    return DockerPlan(
-        host=settings.docker_host,
-        image=settings.docker_image,
-        home=settings.root,
-        workspace=places.workspace,
-        folder=places.host,
-        group=control_group(places.workspace),
-        memory_mb=memory_mb,
-        processes=(processes or MOST_PROCESSES) + DOCKER_EXTRA,
     )
 
 

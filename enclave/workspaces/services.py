@@ -48,7 +48,7 @@ class WorkspaceGrant:
     hours: int
     disk_mb: int
     shared_mb: int
-    packages: str = ""
+    packages: str
     """Version of the project's package set; empty: none."""
 
 
@@ -87,6 +87,7 @@ class Partners:
                 hours=int(answer["hours"]),
                 disk_mb=int(answer["disk_mb"]),
                 shared_mb=int(answer["shared_mb"]),
+                packages=str(answer["packages"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise PartnerAwayError("The portal's answer is not complete.", "portal") from error

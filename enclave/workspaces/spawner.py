@@ -24,6 +24,7 @@ from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import launch
 from enclave.workspaces.added_packages import with_packages
+from enclave.workspaces.docker_plan import with_engine
 from enclave.workspaces.ending import clear
 from enclave.workspaces.engines import check_engine
 from enclave.workspaces.host import NO_SANDBOX
@@ -140,6 +141,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
                 shared=shared,
             )
             plan = with_packages(plan, settings, project, grant.packages)
+            plan = with_engine(settings, places, plan)
             self._host = await asyncio.to_thread(HostProcess.start, plan, listening.fileno())
 
     async def _wait_until_ready(self, places: launch.Places) -> None:
