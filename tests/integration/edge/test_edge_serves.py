@@ -135,6 +135,8 @@ def test_routes_come_and_go_and_say_when_they_were_used(edge: Any) -> None:
     assert listed["/extra"]["target"] == body["target"]
     assert listed["/extra"]["extra"] is True
     assert "last_activity" in listed["/extra"]
+    assert api(edge, "GET", "/extra").json() == listed["/extra"]
+    assert api(edge, "GET", "/extr").status_code == 404
     with edge.anonymous() as client:
         assert client.get(f"{edge.settings.hub_url}/extra/page").json()["path"] == "/extra/page"
     assert api(edge, "DELETE", "/extra").status_code == 204

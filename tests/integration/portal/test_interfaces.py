@@ -13,16 +13,22 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import jwt
 import pytest
+from django.http import HttpResponse
+from django.test import RequestFactory
 from django.test.utils import override_settings
+from django.utils import translation
 from portal_house import permit_text
 
+from audit.client import AuditUnavailable
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
 from enclave.domain.people import Role
 from enclave.keys import oidc_client_secret, token_public_key
-from enclave.portal.actions import people, projects
+from enclave.portal.actions import people, projects, workspaces
 from enclave.portal.machine import issue_token
+from enclave.portal.middleware import ErrorPages
 from enclave.portal.models import Project, User, WorkspaceSession
+from enclave.portal.sentences import translated_sentence
 from enclave.tokens import DoorKind, verify
 
 
@@ -38,8 +44,9 @@ def active(project: str, **permit: str) -> Project:
     return projects.activate_project(project, "v1")
 
 
-def start(house: Any, username: str, project: str) -> Any:
-    return house.service().post("/internal/workspaces/start", json={"username": username, "project": project})
+def start(house: Any, username: str, project: str, language: str = "en") -> Any:
+    asked = {"username": username, "project": project}
+    return house.service().post("/internal/workspaces/start", json=asked, headers={"Accept-Language": language})
 
 
 def test_a_member_gets_a_workspace_with_a_token_of_their_own(house: Any) -> None:
@@ -80,20 +87,21 @@ def test_starting_again_closes_what_a_crash_left_open(house: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("username", "project", "reason"),
+    ("username", "project", "reason", "raison"),
     [
-        ("victor", "work-four", "No access policy|not one of the people"),
-        ("both", "work-four", "not one of the people"),
-        ("nobody", "work-four", "There is no project"),
-        ("amelie", "never-was", "There is no project"),
-        ("amelie", "work-waiting", "is submitted"),
-        ("amelie", "work-expired", "has expired"),
-        ("../../etc", "work-four", "There is no project"),
+        ("victor", "work-four", "No access policy|not one of the people", "ne vous désigne pas"),
+        ("both", "work-four", "not one of the people", "ne vous désigne pas"),
+        ("nobody", "work-four", "There is no project", "Il n’y a pas de projet"),
+        ("amelie", "never-was", "There is no project", "Il n’y a pas de projet"),
+        ("amelie", "work-waiting", "expected active", "Sa page dans le portail dit ce qui manque"),
+        ("amelie", "work-expired", "has expired", "a expiré"),
+        ("../../etc", "work-four", "There is no project", "Il n’y a pas de projet"),
     ],
 )
 def test_workspaces_are_refused_with_reasons_and_on_record(
-    house: Any, username: str, project: str, reason: str
+    house: Any, username: str, project: str, reason: str, raison: str
 ) -> None:
+    """No extract yet, an expired permit, somebody else's project: in the reader's language, each on record."""
     if not Project.objects.filter(pk="work-four").exists():
         active("work-four")
         projects.submit_application(person("amelie"), permit_text("work-waiting"))
@@ -104,7 +112,30 @@ def test_workspaces_are_refused_with_reasons_and_on_record(
 
     assert answer.status_code == 403
     assert any(part in " ".join(answer.json()["reasons"]) for part in reason.split("|"))
-    assert len(house.events(EventType.WORKSPACE_REFUSED)) == before + 1
+    assert raison in " ".join(start(house, username, project, "fr").json()["reasons"])
+    assert len(house.events(EventType.WORKSPACE_REFUSED)) == before + 2
+
+
+def test_a_full_house_is_a_sentence(house: Any) -> None:
+    active("work-last")
+    assert start(house, "amelie", "work-last").status_code == 200
+    running = WorkspaceSession.objects.filter(state="running").count()
+    with override_settings(ENCLAVE=house.settings.model_copy(update={"workspaces": running})):
+        with pytest.raises(RefusedError) as refused:
+            workspaces.start_workspace("karim", "work-last")
+        assert workspaces.start_workspace("amelie", "work-last")  # one's own, left open by a hub, does not count
+    with translation.override("fr"):
+        assert translated_sentence(refused.value.reasons[0]).startswith(f"Les {running} espaces de travail")
+    refusals = house.events(EventType.WORKSPACE_REFUSED, project="work-last")
+    assert "in use" in refusals[-1]["data"]["reasons"][0]
+
+
+def test_without_the_audit_log_the_hub_gets_the_sentence(house: Any) -> None:
+    request = RequestFactory().post("/internal/workspaces/start")
+    with translation.override("fr"):
+        answer = ErrorPages(lambda _: HttpResponse()).process_exception(request, AuditUnavailable())
+    assert answer is not None and answer.status_code == 503
+    assert json.loads(answer.content)["reasons"][0].startswith("Le journal d’audit ne répond pas")
 
 
 def test_a_revoked_person_gets_neither_workspace_nor_token(house: Any) -> None:
