@@ -6,7 +6,8 @@ R runs in its own file system with the same walls; its queries are recorded with
 from __future__ import annotations
 
 import base64
-import json
+import os
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,13 @@ from typing import Any
 import pytest
 from enclave_gateway_stand import PROJECT, GatewayStand  # type: ignore[import-not-found]
 from enclave_test_stand import wait_for  # type: ignore[import-not-found]
+
+from enclave.cli.doctor import doctor
+from enclave.domain.ids import Username, WorkspaceId
+from enclave.sandbox import SandboxProfile, popen
+from enclave.settings import Settings
+from enclave.workspaces import kernel_images
+from enclave.workspaces.launch import Places, environment, profile
 
 FIT_ONE_OF_EACH = """
 import altair, dask, distributed, duckdb, lifelines, matplotlib, numpy, pandas, plotnine, polars, pyarrow, sklearn
@@ -57,8 +65,8 @@ def test_python_fits_one_model_with_each_package(alice: Any) -> None:
         "duckdb, polars True",
         "lifelines 0.09",
         "lifelines 0.74",
-        "statsmodels 0.1",
-        "sklearn 0.1",
+        "statsmodels 0.12",
+        "sklearn 0.12",
         "tableone True",
         "plotnine 1",
         "altair point",
@@ -92,10 +100,10 @@ def test_a_refusal_in_r_is_the_gateways_sentence(alice: Any) -> None:
 
 def test_values_come_to_r_as_they_are(alice: Any) -> None:
     code = (
-        "d <- enclave_sql(\"SELECT * FROM (VALUES (true, 1::INTEGER, 1.5::DOUBLE, 'é\"\"x', DATE '1960-02-29', "
+        "d <- enclave_sql(r'[SELECT * FROM (VALUES (true, 1::INTEGER, 1.5::DOUBLE, 'é\"x', DATE '1960-02-29', "
         "TIMESTAMP '2020-01-01 03:04:05.25', TIME '01:02:03', 12.34::DECIMAL(9,2), 3::BIGINT), "
         "(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL), (false, -1, 'NaN', '', DATE '2020-01-01', "
-        "TIMESTAMP '1960-01-01', TIME '00:00', 0, -3)) t(b, i, d, s, day, ts, tm, dec, big)\")\n"
+        "TIMESTAMP '1960-01-01', TIME '00:00', 0, -3)) t(b, i, d, s, day, ts, tm, dec, big)]')\n"
         "cat(sapply(d, function(x) class(x)[1]), sep = ' '); cat('\\n')\n"
         "cat(unlist(lapply(d, function(x) is.na(x)[2])), is.nan(d$d), '\\n')\n"
         "cat(d$b, d$i, d$s, format(d$day), format(d$ts, '%Y-%m-%d %H:%M:%OS2'), as.numeric(d$tm), "
@@ -105,7 +113,7 @@ def test_values_come_to_r_as_they_are(alice: Any) -> None:
     assert types == "logical integer numeric character Date POSIXct difftime numeric numeric"
     assert missing.split() == ["TRUE"] * 9 + ["FALSE", "FALSE", "TRUE"]
     assert values == (
-        'TRUE|NA|FALSE|1|NA|-1|é""x|NA||1960-02-29|NA|2020-01-01|2020-01-01 03:04:05.25|NA|1960-01-01 00:00:00.00|'
+        'TRUE|NA|FALSE|1|NA|-1|é"x|NA||1960-02-29|NA|2020-01-01|2020-01-01 03:04:05.25|NA|1960-01-01 00:00:00.00|'
         "3723|NA|0|12.34|NA|0|3|NA|-3"
     )
 
@@ -155,8 +163,32 @@ def test_a_crashed_r_kernel_comes_back(alice: Any) -> None:
     wait_for(lambda: in_r(alice, "cat('back')") == "back", "the kernel to be back")
 
 
-def test_the_records_of_both_images_and_the_hosts_refusal_of_others(alice: Any) -> None:
-    settings = alice.stand.settings
-    for folder in (settings.image, settings.r_image):
-        record = json.loads((Path(folder) / "enclave-image.json").read_bytes())
-        assert record["version"] and len(record["content_sha256"]) == 64
+def test_python_runs_on_the_sites_own_root_file_system(tmp_path: Path) -> None:
+    """``ENCLAVE_IMAGE_ROOT``: here R's image serves as one; what is seen is its Debian, not this machine's."""
+    usual = Settings()
+    settings = Settings(home=tmp_path, image_root=usual.r_image)
+    places = Places(settings.root, WorkspaceId("w-000000000000"))
+    places.create()
+    home = tmp_path / "researcher"
+    home.mkdir(mode=0o755)
+    env = environment(Username("alice"))
+    made = profile(settings, places, home, env, uid=os.geteuid(), memory_mb=2048, processes=64)
+    code = (
+        "import ctypes, lzma, os, readline, sqlite3, ssl, pandas, pyarrow\n"
+        "print(os.path.exists('/usr/lib/R/bin/R'), os.path.exists('/usr/bin/bwrap'), os.listdir('/etc/R') != [])"
+    )
+    running = popen(made, ["/opt/image/bin/python3.11", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said, _ = running.communicate(timeout=120)
+    assert said.decode() == "True False True\n"
+
+
+def test_without_its_image_there_is_no_r_and_the_doctor_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(home=tmp_path, r_image=tmp_path / "none")
+    kernel = SandboxProfile(binds=())
+    assert kernel_images.other_kernels(settings, kernel) == {} and kernel_images.kernelspecs(settings) == ((), {})
+    monkeypatch.setattr("enclave.cli.doctor.get_settings", lambda: settings)
+    with pytest.raises(SystemExit):
+        doctor()
+    assert "R image: none (make r-image builds one), so workspaces offer Python only" in capsys.readouterr().out

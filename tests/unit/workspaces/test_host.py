@@ -95,6 +95,21 @@ def test_a_kernel_gets_the_plans_profile_and_its_own_folder_only(
     assert argv == ["/usr/bin/env", "--chdir=/home/researcher", "--", "python", "-m", "kernel"]
 
 
+def test_the_server_chooses_a_name_and_the_plan_what_is_behind_it(engine: UnsafeEngine, tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    r = replace(made.kernel, env={"R": "1"}, binds=(Bind(tmp_path, Path("/usr")),))
+    with_r = replace(made, other_kernels={"r": r})
+    assert HostPlan.from_json(with_r.to_json()) == with_r
+    kernels = Kernels(with_r, engine)
+    for image in ("julia", "", None, ["r"], "../r"):
+        kernels.answer({"do": "prepare", "kernel": ID})
+        assert "python, r" in kernels.answer({**START, "image": image})["problem"]
+    assert engine.started == []
+    assert "problem" not in kernels.answer({**START, "image": "r", "binds": []})
+    profile, _ = engine.started[0]
+    assert profile.env == r.env and profile.binds[:1] == r.binds and len(profile.binds) == 2
+
+
 def test_a_folder_is_made_anew_without_following_what_was_planted(kernels: Kernels, tmp_path: Path) -> None:
     treasure = tmp_path / "treasure"
     treasure.mkdir()
