@@ -30,7 +30,7 @@ from enclave.workspaces.limits import write_limits
 from enclave.workspaces.opening import write_first_notebook
 from enclave.workspaces.services import PartnerAwayError, Partners, WorkspaceGrant, answers, is_computing
 from enclave.workspaces.shared_folder import SharedFolderError, SharedFolders
-from enclave.workspaces.shared_mount import SharedMount, make_mount_point
+from enclave.workspaces.shared_mount import HomeInUseError, SharedMount, make_mount_point, say_missing
 
 _RETRY_SECONDS = 5.0
 _STOP_SECONDS = 4.0
@@ -113,7 +113,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             await asyncio.to_thread(write_first_notebook, settings, project, username, home, uid)
         self._idle_minutes = grant.idle_minutes
         self._token_seconds = grant.token_seconds
-        shared = await asyncio.to_thread(self._open_shared, grant, project, home)
+        shared = await asyncio.to_thread(self._open_shared, grant, project, home, uid)
         self._ends_at = time.time() + grant.hours * 3600
         write_limits(places.inside, self._ends_at, self._idle_minutes, None)
         launch.give_to(places.ipc, uid)
@@ -142,17 +142,19 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             )
             self._host = await asyncio.to_thread(HostProcess.start, plan, listening.fileno())
 
-    def _open_shared(self, grant: WorkspaceGrant, project: ProjectId, home: Path) -> SharedMount | None:
+    def _open_shared(self, grant: WorkspaceGrant, project: ProjectId, home: Path, uid: int) -> SharedMount | None:
         """The members' folder; None when the permit gives none, or when it cannot be had (the workspace opens all the
-        same, and the hub's log says why)."""
+        same; the hub's log and ``shared.json`` say why)."""
         if grant.shared_mb == 0:
             return None
         try:
             mount = shared_folders().open(project, grant.shared_mb)
-        except SharedFolderError as error:
-            self.log.warning("workspace %s: %s", grant.workspace, error)
+            make_mount_point(home, uid)
+        except (SharedFolderError, HomeInUseError) as error:
+            sentence = str(error) or "There is no shared folder: your last workspace was still ending. Open it again."
+            self.log.warning("workspace %s: %s", grant.workspace, sentence)
+            say_missing(launch.Places(self._settings.root, grant.workspace).inside, sentence)
             return None
-        make_mount_point(home)
         return mount
 
     async def _wait_until_ready(self, places: launch.Places) -> None:
