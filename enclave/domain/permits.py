@@ -92,6 +92,9 @@ class QueryCaps:
     """Queries of one person that run at once: a reader that stalls holds memory."""
 
 
+USUAL_SHARED_MB = 2048
+
+
 @dataclass(frozen=True)
 class WorkspaceRules:
     """What a workspace of this project gets."""
@@ -107,8 +110,8 @@ class WorkspaceRules:
     """From start to end, whatever it does."""
     disk_mb: int = 20_480
     """What the home may hold."""
-    shared_mb: int = 2048
-    """What the folder may hold that the project's members share; 0: they share none."""
+    shared_mb: int | None = None
+    """What the permit says about the folder that members share; see ``Permit.shared_folder_mb``."""
     archive_shown: bool = False
     """Displayed output is kept, sealed to a key that auditors hold; the researcher is told."""
     archive_days: int = 365
@@ -138,6 +141,16 @@ class Permit:
     workspace: WorkspaceRules = field(default_factory=WorkspaceRules)
     rules: tuple[TableRule, ...] = ()
     """Finer than the extract; whoever no rule names sees all of it."""
+
+    @property
+    def shared_folder_mb(self) -> int:
+        """What the folder may hold that the project's members share; 0: they share none.
+
+        Where rules show some people less, what a colleague writes there could show them more: so only if it is ordered.
+        """
+        if self.workspace.shared_mb is not None:
+            return self.workspace.shared_mb
+        return 0 if self.rules else USUAL_SHARED_MB
 
     def is_expired(self, today: date) -> bool:
         """The permit holds on ``expires_on`` itself and no longer."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from enclave.files import write_atomically
 from enclave.gateway import landlock
 from enclave.sandbox import Bind
 from enclave.settings import REPOSITORY
@@ -34,12 +38,26 @@ class SharedMount:
         )
 
 
-def make_mount_point(home: Path) -> None:
-    """A folder ``shared`` in the home, empty and real; what else stood there is kept beside it.
+def say_missing(inside: Path, sentence: str) -> None:
+    """For the researcher, in ``/run/enclave/shared.json``: why there is no shared folder."""
+    write_atomically(inside / "shared.json", json.dumps({"problem": sentence}).encode())
 
-    Only to be called while nothing of this home runs: root's mount would follow a link that a researcher put there.
-    While a sandbox runs, the name is a mount point in it, which can be neither removed nor renamed.
+
+class HomeInUseError(Exception):
+    """Something of this home still runs."""
+
+
+def make_mount_point(home: Path, uid: int, patience: float = 3.0) -> None:
+    """A folder ``shared`` in the home of this account, empty and real; what else stood there is kept beside it.
+
+    Raises HomeInUseError when anything of the home still runs after ``patience`` seconds: root's mount would follow a
+    link that a researcher puts there meanwhile. Once a sandbox runs, the name is a mount point in it, which can be neither removed nor renamed.
     """
+    ends = time.monotonic() + patience
+    while os.geteuid() == 0 and _has_processes(uid):
+        if time.monotonic() > ends:
+            raise HomeInUseError
+        time.sleep(0.05)
     descriptor = os.open(home, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         if _is_empty_folder(descriptor):
@@ -49,6 +67,14 @@ def make_mount_point(home: Path) -> None:
         os.mkdir(NAME, 0o755, dir_fd=descriptor)
     finally:
         os.close(descriptor)
+
+
+def _has_processes(uid: int) -> bool:
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if folder.stat().st_uid == uid:
+                return True
+    return False
 
 
 def _is_empty_folder(home: int) -> bool:

@@ -1,6 +1,6 @@
 """The shared folder of a project as the hub opens it: one register per hub, openings and a full folder on record.
 
-A workspace opens without it when it cannot be had; the hub's log says why. A start does not wait for an audit log that
+A workspace opens without it when it cannot be had; the hub's log and the panel say why. A start does not wait for an audit log that
 is away: what could not be recorded is recorded at a later look.
 """
 
@@ -14,9 +14,10 @@ from audit.client import AuditClient, AuditUnavailable
 from audit.event import AuditEvent
 from enclave.domain.ids import ProjectId
 from enclave.settings import get_settings
+from enclave.workspaces.launch import Places
 from enclave.workspaces.services import WorkspaceGrant
 from enclave.workspaces.shared_folder import SharedFolderError, SharedFolders
-from enclave.workspaces.shared_mount import SharedMount, make_mount_point
+from enclave.workspaces.shared_mount import HomeInUseError, SharedMount, make_mount_point, say_missing
 
 _RECORD_SECONDS = 2.0
 _log = logging.getLogger("jupyterhub.workspaces")
@@ -36,14 +37,16 @@ def shared_folders() -> SharedFolders:
     return SharedFolders(settings, record)
 
 
-def open_shared(grant: WorkspaceGrant, project: ProjectId, home: Path) -> SharedMount | None:
-    """The members' folder; None when the permit gives none, or when it cannot be had."""
+def open_shared(grant: WorkspaceGrant, project: ProjectId, home: Path, uid: int) -> SharedMount | None:
+    """The members' folder; None when the permit gives none, or when it cannot be had (``shared.json`` says why)."""
     if grant.shared_mb == 0:
         return None
     try:
         mount = shared_folders().open(project, grant.shared_mb)
-    except SharedFolderError as error:
-        _log.warning("workspace %s: %s", grant.workspace, error)
+        make_mount_point(home, uid)
+    except (SharedFolderError, HomeInUseError) as error:
+        sentence = str(error) or "There is no shared folder: your last workspace was still ending. Open it again."
+        _log.warning("workspace %s: %s", grant.workspace, sentence)
+        say_missing(Places(get_settings().root, grant.workspace).inside, sentence)
         return None
-    make_mount_point(home)
     return mount

@@ -108,7 +108,8 @@ def start_workspace(username: str, project_id: str) -> StartedWorkspace:
     with audited_change(actor, project=known, subject=subject, refusal=EventType.WORKSPACE_REFUSED) as change:
         user, project = find_member_and_project(username, project_id)
         policies = check_may_work(user, project)
-        rules = parse_permit(project.permit_yaml).workspace
+        permit = parse_permit(project.permit_yaml)
+        rules = permit.workspace
         for left in WorkspaceSession.objects.filter(user=user, project=project, state=WorkspaceState.RUNNING):
             change.record(EventType.WORKSPACE_STOPPED, workspace=left.pk, subject=user.person_id)
             _close(left)
@@ -120,7 +121,7 @@ def start_workspace(username: str, project_id: str) -> StartedWorkspace:
             subject=user.person_id,
             decision="allow",
             policies=policies,
-            counts={"token_seconds": int(_token_life().total_seconds()), "shared_mb": rules.shared_mb},
+            counts={"token_seconds": int(_token_life().total_seconds()), "shared_mb": permit.shared_folder_mb},
         )
         WorkspaceSession.objects.create(id=workspace, project=project, user=user)
     return StartedWorkspace(
@@ -134,7 +135,7 @@ def start_workspace(username: str, project_id: str) -> StartedWorkspace:
         idle_minutes=rules.idle_minutes,
         hours=rules.hours,
         disk_mb=rules.disk_mb,
-        shared_mb=rules.shared_mb,
+        shared_mb=permit.shared_folder_mb,
         packages=project.packages_version,
     )
 

@@ -32,6 +32,12 @@ def test_a_permit_without_rules_has_none() -> None:
     assert parse_permit(PERMIT).rules == ()
 
 
+def test_where_some_see_less_nothing_is_shared_unless_it_is_ordered() -> None:
+    rules = "rules: [{people: [karim], table: visit, columns: [ward]}]\n"
+    assert parse_permit(PERMIT + rules).shared_folder_mb == 0
+    assert parse_permit(PERMIT + rules + "workspace: {shared_mb: 64}\n").shared_folder_mb == 64
+
+
 def test_rules_are_read_in_full() -> None:
     text = """rules:
   - people: [karim]

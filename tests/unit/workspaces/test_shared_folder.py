@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from enclave.settings import Settings
 from enclave.workspaces import shared_folder
 from enclave.workspaces.quota import SHARED, DiskWatch
 from enclave.workspaces.shared_folder import SharedFolderError, SharedFolders
-from enclave.workspaces.shared_mount import make_mount_point
+from enclave.workspaces.shared_mount import HomeInUseError, make_mount_point
 
+NOBODYS = 299_998
 A, B = ProjectId("project-a"), ProjectId("project-b")
 
 
@@ -103,9 +105,21 @@ def test_the_mount_point_is_a_real_empty_folder(tmp_path: Path, kind: str) -> No
             there.symlink_to("/etc")
         case "dangling":
             there.symlink_to("/nowhere")
-    make_mount_point(tmp_path)
-    make_mount_point(tmp_path)
+    make_mount_point(tmp_path, NOBODYS)
+    make_mount_point(tmp_path, NOBODYS)
     assert not there.is_symlink()
     assert os.listdir(there) == []  # noqa: PTH208
     assert (tmp_path / "shared-before-1").is_symlink() is (kind in ("link", "dangling"))
     assert len(list(tmp_path.iterdir())) == (1 if kind in ("nothing", "empty") else 2)
+
+
+@pytest.mark.needs_root
+def test_root_mounts_nothing_into_a_home_whose_owner_is_at_work(tmp_path: Path) -> None:
+    sleeping = subprocess.Popen(["sleep", "600"], user=NOBODYS)
+    try:
+        with pytest.raises(HomeInUseError):
+            make_mount_point(tmp_path, NOBODYS, patience=0)
+        assert not (tmp_path / "shared").exists()
+    finally:
+        sleeping.kill()
+        sleeping.wait(10)
