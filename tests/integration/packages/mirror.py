@@ -1,4 +1,4 @@
-"""A package mirror for tests: a simple index (PEP 503) on loopback, over wheels that the test makes, hostile ones too."""
+"""A package mirror for tests: a simple index (PEP 503) on loopback, over wheels made by the test; hostile ones too."""
 
 from __future__ import annotations
 

@@ -64,6 +64,7 @@ class UnsafeTestPortal:
         self.token_seconds = 600
         self.idle_minutes: float = 120
         self.roles: dict[str, list[str]] = {}
+        self.packages: dict[str, str] = {}
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=1 << 30)
@@ -129,6 +130,7 @@ class UnsafeTestPortal:
                 "idle_minutes": self.idle_minutes,
                 "hours": 12,
                 "disk_mb": 20_480,
+                "packages": self.packages.get(body["project"], ""),
             }
         )
 
