@@ -38,6 +38,7 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LOOK_SECONDS = 0.5
 _SAID = 800
+_IMAGE_STAYS = "One of them needs another version of a package that the image holds, and the image stays as it is."
 _LARGEST_REPORT = 32 << 20
 
 
@@ -172,5 +173,7 @@ def pips_reasons(said: bytes) -> tuple[str, ...]:
     lines = said.decode(errors="replace").splitlines()
     first = next((n for n, line in enumerate(lines) if line.startswith(("ERROR:", "error:"))), len(lines))
     words = " ".join(" ".join(lines[first:]).split())
+    words = words.split(" To fix this you could try to")[0]  # advice for people at a terminal
     text = "".join(letter for letter in words if letter.isprintable())[:_SAID]
-    return (f"pip said: {text}",) if text else ()
+    why = (_IMAGE_STAYS,) if "(constraint)" in text else ()
+    return (*why, f"pip said: {text}") if text else ()

@@ -58,6 +58,7 @@ TEMPLATES: tuple[str, ...] = (
     _("Expected the site's package mirror, found none set. Ask the admin to name it in `package_mirror`; "
       "then try again."),
     _("The packages could not be fetched as they were asked for."),
+    _("One of them needs another version of a package that the image holds, and the image stays as it is."),
     _("pip said: {words}"),
     _("Expected the mirror to answer in time, found it slower. Try again later."),
     _("Expected packages of at most {most} MB, found more. Ask for fewer, or ask the admin for a higher "

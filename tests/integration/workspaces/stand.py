@@ -72,6 +72,7 @@ class UnsafeTestPortal:
         self.token_seconds = 600
         self.idle_minutes: float = 120
         self.roles: dict[str, list[str]] = {}
+        self.packages: dict[str, str] = {}
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=1 << 30)
@@ -139,7 +140,7 @@ class UnsafeTestPortal:
                 "hours": 12,
                 "disk_mb": 20_480,
                 "shared_mb": 64,
-                "packages": "",
+                "packages": self.packages.get(body["project"], ""),
             }
         )
 

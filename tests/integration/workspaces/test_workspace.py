@@ -145,6 +145,32 @@ def test_figures_for_operators_are_not_for_browsers(stand: Any, alice: Any) -> N
     assert alice.run_cell(alice.here, f"import os\nprint(os.path.exists('{stand.settings.run_dir}'))") == "False\n"
 
 
+def test_added_packages_are_there_for_kernels_only(stand: Any) -> None:
+    """What a project has added imports in a kernel, cannot be written there, and is not in the server's sandbox."""
+    gina = stand.browser("gina")
+    folder = stand.settings.projects_dir / "added" / "packages" / "p7" / "site-packages"
+    stand.portal.packages["added"] = "p7"
+    gina.get("/hub/spawn/gina/added")
+    said = "Expected the packages of the project"
+    wait_for(lambda: said in gina.get("/hub/spawn-pending/gina/added").text, "the hub to say that they are missing")
+    folder.mkdir(parents=True)
+    (folder / "toy.py").write_text("VALUE = 41\n")
+    here = gina.start_workspace("added")
+    code = "import sys, toy, pandas\nprint(toy.VALUE, toy.__file__, pandas.__file__.startswith('/opt/image'))"
+    assert gina.run_cell(here, code) == "41 /opt/project/toy.py True\n"
+    assert "Read-only file system" in gina.run_cell(here, "open('/opt/project/toy.py', 'a')")
+    state = json.loads(launch.Places(stand.root, WorkspaceId(workspace_of(stand, "gina/added"))).state.read_text())
+    mounts = [Path(f"/proc/{pid}/mountinfo").read_text() for pid in inside(state["pid"])]
+    assert mounts and not [text for text in mounts if " /opt/project " in text], "only the server runs now"
+
+
+def inside(host: int) -> list[int]:
+    """The processes in the sandboxes of a host."""
+    outer = sandboxes_of(host)
+    first = [pid for one in outer for pid in sandboxes_of(one)]
+    return [pid for one in first for pid in sandboxes_of(one)]
+
+
 def test_an_auditor_is_not_let_in(stand: Any) -> None:
     stand.portal.roles["olga"] = ["auditor"]
     answer = stand.browser("olga").get("/hub/home")

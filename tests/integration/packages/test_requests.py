@@ -1,0 +1,199 @@
+"""From a researcher's request to a package in the project's set and out of it again: pages, runner, records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, transaction
+from package_mirror import UnsafeMirror, serving, wheel  # type: ignore[import-not-found]
+from portal_house import page_words, permit_text, running_house  # type: ignore[import-not-found]
+
+from enclave.domain.decisions import RefusedError
+from enclave.domain.events import EventType
+from enclave.domain.packages import PackageVerb
+from enclave.domain.people import Role
+from enclave.packages.fetch import IngressError
+from enclave.packages.jobs import ingress
+from enclave.portal.actions import packages, projects, workspaces
+from enclave.portal.models import Job, PackageRequest, Project, User
+from enclave.portal.rules import StateConflictError
+from enclave.runner import Runner
+from enclave.settings import Settings
+
+PAGE = "/projects/study/packages/"
+
+
+@pytest.fixture(scope="module")
+def mirror() -> Iterator[UnsafeMirror]:
+    found = UnsafeMirror()
+    found.add("toy", wheel("toy", "1.0", {"toy.py": b"VALUE = 41\n"}))
+    found.add("tiny", wheel("tiny", "0.1", {"tiny.py": b""}))
+    with serving(found):
+        yield found
+
+
+@pytest.fixture(scope="module")
+def house(mirror: UnsafeMirror) -> Iterator[Any]:
+    with running_house() as running:
+        projects.submit_application(user("amelie"), permit_text("study"))
+        projects.approve_project(user("sofia"), "study", Role.DATA_STEWARD)
+        projects.approve_project(user("diane"), "study", Role.DATA_PROTECTION_OFFICER)
+        projects.provision_project(user("ines"), "study")
+        projects.activate_project("study", "v1")
+        Job.objects.all().delete()
+        with_mirror = running.settings.model_copy(update={"package_mirror": mirror.url})
+        running.runner = Runner(with_mirror)
+        yield running
+
+
+def user(name: str) -> User:
+    return User.objects.get(username=name)
+
+
+def ask(name: str, who: str = "amelie") -> PackageRequest:
+    return packages.request_package(user(who), "study", name, "", "For the survival curves.")
+
+
+def granted() -> str:
+    return workspaces.start_workspace("karim", "study").packages
+
+
+def test_the_whole_way_in_and_out_again(house: Any) -> None:
+    amelie, sofia = house.logged_in("amelie"), house.logged_in("sofia")
+    handed_in = amelie.post(PAGE, {"name": "Toy", "versions": "", "reason": "For the curves."}, form=PAGE)
+    assert handed_in.headers["location"] == PAGE
+    asked = PackageRequest.objects.get(name="toy")
+    decide = f"{PAGE}{asked.pk}/decide"
+
+    assert "Projects that ask for a package Gastrointestinal bleeding" in sofia.words("/")
+    assert "Approve" in sofia.words(PAGE) and "Approve" not in amelie.words(PAGE)
+    assert amelie.post(decide, {"verb": "approve"}).status_code == 403
+    assert sofia.post(decide, {"verb": "approve"}, form=PAGE).status_code == 302
+    assert granted() == ""
+
+    assert house.runner.take_turn()
+    asked.refresh_from_db()
+    assert (asked.state, asked.installed, asked.decided_by) == ("available", "1.0", user("sofia"))
+    assert granted() == "p1"
+    page = amelie.words(PAGE)
+    assert "Available" in page and "toy 1.0" in page and "Version p1 of the set" in page
+    bill = amelie.get(f"{PAGE}p1.json")
+    assert bill.json()["components"][0]["purl"] == "pkg:pypi/toy@1.0"
+    assert amelie.get(f"{PAGE}p2.json").status_code == 404
+
+    assert sofia.post(decide, {"verb": "remove", "comment": ""}, form=PAGE).status_code == 403  # without a reason
+    assert sofia.post(decide, {"verb": "remove", "comment": "A hole in it."}, form=PAGE).status_code == 302
+    assert granted() == ""
+    assert "A hole in it." in amelie.words(PAGE)
+    found = [leaf for leaf in house.events(project="study") if leaf["type"].startswith("package-request:")]
+    assert [leaf["type"].split(":")[1] for leaf in found] == ["submitted", "approved", "delivered", "removed"]
+    delivered = found[2]["data"]
+    assert (delivered["set"], delivered["wheels"]) == ("p1", ["toy==1.0"])
+    assert len(delivered["bom_sha256"]) == 64
+    amelies, sofias = user("amelie").person_id, user("sofia").person_id
+    assert [leaf["actor"] for leaf in found] == [amelies, sofias, "system:runner", sofias]
+
+
+def test_removing_one_takes_the_set_away_until_it_is_made_again(house: Any) -> None:
+    both = [ask("toy"), ask("tiny")]
+    for one in both:
+        packages.decide_package(user("sofia"), "study", one.pk, PackageVerb.APPROVE)
+        assert house.runner.take_turn()
+    with_both = granted()
+    packages.decide_package(user("tomas"), "study", both[1].pk, PackageVerb.REMOVE, "Not needed.")
+    assert granted() == ""
+    assert "The set is being made again" in house.logged_in("karim").words(PAGE)
+    # meanwhile the runner delivers what it had begun before: refused, the removed package is in it
+    with pytest.raises(RefusedError):
+        packages.deliver_packages("study", [one.pk for one in both], with_both, "0" * 64, {}, [])
+    assert granted() == ""
+    assert house.runner.take_turn()
+    assert granted() not in ("", with_both)
+    held = {path.name for path in (house.settings.projects_dir / "study/packages" / granted()).glob("*/*.py")}
+    assert held == {"toy.py"}
+    packages.decide_package(user("tomas"), "study", both[0].pk, PackageVerb.REMOVE, "Not needed.")
+
+
+def test_a_package_that_cannot_come_says_why_and_leaves_the_others(house: Any) -> None:
+    good, absent = ask("toy"), ask("absent")
+    for one in (good, absent):
+        packages.decide_package(user("sofia"), "study", one.pk, PackageVerb.APPROVE)
+        house.runner.take_turn()
+    absent.refresh_from_db()
+    assert absent.state == "failed" and "No matching distribution" in absent.outcome
+    assert "could not be fetched" in house.logged_in("karim").words(PAGE)
+    assert granted() != ""
+    failed = house.events(EventType.PACKAGE_REQUEST_FAILED, project="study")
+    assert failed[-1]["data"]["package"] == "absent"
+    packages.decide_package(user("tomas"), "study", absent.pk, PackageVerb.RETRY)
+    job = Job.objects.get(state="queued")
+    ingress_without_a_mirror(house.settings, job)
+    absent.refresh_from_db()
+    assert "package_mirror" in absent.outcome
+    ingress(house.settings, job.payload)  # repeated after a crash: nothing left to do
+    assert granted() != ""
+    for one in (good, absent):
+        packages.decide_package(user("tomas"), "study", one.pk, PackageVerb.REMOVE, "Not needed.")
+
+
+def ingress_without_a_mirror(settings: Settings, job: Job) -> None:
+    job.delete()
+    assert settings.package_mirror == ""
+    with pytest.raises(IngressError, match="found none set"):
+        ingress(settings, job.payload)
+
+
+def test_a_request_is_decided_by_somebody_else(house: Any) -> None:
+    own = PackageRequest.objects.create(project_id="study", requester=user("both"), name="own", reason="x")
+    with pytest.raises(RefusedError, match="You asked for this package"):
+        packages.decide_package(user("both"), "study", own.pk, PackageVerb.APPROVE)
+    with pytest.raises(IntegrityError, match="nobody_decides_about_own_package"), transaction.atomic():
+        PackageRequest.objects.filter(pk=own.pk).update(decided_by=user("both"))
+    with pytest.raises(RefusedError, match="Only the person who asked"):
+        packages.decide_package(user("sofia"), "study", own.pk, PackageVerb.WITHDRAW)
+    with pytest.raises(RefusedError, match="Only a data steward"):
+        packages.decide_package(user("amelie"), "study", own.pk, PackageVerb.APPROVE)
+    with pytest.raises(RefusedError, match="Expected a reason"):
+        packages.decide_package(user("sofia"), "study", own.pk, PackageVerb.REJECT)
+    packages.decide_package(user("both"), "study", own.pk, PackageVerb.WITHDRAW)
+    with pytest.raises(StateConflictError, match="this one is withdrawn"):
+        packages.decide_package(user("sofia"), "study", own.pk, PackageVerb.APPROVE)
+    refused = [leaf["data"]["reasons"][0] for leaf in house.events(EventType.ACTION_REFUSED, project="study")]
+    assert [reason for reason in refused if "You asked for this package" in reason]
+
+
+BAD = [
+    ("numpy @ https://evil.example/x.whl", "", "a package's name"),
+    ("--index-url=https://evil.example", "", "a package's name"),
+    ("toy[all]", "", "a package's name"),
+    ("../toy", "", "a package's name"),
+    ("toy", "; os_name == 'nt'", "Expected versions"),
+    ("toy", "===1.0", "Expected versions"),
+    ("toy", "==1.0\n-r /etc/passwd", "Expected versions"),
+    ("toy", "@ file:///etc", "Expected versions"),
+    ("toy", "1.0", "Expected versions"),
+]
+
+
+@pytest.mark.parametrize(("name", "versions", "said"), BAD)
+def test_only_a_name_and_versions_can_be_asked_for(house: Any, name: str, versions: str, said: str) -> None:
+    with pytest.raises(RefusedError, match=said):
+        packages.request_package(user("amelie"), "study", name, versions, "For x.")
+    assert said in str(house.events(EventType.PACKAGE_REQUEST_REFUSED, project="study")[-1]["data"]["reasons"])
+
+
+def test_who_may_not_ask_and_what_was_asked_already(house: Any) -> None:
+    for name in ("sofia", "both", "ines"):
+        with pytest.raises(RefusedError):
+            ask("other", name)
+    first = ask("other")
+    with pytest.raises(StateConflictError, match="asked for other already"):
+        ask("Other")
+    answer = house.logged_in("karim").post(PAGE, {"name": "other", "reason": "x"}, form=PAGE)
+    assert answer.status_code == 422 and "asked for other already" in page_words(answer)
+    Project.objects.filter(pk="study").update(state="closed")
+    with pytest.raises(StateConflictError, match="active projects only"):
+        packages.decide_package(user("sofia"), "study", first.pk, PackageVerb.APPROVE)
+    Project.objects.filter(pk="study").update(state="active")
