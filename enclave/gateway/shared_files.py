@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _LARGEST = 1 << 20
+_CHANGED = os.O_RDWR | os.O_CLOEXEC
+Stamp = tuple[int, int, int]
+"""Inode, time of the last change in nanoseconds, length."""
 _FLOCK = struct.Struct("hhqqi4x")
 """struct flock of Linux on 64-bit machines: type, whence, start, length, process."""
 
@@ -28,6 +31,10 @@ class LockedFile:
     def read(self) -> bytes:
         return os.pread(self._descriptor, _LARGEST, 0)
 
+    def stamp(self) -> Stamp:
+        """By which ``find_stamp`` knows this content again. Raises OSError."""
+        return _stamp(os.fstat(self._descriptor))
+
     def write(self, content: bytes) -> None:
         """Raises OSError."""
         os.pwrite(self._descriptor, content, 0)
@@ -37,13 +44,29 @@ class LockedFile:
 @contextmanager
 def locked(path: Path) -> Iterator[LockedFile]:
     """Wait for the lock on ``path``, which is made when it is not there. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, _CHANGED)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, _CHANGED | os.O_CREAT, 0o600)
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX)
         yield LockedFile(descriptor)
     finally:
         os.close(descriptor)
+
+
+def find_stamp(path: Path) -> Stamp | None:
+    """The file's stamp without its lock, None when it is not there. Two changes within one tick of the kernel's clock
+    (up to 10 ms) may leave it the same: good for what is looked at again under the lock."""
+    try:
+        return _stamp(path.stat())
+    except OSError:
+        return None
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def is_locked(path: Path) -> bool:
