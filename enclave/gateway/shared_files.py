@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_LARGEST = 1 << 20
+_USUAL, _LARGEST = 1 << 12, 1 << 20
+"""Bytes; memory for the largest is asked of the kernel and given back at each read."""
 _CHANGED = os.O_RDWR | os.O_CLOEXEC
 Stamp = tuple[int, int, int]
 """Inode, time of the last change in nanoseconds, length."""
@@ -29,7 +30,8 @@ class LockedFile:
         self._descriptor = descriptor
 
     def read(self) -> bytes:
-        return os.pread(self._descriptor, _LARGEST, 0)
+        found = os.pread(self._descriptor, _USUAL, 0)
+        return found if len(found) < _USUAL else os.pread(self._descriptor, _LARGEST, 0)
 
     def stamp(self) -> Stamp:
         """By which ``find_stamp`` knows this content again. Raises OSError."""
