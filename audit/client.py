@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,20 @@ class AuditClient:
         """The name in each record of this client."""
         return self._writer
 
-    def record(self, event: AuditEvent, *, envelope: Envelope | None = None, timeout: float = 5.0) -> Receipt:
+    def record(
+        self,
+        event: AuditEvent,
+        *,
+        envelope: Envelope | None = None,
+        timeout: float = 5.0,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Receipt:
         """Append one event and wait until it is durable, at most ``timeout`` seconds.
 
         A lost connection is opened again and the same record sent again; the log keeps it once. Raise EventError or
         CanonicalError for an event that cannot be recorded, :class:`AuditUnavailable` when there is no receipt.
         ``envelope``: one of ``new_envelope``, for a caller that may send the same record again after that.
+        ``meanwhile``: what needs no receipt, done once the record is on its way; called at most once, must not raise.
         """
         fields = event_fields(event)
         encoded = encode_checked(fields)
@@ -72,7 +80,7 @@ class AuditClient:
         except TypeError:
             # a lone surrogate in the payload
             body = encode_body({**message, "event": fields})
-        return self._receipt(self._exchange(body, timeout))
+        return self._receipt(self._exchange(body, timeout, meanwhile))
 
     def payload(self, index: int, reader: str, *, timeout: float = 5.0) -> dict[str, Any]:
         """Decrypt the payload of record ``index``; the log records ``audit:read`` by ``reader`` before it answers."""
@@ -129,12 +137,18 @@ class AuditClient:
             return False
         return True
 
-    def _exchange(self, body: bytes, timeout: float) -> dict[str, Any]:
+    def _exchange(self, body: bytes, timeout: float, meanwhile: Callable[[], None] | None = None) -> dict[str, Any]:
         data = frame_body(body)
         deadline = time.monotonic() + timeout
+        once = [meanwhile] if meanwhile is not None else []
+
+        def wait() -> None:
+            while once:
+                once.pop()()
+
         while True:
             try:
-                answer = self._attempt(data, deadline)
+                answer = self._attempt(data, deadline, wait)
                 break
             except _StaleLinkError:
                 continue
@@ -149,11 +163,11 @@ class AuditClient:
             raise AuditRefused(f"The audit log refused the record: {answer.get('error', 'no reason given')}")
         return answer
 
-    def _attempt(self, data: bytes, deadline: float) -> dict[str, Any]:
+    def _attempt(self, data: bytes, deadline: float, meanwhile: Callable[[], None]) -> dict[str, Any]:
         used = self._take()
         link = used or Link(self._path, deadline)
         try:
-            answer = link.exchange(data, deadline)
+            answer = link.exchange(data, deadline, meanwhile)
         except BaseException as error:
             link.close()
             if used is not None and isinstance(error, OSError | EOFError | WireError):

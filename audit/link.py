@@ -7,6 +7,7 @@ import math
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 from audit.wire import WireError, take_messages
@@ -30,15 +31,17 @@ class Link:
             self._socket.close()
             raise
 
-    def exchange(self, data: bytes, deadline: float) -> dict[str, Any]:
+    def exchange(self, data: bytes, deadline: float, meanwhile: Callable[[], None] | None = None) -> dict[str, Any]:
         """Send one message, wait for one answer; raise OSError (also on timeout), EOFError or WireError.
 
-        ``deadline`` in seconds of ``time.monotonic``, kept to a quarter of a second.
+        ``deadline`` in seconds of ``time.monotonic``, kept to a quarter of a second. ``meanwhile`` is called between.
         """
         self._wait(deadline)
         # a refused peer finds its answer waiting although the daemon has hung up
         with contextlib.suppress(BrokenPipeError):
             self._socket.sendall(data)
+        if meanwhile is not None:
+            meanwhile()
         while True:
             chunk = self._socket.recv(_CHUNK)
             if not chunk:

@@ -69,6 +69,10 @@ class AccessFiles:
             return None
         return self._projects / record.id / "extracts" / record.extract_version
 
+    def read_for(self, record: ProjectRecord) -> tuple[Path, Path, Path]:
+        """The files that say who somebody is, where the project stands and what its permit says."""
+        return self._people, self._projects / record.id / "project.json", self.permit_file(record.id)
+
     def write_people(self, people: Iterable[Person]) -> None:
         """Replace the whole file."""
         self._people.parent.mkdir(parents=True, exist_ok=True, mode=0o755)

@@ -10,6 +10,7 @@ are the approved ones. EHDS art. 73(1)(b): named users only. Non-goal: what the 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -25,9 +26,11 @@ from enclave.domain.manifest import Manifest
 from enclave.domain.people import Person
 from enclave.domain.person_rules import PersonRules, rules_for
 from enclave.domain.projects import ProjectRecord
+from enclave.gateway.engine import MANIFEST_FILE
 from enclave.gateway.extract_source import ExtractSource
 from enclave.gateway.project_files import ProjectFiles, ProjectFilesReader
-from enclave.gateway.remembered import RememberedDecisions, VerifiedTokens
+from enclave.gateway.remembered import Recent, RememberedDecisions, VerifiedTokens
+from enclave.gateway.shared_files import Stamp, find_stamp
 from enclave.policy import PolicyAction, PolicyDecisionPoint
 from enclave.tokens import CANARY_WORKSPACE, DoorKind, TokenClaims, TokenError
 
@@ -103,8 +106,21 @@ def _today() -> date:
     return datetime.now(UTC).date()
 
 
+@dataclass(frozen=True)
+class _Admitted:
+    """A call that was admitted, and the files that said so as they were before they were read; None: not known."""
+
+    caller: Caller
+    day: date
+    paths: tuple[Path, ...]
+    stamps: tuple[Stamp, ...] | None
+
+
+_Question = tuple[Door, str | None, PolicyAction, str]
+
+
 class Admission:
-    """Every call reads the access files anew (one ``stat`` each); what it may remember is in ``remembered``."""
+    """Every call looks at the access files anew (one ``stat`` each); what else it may remember is in ``remembered``."""
 
     def __init__(
         self,
@@ -112,15 +128,42 @@ class Admission:
         public_key: Ed25519PublicKey,
         policy: PolicyDecisionPoint,
         today: Callable[[], date] = _today,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._access = access
-        self._tokens = VerifiedTokens(public_key)
+        self._clock = clock
+        self._tokens = VerifiedTokens(public_key, clock)
         self._decisions = RememberedDecisions(policy)
         self._files = ProjectFilesReader(access)
         self._today = today
+        self._admitted: Recent[_Question, _Admitted] = Recent()
 
     def admit(self, door: Door, authorization: str | None, action: PolicyAction, peer: str = "") -> Caller:
-        """Raises CallRefusedError with the first condition that is not met. ``peer``: the client certificate's name."""
+        """Raises CallRefusedError with the first condition that is not met. ``peer``: the client certificate's name.
+
+        The answer to the same question is the same while none of the files it was read from has changed, the day is
+        the same and the token holds; their stamps are taken before they are read.
+        """
+        question = (door, authorization, action, peer)
+        found, stamps = self._admitted.find(question), None
+        if found is not None:
+            stamps = _stamps(found.paths)
+            if stamps is not None and stamps == found.stamps and self._still_holds(found):
+                return found.caller
+        today = self._today()
+        caller = self._examine(door, authorization, action, peer)
+        paths = self._read_from(caller)
+        known = stamps if found is not None and found.paths == paths else None
+        self._admitted.keep(question, _Admitted(caller, today, paths, known))
+        return caller
+
+    def _still_holds(self, found: _Admitted) -> bool:
+        return found.day == self._today() and found.caller.claims.expires_at > self._clock()
+
+    def _read_from(self, caller: Caller) -> tuple[Path, ...]:
+        return (*self._access.read_for(caller.record), caller.files.folder / MANIFEST_FILE)
+
+    def _examine(self, door: Door, authorization: str | None, action: PolicyAction, peer: str) -> Caller:
         token = _bearer(authorization)
         try:
             claims = self._tokens.verify(token)
@@ -168,6 +211,17 @@ class Admission:
             sentence = f"Project {claims.project} is not known here. Look at its page in the portal."
             raise CallRefusedError("project-unknown", sentence, about_token=False, claims=claims)
         return record
+
+
+def _stamps(paths: tuple[Path, ...]) -> tuple[Stamp, ...] | None:
+    """Of all the files; None when one is not there."""
+    found = []
+    for path in paths:
+        stamp = find_stamp(path)
+        if stamp is None:
+            return None
+        found.append(stamp)
+    return tuple(found)
 
 
 def _bearer(authorization: str | None) -> str:

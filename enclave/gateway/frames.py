@@ -2,7 +2,7 @@
 
 Contract: ``send_frame`` writes a whole frame; ``receive_frame`` returns one whole frame, None at a clean end, and calls
 ``while_waiting`` about every 100 ms until something arrives (it may raise to give up). Length is big-endian. One open
-descriptor may travel with the header (``handover``); receivers that do not ask for it never hold it.
+descriptor may travel with the header (``handover``); receivers that do not ask for it (``FrameReader``) never hold it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import os
 import select
 import socket
 import struct
+from collections import deque
 from collections.abc import Callable
 
-QUERY, SCHEMA, BATCH, ERROR, DONE, PARSE, TREE, SHARED = b"Q", b"S", b"B", b"E", b"D", b"P", b"T", b"M"
+QUERY, SCHEMA, BATCH, ERROR, DONE, PARSE, TREE = b"Q", b"S", b"B", b"E", b"D", b"P", b"T"
+SHARED, LENT = b"M", b"L"
+"""A batch in shared memory; LENT: the memory's descriptor comes with it."""
 READ = b"R"
 """What the query has read so far, as JSON; before the first row that leaves before the end."""
 _HEADER = struct.Struct("!cI")
@@ -53,40 +56,69 @@ def receive_frame(
     if header is None:
         return None
     kind, length = _unpacked(header)
-    return kind, receive_exactly(peer, length, while_waiting)
-
-
-def receive_frame_from(
-    peer: socket.socket, while_waiting: Callable[[], None] | None = None
-) -> tuple[bytes, int, int | None] | None:
-    """Only the header: kind, length of the content that follows, and the descriptor that came along, now ours."""
-    if while_waiting is not None:
-        _wait(peer, while_waiting)
-    try:
-        start, descriptors, _, _ = socket.recv_fds(peer, _HEADER.size, 1)
-    except ConnectionError:
-        return None
-    descriptor = descriptors[0] if descriptors else None
-    try:
-        for surplus in descriptors[1:]:
-            os.close(surplus)
-        if not start:
-            return None
-        rest = receive_exactly(peer, _HEADER.size - len(start), while_waiting)
-        kind, length = _unpacked(start + rest)
-    except BaseException:
-        if descriptor is not None:
-            os.close(descriptor)
-        raise
-    return kind, length, descriptor
-
-
-def receive_exactly(peer: socket.socket, length: int, while_waiting: Callable[[], None] | None) -> bytearray:
-    """``length`` bytes. Raises BrokenFrameError when the other side ends before."""
     content = _receive(peer, length, while_waiting)
     if content is None:
         raise BrokenFrameError("expected the content of a frame, found the end")
-    return content
+    return kind, content
+
+
+class FrameReader:
+    """Whole frames out of what arrives, read as it comes: a small answer is one system call.
+
+    Holds descriptors that came along until somebody takes them; ``close`` closes the rest.
+    """
+
+    def __init__(self, peer: socket.socket, most_descriptors: int) -> None:
+        self._peer = peer
+        self._most = most_descriptors
+        self._held = bytearray()
+        self._at = 0
+        self._descriptors: deque[int] = deque()
+
+    def receive(self, while_waiting: Callable[[], None] | None = None) -> tuple[bytes, bytes] | None:
+        """Next frame, or None when the other side closed between frames. Raises BrokenFrameError."""
+        if not self._fill(_HEADER.size, while_waiting):
+            return None
+        kind, length = _unpacked(self._take(_HEADER.size))
+        if not self._fill(length, while_waiting):
+            raise BrokenFrameError("expected the content of a frame, found the end")
+        return kind, self._take(length)
+
+    def take_descriptor(self) -> int | None:
+        """The oldest that nobody has taken, now the caller's; None when there is none."""
+        return self._descriptors.popleft() if self._descriptors else None
+
+    def close(self) -> None:
+        """Let go of the descriptors; harmless when called again."""
+        while self._descriptors:
+            os.close(self._descriptors.popleft())
+
+    def _take(self, length: int) -> bytes:
+        found = bytes(memoryview(self._held)[self._at : self._at + length])
+        self._at += length
+        return found
+
+    def _fill(self, length: int, while_waiting: Callable[[], None] | None) -> bool:
+        """Have that much at hand; False at a clean end."""
+        if self._at and len(self._held) - self._at < length:
+            del self._held[: self._at]
+            self._at = 0
+        while (missing := length - (len(self._held) - self._at)) > 0:
+            if while_waiting is not None:
+                _wait(self._peer, while_waiting)
+            try:
+                content, descriptors, _, _ = socket.recv_fds(self._peer, max(missing, _SMALL), 1)
+            except ConnectionError:
+                content, descriptors = b"", []
+            self._descriptors += descriptors
+            if len(self._descriptors) > self._most:
+                raise BrokenFrameError(f"expected at most {self._most} descriptors at once, found more")
+            if not content:
+                if self._held:
+                    raise BrokenFrameError(f"expected {missing} bytes more, found the end")
+                return False
+            self._held += content
+        return True
 
 
 def _unpacked(header: bytes | bytearray) -> tuple[bytes, int]:

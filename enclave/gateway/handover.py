@@ -27,13 +27,13 @@ import pyarrow as pa
 from enclave.gateway.frames import (
     BATCH,
     DONE,
+    LENT,
     READ,
     SCHEMA,
     SHARED,
     BrokenFrameError,
+    FrameReader,
     packed,
-    receive_exactly,
-    receive_frame_from,
     send_frame,
 )
 
@@ -115,7 +115,10 @@ class BatchSender:
         place = _PLACE.pack(number, sink.tell())
         sink.close()
         with self._sending():
-            send_frame(self._peer, SHARED, place, None if slot.is_announced else slot.descriptor)
+            if slot.is_announced:
+                send_frame(self._peer, SHARED, place)
+            else:
+                send_frame(self._peer, LENT, place, slot.descriptor)
         slot.is_announced = True
 
     def end(self) -> None:
@@ -165,6 +168,7 @@ class BatchReceiver:
 
     def __init__(self, peer: socket.socket) -> None:
         self._peer = peer
+        self._frames = FrameReader(peer, SLOTS)
         self._slots: dict[int, int] = {}
 
     def receive(self, while_waiting: Callable[[], None] | None = None) -> tuple[bytes, pa.Buffer] | None:
@@ -172,28 +176,26 @@ class BatchReceiver:
 
         Raises BrokenFrameError.
         """
-        frame = receive_frame_from(self._peer, while_waiting)
+        frame = self._frames.receive(while_waiting)
         if frame is None:
             return None
-        kind, length, descriptor = frame
-        try:
-            content = receive_exactly(self._peer, length, while_waiting)
-            if kind != SHARED:
-                return kind, pa.py_buffer(content)
-            if length != _PLACE.size:
-                raise BrokenFrameError("expected the place of a shared batch, found another frame")
-            number, size = _PLACE.unpack(content)
-            if descriptor is not None:
-                kept, descriptor = descriptor, None
-                self._keep(number, kept)
-        finally:
-            if descriptor is not None:
-                os.close(descriptor)
+        kind, content = frame
+        if kind not in (SHARED, LENT):
+            return kind, pa.py_buffer(content)
+        if len(content) != _PLACE.size:
+            raise BrokenFrameError("expected the place of a shared batch, found another frame")
+        number, size = _PLACE.unpack(content)
+        if kind == LENT:
+            descriptor = self._frames.take_descriptor()
+            if descriptor is None:
+                raise BrokenFrameError("expected a descriptor with a shared batch, found none")
+            self._keep(number, descriptor)
         return BATCH, self._copy(number, size)
 
     def close(self) -> None:
         """Hang up and let go of the slots. Harmless when called again."""
         self._peer.close()
+        self._frames.close()
         while self._slots:
             os.close(self._slots.popitem()[1])
 

@@ -51,6 +51,18 @@ class ScratchTable:
     schema: pa.Schema
 
 
+@dataclass
+class WorkerLine:
+    """A connection to a worker, before it is asked anything."""
+
+    process: WorkerProcess
+    peer: socket.socket
+
+    def close(self) -> None:
+        """Hang up; the worker goes on to the next."""
+        self.peer.close()
+
+
 class PersonWorker:
     """Thread-safe. ``admit`` is asked before a start and may refuse; ``on_restart`` hears of a worker that died."""
 
@@ -77,11 +89,37 @@ class PersonWorker:
         self.used_at = time.monotonic()
         self._ended_at = -math.inf
 
+    def find_line(self, source: ExtractSource) -> WorkerLine | None:
+        """A line to the worker if one runs for this source and takes it at once; waits for nothing, asks nothing.
+
+        Give it to ``open_stream`` or close it. None: ``open_stream`` finds or starts the worker.
+        """
+        if not self._lock.acquire(blocking=False):
+            return None  # it is being started or stopped
+        try:
+            process = self._process
+            if process is None or not process.is_running() or not _is_for(process.plan, source):
+                return None
+            self.used_at = time.monotonic()
+        finally:
+            self._lock.release()
+        try:
+            return WorkerLine(process, process.connect(seconds=0))
+        except OSError:
+            return None
+
     def open_stream(
-        self, source: ExtractSource, request: WorkerRequest, is_cancelled: Callable[[], bool]
+        self,
+        source: ExtractSource,
+        request: WorkerRequest,
+        is_cancelled: Callable[[], bool],
+        line: WorkerLine | None = None,
     ) -> WorkerStream:
         """Send a query to the worker, starting it when needed. Raises QueryFailedError."""
-        process, peer = self._connect(source)
+        if line is not None and self._is_current(line):
+            process, peer = line.process, line.peer
+        else:
+            process, peer = self._connect(source)
         if request.write is not None:
             with self._lock:
                 self._writes += 1
@@ -171,6 +209,14 @@ class PersonWorker:
             self._process.kill()
             self._ended_at = time.monotonic()
         self._process, self._names, self.is_started = None, None, False
+
+    def _is_current(self, line: WorkerLine) -> bool:
+        """Its worker is still this person's; else the line is closed."""
+        with self._lock:
+            if line.process is self._process and line.process.is_running():
+                return True
+        line.close()
+        return False
 
     def _ask(self, source: ExtractSource, question: dict[str, Any]) -> dict[str, Any]:
         _, peer = self._connect(source)

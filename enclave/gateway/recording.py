@@ -8,6 +8,7 @@ the log answers again (``late_records``).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -101,8 +102,12 @@ class Recorder:
         examined: ExaminedStatement,
         parameters: list[str] | None,
         purpose: str,
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
-        """query:intent, durable before the worker sees the statement. Raises RecordingFailedError."""
+        """query:intent, durable before the worker sees the statement. Raises RecordingFailedError.
+
+        ``meanwhile``: what needs no record, done while the log writes; must not raise.
+        """
         event = AuditEvent(
             type=EventType.QUERY_INTENT,
             **_who(door, caller.claims),
@@ -126,7 +131,7 @@ class Recorder:
             payload=_statement_payload(statement.sql, parameters),
         )
         try:
-            self._must(event)
+            self._must(event, meanwhile)
         except RecordingFailedError:
             # it may be in the log all the same, or comes there late: the query that did not run gets its end
             self._late.keep(_not_run(event), self._client.new_envelope())
@@ -164,10 +169,10 @@ class Recorder:
             )
         )
 
-    def _must(self, event: AuditEvent) -> None:
+    def _must(self, event: AuditEvent, meanwhile: Callable[[], None] | None = None) -> None:
         envelope = self._client.new_envelope()
         try:
-            self._client.record(event, envelope=envelope)
+            self._client.record(event, envelope=envelope, meanwhile=meanwhile)
         except AuditUnavailable as error:
             _log.error("record-failed", event_type=str(event.type))
             self._late.keep(event, envelope)

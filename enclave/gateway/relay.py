@@ -20,7 +20,7 @@ from blake3 import blake3
 from enclave.domain.permits import QueryCaps
 from enclave.gateway.admission import Caller, Door
 from enclave.gateway.gate import ExaminedStatement
-from enclave.gateway.person_worker import PersonWorker
+from enclave.gateway.person_worker import PersonWorker, WorkerLine
 from enclave.gateway.populations import PopulationMeter
 from enclave.gateway.recording import Outcome, Recorder, RecordingFailedError
 from enclave.gateway.scans import Reading, checked_reading
@@ -67,13 +67,14 @@ class Relay:
     def begin(self, statement: Prepared, examined: ExaminedStatement, *, schema_only: bool = False) -> pa.Schema:
         """Record the intent, start the query, wait for its schema. Raises QueryFailedError, RecordingFailedError."""
         self._worker.enter(self._caps.streams)
+        lines: list[WorkerLine] = []
         try:
             self._check_today()
-            purpose = "schema" if schema_only else "rows"
-            shown = _shown_parameters(statement.parameters)
-            self._recorder.intent(self._door, self._caller, self._request_id, statement, examined, shown, purpose)
+            self._record_intent(statement, examined, "schema" if schema_only else "rows", lines)
         except BaseException:
             self._worker.leave()
+            for line in lines:
+                line.close()
             raise
         self._is_open = self._has_begun = True
         self._scratch = frozenset(name.lower() for name in examined.tables if name.startswith("scratch."))
@@ -92,7 +93,7 @@ class Relay:
             return asked.is_set() or gone()
 
         try:
-            self._stream = self._worker.open_stream(self._caller.source, request, is_cancelled)
+            self._stream = self._worker.open_stream(self._caller.source, request, is_cancelled, *lines)
             schema = self._stream.read_schema()
         except BaseException as error:
             found = self._explained(error)
@@ -101,6 +102,21 @@ class Relay:
         self._columns = tuple(schema.names)
         self._batches = self._stream.batches()
         return schema
+
+    def _record_intent(
+        self, statement: Prepared, examined: ExaminedStatement, purpose: str, lines: list[WorkerLine]
+    ) -> None:
+        """``lines`` gets the worker's, found while the log writes; nothing is asked over it before that."""
+
+        def find_line() -> None:
+            line = self._worker.find_line(self._caller.source)
+            if line is not None:
+                lines.append(line)
+
+        shown = _shown_parameters(statement.parameters)
+        self._recorder.intent(
+            self._door, self._caller, self._request_id, statement, examined, shown, purpose, find_line
+        )
 
     def __iter__(self) -> Relay:
         return self

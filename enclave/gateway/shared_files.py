@@ -14,7 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_LARGEST = 1 << 20
+_USUAL, _LARGEST = 1 << 12, 1 << 20
+"""Bytes; memory for the largest is asked of the kernel and given back at each read."""
+_CHANGED = os.O_RDWR | os.O_CLOEXEC
+Stamp = tuple[int, int, int]
+"""Inode, time of the last change in nanoseconds, length."""
 _FLOCK = struct.Struct("hhqqi4x")
 """struct flock of Linux on 64-bit machines: type, whence, start, length, process."""
 
@@ -26,7 +30,12 @@ class LockedFile:
         self._descriptor = descriptor
 
     def read(self) -> bytes:
-        return os.pread(self._descriptor, _LARGEST, 0)
+        found = os.pread(self._descriptor, _USUAL, 0)
+        return found if len(found) < _USUAL else os.pread(self._descriptor, _LARGEST, 0)
+
+    def stamp(self) -> Stamp:
+        """By which ``find_stamp`` knows this content again. Raises OSError."""
+        return _stamp(os.fstat(self._descriptor))
 
     def write(self, content: bytes) -> None:
         """Raises OSError."""
@@ -37,13 +46,29 @@ class LockedFile:
 @contextmanager
 def locked(path: Path) -> Iterator[LockedFile]:
     """Wait for the lock on ``path``, which is made when it is not there. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, _CHANGED)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, _CHANGED | os.O_CREAT, 0o600)
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX)
         yield LockedFile(descriptor)
     finally:
         os.close(descriptor)
+
+
+def find_stamp(path: Path) -> Stamp | None:
+    """The file's stamp without its lock, None when it is not there. Two changes within one tick of the kernel's clock
+    (up to 10 ms) may leave it the same: good for what is looked at again under the lock."""
+    try:
+        return _stamp(path.stat())
+    except OSError:
+        return None
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def is_locked(path: Path) -> bool:

@@ -172,11 +172,11 @@ class WorkerProcess:
     def is_running(self) -> bool:
         return self._process.poll() is None
 
-    def connect(self) -> socket.socket:
-        """A connection for one query. Raises OSError when the worker is gone."""
+    def connect(self, seconds: float = 10) -> socket.socket:
+        """A connection for one query. Raises OSError when the worker is gone, or takes none within that time."""
         peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            peer.settimeout(10)
+            peer.settimeout(seconds)
             peer.connect(str(self.plan.socket_path))
             peer.settimeout(None)
         except OSError:

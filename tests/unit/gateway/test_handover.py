@@ -17,7 +17,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclave.gateway.batch_content import BatchRefusedError, read_batch
-from enclave.gateway.frames import BATCH, DONE, SCHEMA, SHARED, BrokenFrameError, receive_frame, send_frame
+from enclave.gateway.frames import (
+    BATCH,
+    DONE,
+    LENT,
+    READ,
+    SCHEMA,
+    SHARED,
+    BrokenFrameError,
+    packed,
+    receive_frame,
+    send_frame,
+)
 from enclave.gateway.handover import INLINE_BYTES, MAXIMUM_BATCH, SLOT_BYTES, SLOTS, BatchReceiver, BatchSender
 from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest, WorkerStream
 
@@ -56,7 +67,7 @@ def _memory_file(content: bytes, seals: int = _SEALS) -> int:
 
 
 def _hand_over(peer: socket.socket, descriptor: int, length: int, slot: int = 0) -> None:
-    send_frame(peer, SHARED, _PLACE.pack(slot, length), descriptor)
+    send_frame(peer, LENT, _PLACE.pack(slot, length), descriptor)
     os.close(descriptor)
 
 
@@ -169,6 +180,9 @@ def test_another_file_a_missing_descriptor_and_surplus_ones_are_refused(
     send_frame(theirs, SHARED, _PLACE.pack(1, 100))
     with pytest.raises(BrokenFrameError):
         receiver.receive()
+    send_frame(theirs, LENT, _PLACE.pack(1, 100))
+    with pytest.raises(BrokenFrameError):
+        receiver.receive()
     send_frame(theirs, SHARED, _PLACE.pack(1, 100) + b"more")
     with pytest.raises(BrokenFrameError):
         receiver.receive()
@@ -181,6 +195,43 @@ def test_another_file_a_missing_descriptor_and_surplus_ones_are_refused(
     assert frame is not None and frame[0] == DONE
     receiver.close()
     assert _open_descriptors() == before - 1
+
+
+def test_descriptors_nobody_asked_for_do_not_pile_up(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    receiver, before = BatchReceiver(ours), _open_descriptors()
+    for _ in range(SLOTS + 1):
+        descriptor = _memory_file(b"x")
+        send_frame(theirs, DONE, b"{}", descriptor)
+        os.close(descriptor)
+    with pytest.raises(BrokenFrameError, match="at most 3 descriptors"):
+        for _ in range(SLOTS + 1):
+            receiver.receive()
+    receiver.close()
+    assert _open_descriptors() == before - 1
+
+
+def test_frames_that_arrive_together_and_in_pieces_are_the_same(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Descriptors stay with the frames they were sent with."""
+    ours, theirs = pair
+    contents = [_ipc(_large().slice(number)) for number in range(SLOTS)]
+    for byte in packed(SCHEMA, b"schema"):
+        theirs.sendall(bytes([byte]))
+    for slot, content in enumerate(contents):
+        _hand_over(theirs, _memory_file(content), len(content), slot)
+        send_frame(theirs, READ, b"")
+        send_frame(theirs, SHARED, _PLACE.pack(0, len(contents[0])))
+    send_frame(theirs, DONE, b"null")
+    theirs.close()
+    receiver = BatchReceiver(ours)
+    frames = []
+    while (frame := receiver.receive()) is not None:
+        frames.append((frame[0], frame[1].to_pybytes()))
+    receiver.close()
+    shared = [
+        (kind, sent) for content in contents for kind, sent in ((BATCH, content), (READ, b""), (BATCH, contents[0]))
+    ]
+    assert frames == [(SCHEMA, b"schema"), *shared, (DONE, b"null")]
 
 
 def test_what_was_received_does_not_change_when_the_worker_writes_on(
