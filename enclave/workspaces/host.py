@@ -30,7 +30,6 @@ from enclave.workspaces.host_plan import HostPlan
 from enclave.workspaces.kernels import Kernels
 from enclave.workspaces.quota import DiskWatch
 
-SERVER = ("/opt/image/bin/python3.11", "-m", "enclave_jupyter")
 _LARGEST = 1 << 17
 _LOOK_SECONDS = 1.0
 _FREE_LOOKS = 3
@@ -66,7 +65,7 @@ class Host:
         ours, servers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, selectors.DefaultSelector() as selector:
             with servers, self._plan.log.open("ab") as log:
-                server = self._engine.start(self._server_profile(servers), SERVER, log)
+                server = self._engine.start(self._server_profile(servers), self._plan.command, log)
             selector.register(ours, selectors.EVENT_READ)
             selector.register(wake, selectors.EVENT_READ)
             try:

@@ -12,6 +12,8 @@ from enclave.sandbox import Bind, SandboxProfile
 INSIDE_IPC = Path("/run/kernels")
 """Where server and kernels see the folders of their ZeroMQ sockets; a kernel sees its own alone."""
 
+SERVER = ("/opt/image/bin/python3.11", "-m", "enclave_jupyter")
+
 
 @dataclass(frozen=True)
 class HostPlan:
@@ -41,6 +43,8 @@ class HostPlan:
     ends_at: float
     """Seconds since the epoch; the end of the permit's ``workspace.hours``."""
     orphan_seconds: float = 900.0
+    command: tuple[str, ...] = SERVER
+    """What runs in the server's sandbox; another one only in a self-test."""
 
     def to_json(self) -> str:
         """For the other side of a pipe."""
@@ -52,7 +56,7 @@ class HostPlan:
         given: dict[str, Any] = json.loads(text)
         paths = {name: Path(given[name]) for name in ("ipc", "state", "log", "anchor", "home", "inside")}
         profiles = {name: _profile(given[name]) for name in ("server", "kernel")}
-        return cls(**{**given, **paths, **profiles})
+        return cls(**{**given, **paths, **profiles, "command": tuple(given["command"])})
 
 
 def _profile(given: dict[str, Any]) -> SandboxProfile:

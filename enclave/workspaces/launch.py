@@ -207,7 +207,15 @@ mapped at 0.25 GB in use; 4.1 GB of address space, which is why RLIMIT_AS at 4 G
 
 
 def profile(
-    settings: Settings, places: Places, home: Path, env: dict[str, str], *, uid: int, memory_mb: int, processes: int
+    settings: Settings,
+    places: Places,
+    home: Path,
+    env: dict[str, str],
+    *,
+    uid: int,
+    memory_mb: int,
+    processes: int,
+    disk_mb: int,
 ) -> SandboxProfile:
     """What server and kernels have in common. It starts in ``/``: bubblewrap may not enter a home of mode 0700."""
     return SandboxProfile(
@@ -223,6 +231,7 @@ def profile(
         uid=uid,
         data_mb=memory_mb + RESERVED_MB,
         processes=processes,
+        files_mb=disk_mb,
         user_name="researcher",
     )
 

@@ -103,6 +103,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             uid=uid,
             memory_mb=grant.memory_mb,
             processes=grant.processes,
+            disk_mb=grant.disk_mb,
         )
         with launch.listen(places) as listening:
             env = launch.server_environment(username, self.server.base_url, listening.fileno())
