@@ -59,7 +59,7 @@ class SandboxProfile:
 
 
 class SandboxError(Exception):
-    """bubblewrap is missing or a bind's source is not there; says what to do."""
+    """The engine is missing or unfit, or a bind's source is not there; says what to do."""
 
 
 def python_binds() -> tuple[Bind, ...]:
@@ -102,16 +102,32 @@ def _mount_arguments(profile: SandboxProfile) -> list[str]:
     return arguments
 
 
-def _identity_files(profile: SandboxProfile, uid: int) -> tuple[list[str], list[int]]:
-    """/etc/passwd, /etc/group and /etc/hosts of the sandbox, through descriptors that bubblewrap reads."""
-    contents = {
+def identity_files(profile: SandboxProfile, uid: int) -> dict[str, str]:
+    """Path → content of what names accounts and hosts in the sandbox; nothing of the machine's own."""
+    return {
         "/etc/passwd": f"{profile.user_name}:x:{uid}:{uid}::{profile.env.get('HOME', '/')}:/bin/sh\n",
         "/etc/group": f"{profile.user_name}:x:{uid}:\n",
         "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
         "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
     }
+
+
+def check_binds(profile: SandboxProfile) -> None:
+    """Raises SandboxError when there is nothing to mount; no engine may make an empty folder of it."""
+    for bind in profile.binds:
+        if not bind.source.exists():
+            raise SandboxError(f"Expected {bind.source} to mount into the sandbox, found nothing there.")
+
+
+def account(profile: SandboxProfile) -> int:
+    """The uid the program runs under: the profile's own when we are root, else ours."""
+    return profile.uid if os.geteuid() == 0 and profile.uid is not None else os.geteuid()
+
+
+def _identity_arguments(profile: SandboxProfile, uid: int) -> tuple[list[str], list[int]]:
+    """Those files through descriptors that bubblewrap reads."""
     arguments, descriptors = [], []
-    for target, text in contents.items():
+    for target, text in identity_files(profile, uid).items():
         descriptor = os.memfd_create("identity", 0)
         os.write(descriptor, text.encode())
         os.lseek(descriptor, 0, os.SEEK_SET)
@@ -157,12 +173,9 @@ def popen(profile: SandboxProfile, argv: Sequence[str], **options: Any) -> subpr
     Raises SandboxError when bubblewrap or a bind's source is missing. The start happens on one long-lived thread,
     because ``--die-with-parent`` ties the child to the *thread* that started it.
     """
-    for bind in profile.binds:
-        if not bind.source.exists():
-            raise SandboxError(f"Expected {bind.source} to mount into the sandbox, found nothing there.")
+    check_binds(profile)
     root = os.geteuid() == 0
-    uid = profile.uid if root and profile.uid is not None else os.geteuid()
-    identity, descriptors = _identity_files(profile, uid)
+    identity, descriptors = _identity_arguments(profile, account(profile))
     try:
         arguments = ["bwrap", *_namespaces(profile, root), *_mount_arguments(profile), *identity]
         if profile.seccomp:

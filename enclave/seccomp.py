@@ -67,6 +67,11 @@ class Rule:
     conditions: tuple[Condition, ...] = ()
 
 
+_CLONE3 = Rule(("clone3",), errno.ENOSYS)
+"""For Docker before 23, which overlooks ``defaultErrnoRet``: with EPERM the C library would start no thread (measured).
+libseccomp takes no rule that says what the default says."""
+
+
 @cache
 def allowed_names() -> tuple[str, ...]:
     """Allowed whatever the arguments, sorted."""
@@ -109,7 +114,7 @@ def _sockets() -> tuple[Rule, ...]:
 def docker_profile() -> dict[str, Any]:
     """The same rules as Docker's ``--security-opt seccomp=FILE`` wants them."""
     entries = []
-    for rule in rules():
+    for rule in (*rules(), _CLONE3):
         entry: dict[str, Any] = {"names": list(rule.names), "action": "SCMP_ACT_ALLOW", "args": []}
         if rule.refusal is not None:
             entry |= {"action": "SCMP_ACT_ERRNO", "errnoRet": rule.refusal}

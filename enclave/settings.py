@@ -57,6 +57,12 @@ class Settings(BaseSettings):
     """File that names where records are exported to (SIEM, FHIR server). None: nowhere."""
     alert_thresholds: Path | None = None
     """TOML file with the site's own thresholds for alerts. None: those shipped."""
+    engine: Literal["bubblewrap", "docker"] = "bubblewrap"
+    """What isolates workspaces. Query workers and builds are always in bubblewrap."""
+    docker_host: str = Field(default="unix:///var/run/docker.sock", pattern=r"^unix:///")
+    """The daemon of this machine; who may write to its socket is root here."""
+    docker_image: str = "enclave-workspace-python"
+    """Name or digest of the workspace's image in it."""
     image: Path = REPOSITORY / ".images" / "python"
     """The Python environment that is mounted at /opt/image in a workspace."""
     token_minutes: int = 15

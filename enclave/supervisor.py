@@ -31,7 +31,9 @@ from enclave.files import write_atomically
 from enclave.logs import configure
 from enclave.predecessors import await_predecessors
 from enclave.processes import ServiceSpec, accepts_connections, service_specs
+from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
+from enclave.workspaces.engines import clear_away
 from enclave.workspaces.host_process import end_hosts
 
 log = structlog.get_logger()
@@ -72,7 +74,7 @@ class Supervisor:
         self._prepare_folders()
         self._lock = _take_lock(self._settings.run_dir / "supervisor.lock", self._lock_seconds)
         await_predecessors(self._settings.run_dir / "supervisor.json")
-        end_hosts(self._settings.run_dir)
+        self._end_workspaces()
         self._clean_run_folder()
         try:
             for _, stage in groupby(self._specs, key=lambda spec: spec.stage):
@@ -116,10 +118,18 @@ class Supervisor:
             _end(entry.process, entry.spec.grace_seconds)
         self._running.clear()
         if self._lock is not None:
-            end_hosts(self._settings.run_dir)
+            self._end_workspaces()
             self._clean_run_folder()
             self._lock.close()
             self._lock = None
+
+    def _end_workspaces(self) -> None:
+        """Their hosts, and what killed ones have left."""
+        end_hosts(self._settings.run_dir)
+        try:
+            clear_away(self._settings)
+        except SandboxError as error:
+            log.warning("sandboxes-not-swept", reason=str(error))
 
     def pids(self) -> dict[str, int]:
         """Process ids by name, of what runs now."""

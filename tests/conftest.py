@@ -5,13 +5,37 @@ Hypothesis measures time as well; on a machine where two files run at once that 
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("busy-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy-machine")
+
+
+def _load_docker() -> Any:
+    spec = importlib.util.spec_from_file_location("enclave_test_docker", Path(__file__).parent / "docker_engine.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["enclave_test_docker"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_DOCKER = _load_docker()
+
+
+@pytest.fixture(scope="session")
+def docker_host() -> Iterator[str]:
+    """A Docker daemon of this test process: its address."""
+    with _DOCKER.docker_daemon() as address:
+        yield address
+
 
 _BROWSER = Path(__file__).parent / "e2e"
 

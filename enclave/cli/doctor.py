@@ -16,6 +16,7 @@ from enclave.gateway.tls import TlsError, read_listener
 from enclave.sandbox import SandboxError, SandboxProfile, popen
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import cgroups
+from enclave.workspaces.engines import check_engine
 
 _RENEW_BEFORE = timedelta(days=14)
 
@@ -54,6 +55,8 @@ def _landlock(settings: Settings) -> Finding:
 
 
 def _image(settings: Settings) -> Finding:
+    if settings.engine == "docker":
+        return Finding("workspace image", "", "")  # see _docker
     problem = "" if (settings.image / "pyvenv.cfg").exists() else f"the workspace image is not at {settings.image}"
     return Finding("workspace image", problem, "make setup")
 
@@ -65,6 +68,17 @@ def _sandbox(settings: Settings) -> Finding:
     except (SandboxError, OSError, subprocess.TimeoutExpired) as error:
         problem = f"no sandbox can be made here ({error})"
     return Finding("sandbox", problem, "sysctl kernel.unprivileged_userns_clone=1   (or run as root)")
+
+
+def _docker(settings: Settings) -> Finding:
+    """The engine chosen for workspaces, with its image."""
+    if settings.engine != "docker":
+        return Finding("engine: bubblewrap", "", "")
+    try:
+        check_engine(settings)
+    except SandboxError as error:
+        return Finding("engine: docker", str(error).removesuffix("."), "see docs/operations.md, “Docker”")
+    return Finding("engine: docker", "", "")
 
 
 def _home(settings: Settings) -> Finding:
@@ -102,6 +116,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _sandbox,
     _landlock,
     _image,
+    _docker,
     _workspace_limits,
     _home,
     _gateway_tls,

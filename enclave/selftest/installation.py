@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _first(*kinds: Any) -> Path | None:
+def _first(*kinds: Iterable[Path]) -> Path | None:
     for kind in kinds:
         try:
             return next(iter(sorted(kind)))

@@ -65,9 +65,7 @@ def opened(settings: Settings) -> Iterator[Running]:
     shutil.rmtree(settings.workspaces_dir / PROJECT, ignore_errors=True)
     home, _ = launch.prepare_home(settings, PROJECT, USERNAME, uid)
     mine, other = new_workspace_id(), new_workspace_id()
-    running = Running(
-        mine, other, launch.Places(settings.root, mine), launch.Places(settings.root, other), home, uid
-    )
+    running = Running(mine, other, launch.Places(settings.root, mine), launch.Places(settings.root, other), home, uid)
     partners = Partners(settings)
     try:
         for workspace, places in ((mine, running.places), (other, running.other_places)):
@@ -124,7 +122,11 @@ def run_probes(settings: Settings, running: Running, targets: dict[str, Any]) ->
         "kernels_folder": "/run/kernels",
         "other_kernel": other_kernel,
         "server_mark": mark,
-        **{"memory_mb": MEMORY_MB, "processes": PROCESSES, "disk_mb": DISK_MB, "disk_seconds": 45, "inodes": 5_000},
+        "memory_mb": MEMORY_MB,
+        "processes": PROCESSES,
+        "disk_mb": DISK_MB,
+        "disk_seconds": 45,
+        "inodes": 5_000,
     }
     folder.mkdir()
     (folder / NAME).write_bytes(bundle())

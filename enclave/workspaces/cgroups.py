@@ -93,6 +93,31 @@ def remove(name: str, seconds: float = 2.0) -> None:
     _remove_all([parent / name for parent in own_groups().values()], seconds)
 
 
+def make_above(name: str, memory_mb: int, processes: int) -> bool:
+    """A group at the top, with the workspace's limits, for containers that Docker makes below it; False: there is none.
+
+    Docker gives one path for all controllers, so this group cannot be below our own. Needs the driver ``cgroupfs``.
+    """
+    is_second = (_MOUNT / "cgroup.controllers").exists()
+    try:
+        if is_second:
+            (_MOUNT / "cgroup.subtree_control").write_text("+memory +pids +cpu")
+        for controller in ("",) if is_second else _CONTROLLERS:
+            folder = _MOUNT / controller / name
+            folder.mkdir(exist_ok=True)
+            for file, value in limits(controller, memory_mb, processes).items():
+                (folder / file).write_text(value)
+    except OSError:
+        remove_above(name, 0.0)
+        return False
+    return True
+
+
+def remove_above(name: str, seconds: float = 5.0) -> None:
+    """Remove that group under every controller: Docker makes it where we did not."""
+    _remove_all([_MOUNT / name, *_MOUNT.glob(f"*/{name}")], seconds)
+
+
 def describe() -> str:
     """What limits a workspace on this machine, in words."""
     name = f"enclave-probe-{os.getpid()}"

@@ -1,8 +1,9 @@
 """The seam between a workspace and what isolates it: an engine starts one sandboxed process from one profile.
 
 Contract: what ``start`` returns runs under the profile and ends with the process that called ``start`` (the workspace
-host). ``signal`` reaches the program inside, ``kill`` ends the sandbox with everything in it. A second engine has to
-keep both promises. Non-goal: deciding what a profile contains (``enclave.workspaces.launch`` does).
+host). ``signal`` reaches the program inside, ``kill`` ends the sandbox with everything in it. Both engines, bubblewrap
+here and Docker (``enclave.workspaces.docker_engine``), keep these promises. Non-goal: deciding what a profile contains
+(``enclave.workspaces.launch`` does).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from enclave.sandbox import SandboxProfile, popen
+from enclave.settings import Settings
+from enclave.workspaces.host_plan import HostPlan
 
 
 class Sandboxed(Protocol):
@@ -46,6 +49,34 @@ class Engine(Protocol):
     def start(self, profile: SandboxProfile, argv: Sequence[str], log: IO[bytes] | int) -> Sandboxed:
         """Start ``argv`` under ``profile``; its output goes to ``log``. Raises SandboxError."""
 
+    def close(self) -> None:
+        """All sandboxes have ended: clear away what was kept for them. Never raises for what is gone."""
+
+
+def engine_of(plan: HostPlan) -> Engine:
+    """The engine a workspace was planned for. Docker's client is loaded only where it is used."""
+    if plan.docker is None:
+        return BubblewrapEngine()
+    from enclave.workspaces.docker_engine import DockerEngine
+
+    return DockerEngine(plan.docker)
+
+
+def check_engine(settings: Settings) -> None:
+    """Before a workspace is started: the engine is there and fit. Raises SandboxError with what to do."""
+    if settings.engine == "docker":
+        from enclave.workspaces.docker_daemon import check
+
+        check(settings.docker_host, settings.docker_image)
+
+
+def clear_away(settings: Settings, workspace: str | None = None) -> None:
+    """What killed hosts have left: of one workspace, or of the whole enclave. Raises SandboxError."""
+    if settings.engine == "docker":
+        from enclave.workspaces.docker_daemon import sweep
+
+        sweep(settings.docker_host, settings.root, workspace)
+
 
 class BubblewrapEngine:
     """One ``bwrap`` per sandbox."""
@@ -53,6 +84,9 @@ class BubblewrapEngine:
     def start(self, profile: SandboxProfile, argv: Sequence[str], log: IO[bytes] | int) -> BubblewrapSandbox:
         """See Engine."""
         return BubblewrapSandbox(popen(profile, argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+
+    def close(self) -> None:
+        """Nothing is kept."""
 
 
 class BubblewrapSandbox:

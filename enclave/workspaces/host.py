@@ -25,7 +25,7 @@ from pathlib import Path
 
 from enclave.sandbox import SandboxError, SandboxProfile
 from enclave.workspaces import cgroups
-from enclave.workspaces.engines import BubblewrapEngine, Engine
+from enclave.workspaces.engines import Engine, Sandboxed, engine_of
 from enclave.workspaces.host_plan import HostPlan
 from enclave.workspaces.kernels import Kernels
 from enclave.workspaces.quota import DiskWatch
@@ -47,25 +47,27 @@ class Host:
         self._engine = engine
         self._clock = clock
         self._kernels = Kernels(plan, engine)
+        self._server: Sandboxed | None = None
         self._free_looks = 0
 
     def run(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
         """The server's exit code. ``wake`` becomes readable when a signal came. Raises SandboxError."""
         plan = self._plan
         groups = cgroups.enter(plan.group, plan.memory_mb, (plan.kernel.processes or MOST_PROCESSES) + _OWN_THREADS)
-        watch = DiskWatch((plan.home, plan.ipc), plan.inside, plan.disk_mb, os.getpid())
+        watch = DiskWatch((plan.home, plan.ipc), plan.inside, plan.disk_mb, os.getpid(), also=self._sandboxes)
         watch.start()
         try:
             return self._keep(should_stop, wake)
         finally:
             watch.end()
+            self._engine.close()
             cgroups.leave(groups)
 
     def _keep(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
         ours, servers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, selectors.DefaultSelector() as selector:
             with servers, self._plan.log.open("ab") as log:
-                server = self._engine.start(self._server_profile(servers), self._plan.command, log)
+                server = self._server = self._engine.start(self._server_profile(servers), self._plan.command, log)
             selector.register(ours, selectors.EVENT_READ)
             selector.register(wake, selectors.EVENT_READ)
             try:
@@ -80,6 +82,10 @@ class Host:
                 server.kill()
                 self._kernels.end_all()
             return server.wait(10)
+
+    def _sandboxes(self) -> list[int]:
+        """Processes with all of the workspace below them; a container's are not below this one."""
+        return [*self._kernels.pids(), *([self._server.pid] if self._server else [])]
 
     def _server_profile(self, channel: socket.socket) -> SandboxProfile:
         profile = self._plan.server
@@ -158,7 +164,7 @@ def main() -> int:
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
     try:
-        return abs(Host(plan, BubblewrapEngine()).run(lambda: signals.stop, signals.wake))
+        return abs(Host(plan, engine_of(plan)).run(lambda: signals.stop, signals.wake))
     except SandboxError as error:
         print(error, file=sys.stderr)  # noqa: T201  (the server's log)
         return 1

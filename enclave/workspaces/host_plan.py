@@ -16,6 +16,22 @@ SERVER = ("/opt/image/bin/python3.11", "-m", "enclave_jupyter")
 
 
 @dataclass(frozen=True)
+class DockerPlan:
+    """Which daemon and image, and how this workspace's containers are told from others."""
+
+    host: str
+    image: str
+    home: Path
+    """The enclave's: label of all its containers."""
+    workspace: str
+    folder: Path
+    """Root's own; sockets for the moment of a start."""
+    group: str
+    memory_mb: int
+    processes: int
+
+
+@dataclass(frozen=True)
 class HostPlan:
     """Two sandboxes to start, and when to end."""
 
@@ -45,6 +61,8 @@ class HostPlan:
     orphan_seconds: float = 900.0
     command: tuple[str, ...] = SERVER
     """What runs in the server's sandbox; another one only in a self-test."""
+    docker: DockerPlan | None = None
+    """None: bubblewrap."""
 
     def to_json(self) -> str:
         """For the other side of a pipe."""
@@ -56,7 +74,10 @@ class HostPlan:
         given: dict[str, Any] = json.loads(text)
         paths = {name: Path(given[name]) for name in ("ipc", "state", "log", "anchor", "home", "inside")}
         profiles = {name: _profile(given[name]) for name in ("server", "kernel")}
-        return cls(**{**given, **paths, **profiles, "command": tuple(given["command"])})
+        docker = given.get("docker")
+        if docker is not None:
+            docker = DockerPlan(**{**docker, "home": Path(docker["home"]), "folder": Path(docker["folder"])})
+        return cls(**{**given, **paths, **profiles, "docker": docker, "command": tuple(given["command"])})
 
 
 def _profile(given: dict[str, Any]) -> SandboxProfile:

@@ -70,6 +70,10 @@ class Kernels:
         for sandbox in self._running.values():
             sandbox.poll()
 
+    def pids(self) -> list[int]:
+        """One process per kernel that runs, with the rest of its sandbox below it."""
+        return [sandbox.pid for sandbox in tuple(self._running.values()) if sandbox.poll() is None]
+
     def _folder(self, kernel: str) -> Path:
         return self._plan.ipc / kernel
 

@@ -20,7 +20,7 @@ from enclave.domain.ids import ProjectId, Username, WorkspaceId
 from enclave.files import write_atomically
 from enclave.sandbox import Bind, SandboxProfile
 from enclave.settings import REPOSITORY, Settings
-from enclave.workspaces.host_plan import INSIDE_IPC, HostPlan
+from enclave.workspaces.host_plan import INSIDE_IPC, DockerPlan, HostPlan
 from enclave.workspaces.host_process import STATE
 
 HOME = Path("/home/researcher")
@@ -29,6 +29,9 @@ OUTBOX = "outbox"
 _SOURCES = REPOSITORY / "workspace_images"
 _FIRST_UID = 200000
 _LAST_UID = 299999
+MOST_PROCESSES = 4096
+DOCKER_EXTRA = 64
+"""The host, and a keeper per container."""
 
 
 class ImageMissingError(Exception):
@@ -220,8 +223,7 @@ def profile(
     """What server and kernels have in common. It starts in ``/``: bubblewrap may not enter a home of mode 0700."""
     return SandboxProfile(
         binds=(
-            Bind(settings.image, Path("/opt/image")),
-            Bind(base_python(settings.image), Path("/opt/python")),
+            *_programs(settings),
             Bind(_SOURCES / "client", Path("/opt/enclave_client")),
             Bind(_SOURCES / "server" / "ipython_config.py", Path("/etc/ipython/ipython_config.py")),
             Bind(places.inside, RUN),
@@ -234,6 +236,13 @@ def profile(
         files_mb=disk_mb,
         user_name="researcher",
     )
+
+
+def _programs(settings: Settings) -> tuple[Bind, ...]:
+    """Environment and Python of this machine; a Docker image may have both. Raises ImageMissingError."""
+    if settings.engine == "docker" and not settings.image.exists():
+        return ()
+    return (Bind(settings.image, Path("/opt/image")), Bind(base_python(settings.image), Path("/opt/python")))
 
 
 def plan(
@@ -273,6 +282,21 @@ def plan(
         memory_mb=memory_mb,
         disk_mb=disk_mb,
         ends_at=ends_at,
+        docker=docker_plan(settings, places, memory_mb, kernel.processes) if settings.engine == "docker" else None,
+    )
+
+
+def docker_plan(settings: Settings, places: Places, memory_mb: int, processes: int | None) -> DockerPlan:
+    """What Docker is told beside the profiles."""
+    return DockerPlan(
+        host=settings.docker_host,
+        image=settings.docker_image,
+        home=settings.root,
+        workspace=places.workspace,
+        folder=places.host,
+        group=control_group(places.workspace),
+        memory_mb=memory_mb,
+        processes=(processes or MOST_PROCESSES) + DOCKER_EXTRA,
     )
 
 

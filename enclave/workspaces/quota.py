@@ -18,6 +18,7 @@ import stat
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,15 +32,23 @@ _REST = 10
 class DiskWatch(threading.Thread):
     """Looks after the folders a workspace may write to, taken together, until ``end`` is called.
 
-    ``top``: the process above all sandboxes of the workspace.
+    ``top``: the process above all sandboxes of the workspace; ``also``: further ones, for an engine whose sandboxes
+    are nobody's children here.
     """
 
     def __init__(
-        self, folders: tuple[Path, ...], inside: Path, limit_mb: int, top: int, seconds: float = LOOK_SECONDS
+        self,
+        folders: tuple[Path, ...],
+        inside: Path,
+        limit_mb: int,
+        top: int,
+        seconds: float = LOOK_SECONDS,
+        *,
+        also: Callable[[], list[int]] = list,
     ) -> None:
         super().__init__(name="disk-watch", daemon=True)
         self._folders, self._inside, self._limit_mb, self._top = folders, inside, limit_mb, top
-        self._seconds = seconds
+        self._seconds, self._also = seconds, also
         self._ended = threading.Event()
         self._over = False
 
@@ -58,7 +67,8 @@ class DiskWatch(threading.Thread):
         over = sum(used_bytes(folder, most) for folder in self._folders) > most
         if over or self._over:
             size = 0 if over else most
-            for pid in processes_below(self._top):
+            also = self._also()
+            for pid in {*processes_below(self._top, *also), *also}:
                 with suppress(ProcessLookupError, PermissionError, ValueError):
                     limit_file_sizes(pid, size)
             say(self._inside, self._limit_mb, over)
@@ -104,16 +114,16 @@ def used_bytes(home: Path, most: int) -> int:
     return total
 
 
-def processes_below(top: int) -> list[int]:
-    """Process ids of all descendants of ``top``."""
+def processes_below(*tops: int) -> list[int]:
+    """Process ids of all descendants of ``tops``."""
     parents: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError):
             parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-    found = [top]
+    found = list(tops)
     for one in found:
         found += [child for child, parent in parents.items() if parent == one]
-    return found[1:]
+    return found[len(tops) :]
 
 
 def say(inside: Path, limit_mb: int, over: bool) -> None:

@@ -21,6 +21,7 @@ from enclave.domain.ids import PROJECT_ID, USERNAME, ProjectId, Username, Worksp
 from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import cgroups, launch
+from enclave.workspaces.engines import check_engine, clear_away
 from enclave.workspaces.host_process import HostIdentity, HostProcess
 from enclave.workspaces.limits import write_limits
 from enclave.workspaces.opening import write_first_notebook
@@ -83,6 +84,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         self, grant: WorkspaceGrant, project: ProjectId, username: Username, places: launch.Places
     ) -> None:
         settings = self._settings
+        await asyncio.to_thread(check_engine, settings)
         uid = launch.allocate_uid(settings, project, username)
         home, is_new = launch.prepare_home(settings, project, username, uid)
         places.create()
@@ -222,7 +224,12 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             except (PartnerAwayError, RefusedError) as error:
                 self.log.warning("workspace %s has ended, but: %s", workspace, error)
         launch.Places(self._settings.root, workspace).remove()
-        await asyncio.to_thread(cgroups.remove, launch.control_group(workspace))
+        try:
+            await asyncio.to_thread(clear_away, self._settings, workspace)
+        except SandboxError as error:
+            self.log.warning("workspace %s has ended, but: %s", workspace, error)
+        for remove in (cgroups.remove, cgroups.remove_above):
+            await asyncio.to_thread(remove, launch.control_group(workspace))
 
     def get_state(self) -> dict[str, Any]:
         """Survives a hub restart: enough to find the running workspace again, or to say that it is gone."""

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from . import bombs, devices, files, inherited, kernel_calls, network, privilege, processes
+from . import (
+    bombs,
+    devices,
+    families,
+    files,
+    inherited,
+    kernel_call_table,
+    network,
+    planted,
+    privilege,
+    processes,
+)
 from .model import Probe
 
 CATALOGUE: tuple[Probe, ...] = (
     *network.PROBES,
+    *families.PROBES,
     *files.PROBES,
+    *planted.PROBES,
     *devices.PROBES,
-    *kernel_calls.PROBES,
+    *kernel_call_table.PROBES,
     *processes.PROBES,
     *privilege.PROBES,
     *inherited.PROBES,

@@ -1,4 +1,4 @@
-"""Bombs: does a limit stop them? Each is bounded, a little above what a workspace is allowed, and cleans up after itself."""
+"""Bombs: does a limit stop them? Each is bounded, goes a little above what is allowed, and cleans up."""
 
 from __future__ import annotations
 
@@ -232,13 +232,31 @@ PROBES = tuple(
         ("processes", "Start more processes than allowed.", "Lancer plus de processus que permis.", _processes, 20),
         ("threads", "Start more threads than allowed.", "Lancer plus de fils d'exécution que permis.", _threads, 20),
         ("memory", "Ask for more memory than allowed.", "Demander plus de mémoire que permis.", _memory, 20),
-        ("memory-together", "Use more memory than allowed in several processes.", "Utiliser plus de mémoire que permis à plusieurs processus.", _memory_of_many, 40),
+        (
+            "memory-together",
+            "Use more memory than allowed in several processes.",
+            "Utiliser plus de mémoire que permis à plusieurs processus.",
+            _memory_of_many,
+            40,
+        ),
         ("disk", "Fill the home beyond its size.", "Remplir le dossier personnel au-delà de sa taille.", _disk, 90),
         ("sparse", "Make a file of a terabyte without content.", "Créer un fichier vide d'un téraoctet.", _sparse, 10),
-        ("inodes", "Make tens of thousands of empty files.", "Créer des dizaines de milliers de fichiers vides.", _inodes, 40),
+        (
+            "inodes",
+            "Make tens of thousands of empty files.",
+            "Créer des dizaines de milliers de fichiers vides.",
+            _inodes,
+            40,
+        ),
         ("tmp", "Fill /tmp.", "Remplir /tmp.", _tmpfs("/tmp", 768), 20),  # noqa: S108
         ("shm", "Fill /dev/shm.", "Remplir /dev/shm.", _tmpfs("/dev/shm", 768), 20),  # noqa: S108
-        ("descriptors", "Open thousands of files at once.", "Ouvrir des milliers de fichiers à la fois.", _descriptors, 10),
+        (
+            "descriptors",
+            "Open thousands of files at once.",
+            "Ouvrir des milliers de fichiers à la fois.",
+            _descriptors,
+            10,
+        ),
         ("pipes", "Fill the kernel with pipes.", "Remplir le noyau de tubes.", _pipes, 10),
         ("core", "Leave a memory image by crashing.", "Laisser une image mémoire en plantant.", _core, 10),
     )

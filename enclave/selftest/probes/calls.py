@@ -1,4 +1,4 @@
-"""System calls by number, with errors as exceptions. x86-64 and arm64; a test compares the numbers with libseccomp's."""
+"""System calls by number, with errors as exceptions. x86-64 and arm64; a test compares the numbers with libseccomp."""
 
 from __future__ import annotations
 

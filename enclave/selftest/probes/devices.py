@@ -224,7 +224,13 @@ PROBES = (
         )
         for path, kind, major, minor, en, fr in DEVICES
     ),
-    Probe("device-disk", "devices", "Read the machine's disk past its files.", "Lire le disque de la machine sans passer par ses fichiers.", _disk),
+    Probe(
+        "device-disk",
+        "devices",
+        "Read the machine's disk past its files.",
+        "Lire le disque de la machine sans passer par ses fichiers.",
+        _disk,
+    ),
     Probe("node-character", "devices", "Make a character device.", "Créer un périphérique caractère.", _node(_C, 1, 3)),
     Probe("node-block", "devices", "Make a block device.", "Créer un périphérique bloc.", _node(_B, 7, 9)),
     *(
@@ -235,10 +241,40 @@ PROBES = (
         Probe(f"kernel-{name}", "kernel-files", f"List {path} ({en}).", f"Lister {path} ({fr}).", _lists(path))
         for name, path, en, fr in FOLDERS
     ),
-    Probe("kernel-symbols", "kernel-files", "Learn where the kernel's functions lie.", "Apprendre où se trouvent les fonctions du noyau.", _symbols),
-    Probe("kernel-memory-map", "kernel-files", "Learn where the machine's memory lies.", "Apprendre où se trouve la mémoire de la machine.", _memory_map),
+    Probe(
+        "kernel-symbols",
+        "kernel-files",
+        "Learn where the kernel's functions lie.",
+        "Apprendre où se trouvent les fonctions du noyau.",
+        _symbols,
+    ),
+    Probe(
+        "kernel-memory-map",
+        "kernel-files",
+        "Learn where the machine's memory lies.",
+        "Apprendre où se trouve la mémoire de la machine.",
+        _memory_map,
+    ),
     Probe("kernel-keys", "kernel-files", "List other accounts' keys.", "Lister les clés d'autres comptes.", _keyrings),
-    Probe("cgroup-release-agent", "kernel-files", "Set a control group's release agent.", "Régler l'agent de libération d'un groupe de contrôle.", _release_agent),
-    Probe("cgroup-new", "kernel-files", "Make a control group of its own.", "Créer son propre groupe de contrôle.", _own_group),
-    Probe("oom-score", "kernel-files", "Make itself immune to memory shortage.", "Se rendre insensible au manque de mémoire.", _score),
+    Probe(
+        "cgroup-release-agent",
+        "kernel-files",
+        "Set a control group's release agent.",
+        "Régler l'agent de libération d'un groupe de contrôle.",
+        _release_agent,
+    ),
+    Probe(
+        "cgroup-new",
+        "kernel-files",
+        "Make a control group of its own.",
+        "Créer son propre groupe de contrôle.",
+        _own_group,
+    ),
+    Probe(
+        "oom-score",
+        "kernel-files",
+        "Make itself immune to memory shortage.",
+        "Se rendre insensible au manque de mémoire.",
+        _score,
+    ),
 )

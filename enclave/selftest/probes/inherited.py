@@ -1,9 +1,8 @@
-"""What came in by itself: open files, terminals, shared memory and queues of the host; and what the sandbox gives away."""
+"""What came in by itself: open files, terminals, shared memory and queues of the host; and what is given away."""
 
 from __future__ import annotations
 
 import ctypes
-import errno
 import fcntl
 import os
 import platform
@@ -183,22 +182,94 @@ def _p(name: str, group: str, english: str, french: str, attempt: Attempt, noted
 
 _SHM, _DESC = "shared-memory", "inherited"
 PROBES = (
-    _p("descriptor-unexpected", _DESC, "Hold an open file that nobody meant it to.", "Détenir un fichier ouvert non prévu.", _unexpected),
+    _p(
+        "descriptor-unexpected",
+        _DESC,
+        "Hold an open file that nobody meant it to.",
+        "Détenir un fichier ouvert non prévu.",
+        _unexpected,
+    ),
     _p("descriptor-folder", _DESC, "Hold an open folder of the host.", "Détenir un dossier ouvert de l'hôte.", _folder),
-    _p("descriptor-standard", _DESC, "Read a file of the host through a standard stream.", "Lire un fichier de l'hôte par un flux standard.", _standard_leads_out),
+    _p(
+        "descriptor-standard",
+        _DESC,
+        "Read a file of the host through a standard stream.",
+        "Lire un fichier de l'hôte par un flux standard.",
+        _standard_leads_out,
+    ),
     _p("terminal-typing", _DESC, "Type into the terminal outside.", "Taper dans le terminal extérieur.", _terminal),
-    _p("terminal-standard", _DESC, "Hold a terminal of the host.", "Détenir un terminal de l'hôte.", _standard_terminal),
-    _p("terminal-console", _DESC, "Open the machine's console for pasting.", "Ouvrir la console de la machine pour y coller.", _console_paste),
-    _p("sysv-memory", _SHM, "System V shared memory of the host.", "Mémoire partagée System V de l'hôte.", _system_v("shmget", 0, 0)),
-    _p("sysv-semaphore", _SHM, "System V semaphores of the host.", "Sémaphores System V de l'hôte.", _system_v("semget", 0, 0)),
-    _p("sysv-queue", _SHM, "System V message queue of the host.", "File de messages System V de l'hôte.", _system_v("msgget", 0)),
-    _p("sysv-list", _SHM, "List the host's System V shared memory.", "Lister la mémoire partagée System V de l'hôte.", _system_v_list("shm")),
+    _p(
+        "terminal-standard", _DESC, "Hold a terminal of the host.", "Détenir un terminal de l'hôte.", _standard_terminal
+    ),
+    _p(
+        "terminal-console",
+        _DESC,
+        "Open the machine's console for pasting.",
+        "Ouvrir la console de la machine pour y coller.",
+        _console_paste,
+    ),
+    _p(
+        "sysv-memory",
+        _SHM,
+        "System V shared memory of the host.",
+        "Mémoire partagée System V de l'hôte.",
+        _system_v("shmget", 0, 0),
+    ),
+    _p(
+        "sysv-semaphore",
+        _SHM,
+        "System V semaphores of the host.",
+        "Sémaphores System V de l'hôte.",
+        _system_v("semget", 0, 0),
+    ),
+    _p(
+        "sysv-queue",
+        _SHM,
+        "System V message queue of the host.",
+        "File de messages System V de l'hôte.",
+        _system_v("msgget", 0),
+    ),
+    _p(
+        "sysv-list",
+        _SHM,
+        "List the host's System V shared memory.",
+        "Lister la mémoire partagée System V de l'hôte.",
+        _system_v_list("shm"),
+    ),
     _p("posix-queue", _SHM, "POSIX message queue of the host.", "File de messages POSIX de l'hôte.", _queue),
     _p("posix-memory", _SHM, "POSIX shared memory of the host.", "Mémoire partagée POSIX de l'hôte.", _shared_file),
-    _p("leak-mounts", "leaks", "Learn paths of the host from the mounts.", "Apprendre des chemins de l'hôte par les montages.", _paths_in("/proc/self/mountinfo"), True),
-    _p("leak-command", "leaks", "Learn paths of the host from process 1.", "Apprendre des chemins de l'hôte par le processus 1.", _first_command, True),
-    _p("leak-environment", "leaks", "Learn paths of the host from the environment.", "Apprendre des chemins de l'hôte par l'environnement.", _environment_paths, True),
+    _p(
+        "leak-mounts",
+        "leaks",
+        "Learn paths of the host from the mounts.",
+        "Apprendre des chemins de l'hôte par les montages.",
+        _paths_in("/proc/self/mountinfo"),
+        True,
+    ),
+    _p(
+        "leak-command",
+        "leaks",
+        "Learn paths of the host from process 1.",
+        "Apprendre des chemins de l'hôte par le processus 1.",
+        _first_command,
+        True,
+    ),
+    _p(
+        "leak-environment",
+        "leaks",
+        "Learn paths of the host from the environment.",
+        "Apprendre des chemins de l'hôte par l'environnement.",
+        _environment_paths,
+        True,
+    ),
     _p("leak-name", "leaks", "Learn the host's name.", "Apprendre le nom de l'hôte.", _host_name, True),
-    _p("leak-group", "leaks", "Learn the control group's path.", "Apprendre le chemin du groupe de contrôle.", _group_path, True),
+    _p(
+        "leak-group",
+        "leaks",
+        "Learn the control group's path.",
+        "Apprendre le chemin du groupe de contrôle.",
+        _group_path,
+        True,
+    ),
     _p("leak-load", "leaks", "Learn the machine's load.", "Apprendre la charge de la machine.", _load, True),
 )

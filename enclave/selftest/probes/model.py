@@ -1,8 +1,8 @@
 """What a probe is, and how one attempt becomes an outcome. Standard library only: this package is sent inside.
 
 An attempt returns a sentence of evidence when the door is open (never a secret: lengths, counts and kinds), and raises
-OSError or ``Closed`` when it is shut. ``NotApplicable`` says that there is nothing here to try. Anything else is an error
-of the probe, which counts as a failure of the self-test: a probe that did not run has proved nothing.
+OSError or ``Closed`` when it is shut. ``NotApplicable`` says that there is nothing here to try. Anything else is an
+error of the probe, which counts as a failure of the self-test: a probe that did not run has proved nothing.
 """
 
 from __future__ import annotations

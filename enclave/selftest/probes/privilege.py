@@ -96,7 +96,7 @@ def _set_uid_program(targets: Targets) -> str:
         raise Closed("a set-uid program is here, but it gains nothing")
     if os.statvfs(path).f_flag & os.ST_NOSUID:
         raise Closed("a set-uid program is here, but its bit is not looked at")
-    done = subprocess.run([str(path), "--version"], capture_output=True, timeout=5, check=False)  # noqa: S603
+    done = subprocess.run([str(path), "--version"], capture_output=True, timeout=5, check=False)
     return f"a set-uid program of root ran (code {done.returncode})"
 
 
@@ -172,14 +172,29 @@ ROWS: tuple[tuple[str, str, str, Attempt], ...] = (
     ("bounding", "Be able to gain a capability.", "Pouvoir acquérir une capacité.", _capabilities("CapBnd")),
     ("capset", "Ask for capabilities.", "Demander des capacités.", _raise_capabilities),
     ("file-capability", "Give a file a capability.", "Donner une capacité à un fichier.", _file_capability),
-    ("no-new-privileges", "Run without the flag that stops set-uid.", "S'exécuter sans le drapeau qui bloque set-uid.", _no_new_privileges),
+    (
+        "no-new-privileges",
+        "Run without the flag that stops set-uid.",
+        "S'exécuter sans le drapeau qui bloque set-uid.",
+        _no_new_privileges,
+    ),
     ("set-uid-program", "Run a set-uid program of root.", "Exécuter un programme set-uid de root.", _set_uid_program),
     ("seccomp", "Run without a filter of system calls.", "S'exécuter sans filtre d'appels système.", _seccomp),
     ("priority", "Put itself before others.", "Passer avant les autres.", _priority),
     ("real-time", "Take the processor for itself.", "Accaparer le processeur.", _real_time),
     ("lock-memory", "Lock 64 MB of memory.", "Verrouiller 64 Mo de mémoire.", _locked_memory),
-    ("raise-processes", "Raise its limit of processes.", "Relever sa limite de processus.", _raise_limit("RLIMIT_NPROC")),
-    ("raise-files", "Raise its limit of open files.", "Relever sa limite de fichiers ouverts.", _raise_limit("RLIMIT_NOFILE")),
+    (
+        "raise-processes",
+        "Raise its limit of processes.",
+        "Relever sa limite de processus.",
+        _raise_limit("RLIMIT_NPROC"),
+    ),
+    (
+        "raise-files",
+        "Raise its limit of open files.",
+        "Relever sa limite de fichiers ouverts.",
+        _raise_limit("RLIMIT_NOFILE"),
+    ),
     ("raise-core", "Write core dumps.", "Écrire des images mémoire.", _raise_limit("RLIMIT_CORE")),
 )
 

@@ -150,7 +150,6 @@ def _memory_above(name: str) -> Attempt:
     return attempt
 
 
-
 def _madvise(targets: Targets) -> str:
     process = call("pidfd_open", os.getppid(), 0)
     try:
@@ -240,16 +239,46 @@ PROBES = (
     _p("process-limits", "Limit it.", "Le limiter.", _limits),
     _p("trace-above", "Trace the process above.", "Tracer le processus parent.", _trace_above),
     _p("trace-child", "Have a process traced.", "Faire tracer un processus.", _trace_child),
-    _p("memory-read", "Read another process's memory.", "Lire la mémoire d'un autre processus.", _memory_above("process_vm_readv")),
-    _p("memory-write", "Write another process's memory.", "Écrire dans la mémoire d'un autre processus.", _memory_above("process_vm_writev")),
-    _p("memory-advise", "Have another process's memory dropped.", "Faire libérer la mémoire d'un autre processus.", _madvise),
-    _p("first-environ", "Read the environment of process 1.", "Lire l'environnement du processus 1.", _first("environ", _R)),
+    _p(
+        "memory-read",
+        "Read another process's memory.",
+        "Lire la mémoire d'un autre processus.",
+        _memory_above("process_vm_readv"),
+    ),
+    _p(
+        "memory-write",
+        "Write another process's memory.",
+        "Écrire dans la mémoire d'un autre processus.",
+        _memory_above("process_vm_writev"),
+    ),
+    _p(
+        "memory-advise",
+        "Have another process's memory dropped.",
+        "Faire libérer la mémoire d'un autre processus.",
+        _madvise,
+    ),
+    _p(
+        "first-environ",
+        "Read the environment of process 1.",
+        "Lire l'environnement du processus 1.",
+        _first("environ", _R),
+    ),
     _p("first-memory", "Open the memory of process 1.", "Ouvrir la mémoire du processus 1.", _first("mem", _RW)),
     _p("first-root", "Go through the root of process 1.", "Passer par la racine du processus 1.", _first_root),
     _w("server-seen", "See the Jupyter server's process.", "Voir le processus du serveur Jupyter.", _server_seen),
     _w("server-mem", "Open the server's memory.", "Ouvrir la mémoire du serveur.", _server_file("mem", _RW)),
-    _w("server-environ", "Read the server's environment.", "Lire l'environnement du serveur.", _server_file("environ", _R)),
-    _w("server-maps", "Read the map of the server's memory.", "Lire la carte de la mémoire du serveur.", _server_file("maps", _R)),
+    _w(
+        "server-environ",
+        "Read the server's environment.",
+        "Lire l'environnement du serveur.",
+        _server_file("environ", _R),
+    ),
+    _w(
+        "server-maps",
+        "Read the map of the server's memory.",
+        "Lire la carte de la mémoire du serveur.",
+        _server_file("maps", _R),
+    ),
     _w("server-signal", "Signal the server.", "Envoyer un signal au serveur.", _server_signal),
     _w("server-channel", "Hold the channel that starts kernels.", "Détenir le canal qui lance les noyaux.", _channel),
     _w("kernel-other-folder", "See another kernel's folder.", "Voir le dossier d'un autre noyau.", _other_kernel),

@@ -1,6 +1,6 @@
-"""Run the catalogue here: ``python3 selftest.pyz TARGETS RESULTS PLACE``; RESULTS is a JSON object, id → [state, detail].
+"""Run the catalogue here: ``python3 selftest.pyz TARGETS RESULTS PLACE``; RESULTS: JSON, id → [state, detail].
 
-Each probe runs in a process of its own, so that one that is killed, hangs or changes itself says nothing about the next.
+Each probe has a process of its own, so that one that is killed, hangs or changes itself says nothing about the next.
 """
 
 from __future__ import annotations

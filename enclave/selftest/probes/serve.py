@@ -1,7 +1,7 @@
 """In the server's place: run the probes there, then have the host start kernels, as a Jupyter server would.
 
-One kernel only waits, so that there is another one to look for; in the second one the probes run. The descriptors that a
-server is given (listening socket, channel to the host) stay open meanwhile.
+One kernel only waits, so that there is another one to look for; in the second one the probes run. The descriptors that
+a server is given (listening socket, channel to the host) stay open meanwhile.
 """
 
 from __future__ import annotations

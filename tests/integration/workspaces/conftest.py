@@ -25,8 +25,23 @@ def _load_stand() -> Any:
 _STAND = _load_stand()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A file whose ``ENGINES`` names both runs with both; any other with bubblewrap."""
+    if "stand" in metafunc.fixturenames:
+        engines = getattr(metafunc.module, "ENGINES", ("bubblewrap",))
+        metafunc.parametrize("stand", engines, indirect=True, scope="module")
+
+
 @pytest.fixture(scope="module")
-def stand() -> Iterator[Any]:
+def stand(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Real edge, hub and sandboxes before a stand-in portal and gateway."""
-    with _STAND.Stand() as running:
+    options = {}
+    if request.param == "docker":
+        host = request.getfixturevalue("docker_host")
+        options = {
+            "engine": "docker",
+            "docker_host": host,
+            "docker_image": sys.modules["enclave_test_docker"].BASE_IMAGE,
+        }
+    with _STAND.Stand(**options) as running:
         yield running

@@ -1,4 +1,4 @@
-"""A test stand: real edge, real JupyterHub, real bubblewrap workspaces; portal and gateway are stand-ins.
+"""A test stand: real edge, real JupyterHub, real workspaces of either engine; portal and gateway are stand-ins.
 
 ``UnsafeTestPortal`` logs in whoever the cookie ``unsafe-test-user`` names and grants every workspace unless told
 otherwise: it exists only in the test process. The real portal and gateway are used by the end-to-end journeys.
@@ -29,6 +29,7 @@ from aiohttp import web
 from enclave import keys
 from enclave.processes import accepts_connections
 from enclave.settings import Settings
+from enclave.workspaces import docker_daemon
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -200,9 +201,11 @@ class LoopbackTransport(httpx.HTTPTransport):
 class Stand:
     """The whole stand; use as a context manager."""
 
-    def __init__(self, *, with_hub: bool = True) -> None:
+    def __init__(self, *, with_hub: bool = True, **options: str) -> None:
+        """``options`` are further settings, such as the engine."""
         self.root = Path(tempfile.mkdtemp(prefix="en", dir="/tmp"))
-        self.settings = Settings(home=self.root, port=free_port())
+        self.settings = Settings(home=self.root, port=free_port(), **options)
+        self._options = {f"ENCLAVE_{name.upper()}": value for name, value in options.items()}
         keys.ensure_keys(self.settings)
         self.settings.run_dir.mkdir(exist_ok=True)
         self.portal = UnsafeTestPortal(self.settings)
@@ -257,6 +260,7 @@ class Stand:
             "HOME": str(self.root),
             "PYTHONPATH": str(REPOSITORY),
             "LANG": "C.UTF-8",
+            **self._options,
         }
 
     def start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -291,6 +295,23 @@ class Stand:
         self._thread.join(10)
         self._loop.close()
         shutil.rmtree(self.root, ignore_errors=True)
+
+    def host_of(self, workspace: str) -> int:
+        """Process id of a workspace's host."""
+        state = self.settings.run_dir / "ws" / workspace / "host" / "state.json"
+        return int(json.loads(state.read_text())["pid"])
+
+    def processes_of(self, workspace: str) -> list[int]:
+        """The host of a workspace and all processes of its sandboxes."""
+        return processes_below([self.host_of(workspace), *self.containers_of(workspace).values()])
+
+    def containers_of(self, workspace: str) -> dict[str, int]:
+        """Id → first process of its running containers; empty with bubblewrap."""
+        if self.settings.engine != "docker":
+            return {}
+        with docker_daemon.connected(self.settings.docker_host) as client:
+            found = client.containers(filters={"label": f"{docker_daemon.LABEL_WORKSPACE}={workspace}"})
+            return {c["Id"]: int(client.inspect_container(c["Id"])["State"]["Pid"]) for c in found}
 
     def hub_url(self, path: str) -> str:
         """Where a browser finds a path: a workspace at its own origin, all else at the hub's."""
@@ -444,6 +465,28 @@ class Browser:
                 elif kind == "status" and content["execution_state"] == "idle":
                     break
         return "".join(printed)
+
+
+def processes_below(tops: list[int]) -> list[int]:
+    """``tops`` and all their descendants."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, IndexError):
+            continue
+    found = list(tops)
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Is it there, and no zombie?"""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except OSError:
+        return False
 
 
 def query_of(url: str) -> dict[str, list[str]]:

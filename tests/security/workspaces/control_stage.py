@@ -1,8 +1,7 @@
 """The unconfined control: the same probes as root, in throw-away namespaces that hold everything they aim at.
 
-Run as ``unshare --net --mount --pid --ipc --uts --fork --mount-proc python control_stage.py BUNDLE HOUSE``. The network,
-the mounts, the processes and the shared memory are the stage's own; nothing that happens here reaches the machine,
-and it all ends with the first process. Writes ``results.json`` beside HOUSE.
+Run as ``unshare --net --mount --pid --ipc --uts --fork --mount-proc python control_stage.py BUNDLE HOUSE``. The
+network, the mounts, the processes and the shared memory are the stage's own; nothing of it reaches the machine, and it all ends with the first process. Writes ``results.json`` beside HOUSE.
 """
 
 from __future__ import annotations
@@ -190,7 +189,11 @@ def main() -> int:
             "scratch": str(Path(targets["home_folder"]) / "workspaces" / "scratch"),
             "host_name": os.uname().nodename,
             **{name: "made-up-token" for name in ("stolen_token", "forged_token", "tcp_token")},
-            **{"processes": 200, "memory_mb": 256, "disk_mb": 16, "disk_seconds": 1, "inodes": 2000},
+            "processes": 200,
+            "memory_mb": 256,
+            "disk_mb": 16,
+            "disk_seconds": 1,
+            "inodes": 2000,
             "unconfined": True,
         }
         (folder / "targets.json").write_text(json.dumps(all_targets))

@@ -14,12 +14,15 @@ from typing import Any
 
 import pytest
 
-from enclave.workspaces.engines import find_program
-
+ENGINES = ("bubblewrap", "docker")
 PROBES = Path(__file__).parent / "probes.py"
 MACHINE_DEPENDENT = {"kernel crypto socket", "vsock socket", "netlink audit socket", "io_uring", "bpf", "keyring"}
 MACHINE_DEPENDENT |= {"system call quotactl", "system call kcmp", "system call swapoff"}
 """Whether these work outside depends on the kernel; inside they must fail in any case."""
+
+
+OF_EVERY_IMAGE = {"bubblewrap": {"tmp"}, "docker": {"tmp", "root", "var", "srv", "mnt"}}
+"""Folders of the sandbox's own, with nothing of the machine in them."""
 
 
 def own_address() -> str:
@@ -59,18 +62,11 @@ class Listeners:
             listening.close()
 
 
-def server_of(host: int) -> int:
-    """The Jupyter server's process, as the machine numbers it."""
-    program = None
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-        except (OSError, IndexError):
-            continue
-        if parent == host and program is None:
-            program = find_program(int(folder.name))
-    assert program is not None
-    return program
+def server_of(stand: Any, workspace: str) -> int:
+    """The Jupyter server's process, as the machine numbers it; bubblewrap's own carry the command as well."""
+    asked = b"-m\0enclave_jupyter\0"
+    found = [pid for pid in stand.processes_of(workspace) if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(asked)]
+    return int(next(pid for pid in found if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"/opt/image/bin/")))
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +83,9 @@ def results(stand: Any) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
     bobs = next(wid for wid, who in stand.portal.started.items() if who.startswith("bob/"))
     run = stand.settings.run_dir
     alices = next(wid for wid, who in stand.portal.started.items() if who.startswith("alice/"))
-    state = json.loads((run / "ws" / alices / "host" / "state.json").read_text())
     other_kernel = alice.open_kernel(here)
     targets = {
-        "server": server_of(state["pid"]),
+        "server": server_of(stand, alices),
         "ipc": ["/run/kernels", str(run / "ws" / alices / "ipc")],
         "other_kernel": other_kernel,
         "port": listeners.add(socket.AF_INET, ("127.0.0.1", 0))[1],
@@ -103,7 +98,7 @@ def results(stand: Any) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
             str(stand.settings.keys_dir / "service.secret"),
             str(run / "ws" / bobs / "in" / "token"),
             "/etc/shadow",
-            "/etc/hostname",
+            *([] if stand.settings.engine == "docker" else ["/etc/hostname"]),
             f"/proc/{stand.hub.pid}/environ",
             str(Path(__file__)),
         ],
@@ -112,7 +107,7 @@ def results(stand: Any) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
             str(stand.settings.workspaces_dir / "first-project" / "bob"),
             str(stand.root),
             "/root",
-            "/var",
+            *([] if stand.settings.engine == "docker" else ["/var"]),
         ],
         "sockets": [
             str(stand.settings.hub_socket),
@@ -165,10 +160,11 @@ def test_the_workspace_sees_only_its_own_folder_under_run(stand: Any, results: o
         "print(len([p for p in os.listdir('/proc') if p.isdigit()]) < 10)\n"
     )
     lines = alice.run_cell(here, code).splitlines()
-    assert "['enclave', 'kernels'] ['researcher'] ['enclave_client', 'image', 'python']" in lines[0]
-    assert not {"root", "work", "var", "srv", "mnt"} & set(
-        lines[0].replace("'", "").strip("[").split("]")[0].split(", ")
-    )
+    found = [set(part.replace("'", "").strip(" [").split(", ")) for part in lines[0].split("]")[:4]]
+    of_the_image = {"keeper", "lock", "enclave_keeper"} if stand.settings.engine == "docker" else set()
+    assert found[1] - of_the_image == {"enclave", "kernels"}
+    assert (found[2], found[3] - of_the_image) == ({"researcher"}, {"enclave_client", "image", "python"})
+    assert not {"work", "tmp", "root", "var", "srv", "mnt"} & found[0] - OF_EVERY_IMAGE[stand.settings.engine]
     assert all(line in ("Read-only file system", "Permission denied") for line in lines[1:6]), lines
     assert lines[6:] == ["open", "True"]
 
@@ -177,8 +173,7 @@ def test_the_workspace_sees_only_its_own_folder_under_run(stand: Any, results: o
 def test_the_channel_is_the_servers_alone(stand: Any, results: object) -> None:
     """The positive control of the two probes that look for it: the server does hold it, and what else is harmless."""
     wid = next(wid for wid, who in stand.portal.started.items() if who.startswith("alice/"))
-    state = json.loads((stand.settings.run_dir / "ws" / wid / "host" / "state.json").read_text())
-    server = Path(f"/proc/{server_of(state['pid'])}")
+    server = Path(f"/proc/{server_of(stand, wid)}")
     assert b"ENCLAVE_HOST_FD=" in (server / "environ").read_bytes()
     ours = ("/home/researcher", "/tmp", "/dev", "/opt", "/proc", "/usr", "socket:", "pipe:", "anon_inode:", "/memfd:")
     opened = [str(link.readlink()) for link in (server / "fd").iterdir()]
