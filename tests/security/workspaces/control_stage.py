@@ -1,7 +1,8 @@
 """The unconfined control: the same probes as root, in throw-away namespaces that hold everything they aim at.
 
 Run as ``unshare --net --mount --pid --ipc --uts --fork --mount-proc python control_stage.py BUNDLE HOUSE``. The
-network, the mounts, the processes and the shared memory are the stage's own; nothing of it reaches the machine, and it all ends with the first process. Writes ``results.json`` beside HOUSE.
+network, the mounts, the processes and the shared memory are the stage's own; nothing of it reaches the machine, and it
+all ends with the first process. Writes ``results.json`` beside HOUSE.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The positive control of the Docker kind: a container that DockerSpawner makes by default, asked for by a JupyterHub.
 
 Nothing is set that hardens: a bridge network, the image's account, Docker's own filter. Only what makes it start at all
-is set: the image, the network's name, an address for the hub, and a command that waits instead of a Jupyter server (the probes
-are run with ``docker exec``, in the same container).
+is set: the image, the network's name, an address for the hub, and a command that waits instead of a Jupyter server; the
+probes are run with ``docker exec``, in the same container.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ c.JupyterHub.authenticator_class = DummyAuthenticator
 c.Authenticator.allow_all = True
 c.JupyterHub.hub_bind_url = "http://{address}:{port}"
 c.JupyterHub.bind_url = "http://127.0.0.1:{other}"
+c.JupyterHub.tornado_settings = {{"slow_spawn_timeout": 0}}
+c.JupyterHub.cleanup_servers = False
 c.JupyterHub.db_url = "sqlite://"
 c.JupyterHub.cookie_secret_file = "{folder}/cookie"
 c.JupyterHub.spawner_class = "dockerspawner.DockerSpawner"
