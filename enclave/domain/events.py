@@ -56,6 +56,8 @@ class EventType(StrEnum):
     OUTPUT_REQUEST_VIEWED = "output-request:viewed"
     AUDIT_READ = "audit:read"
     CANARY_SCHEDULED = "canary:scheduled"
+    SELFTEST_STARTED = "selftest:started"
+    SELFTEST_FINISHED = "selftest:finished"
     ALERT_RAISED = "alert:raised"
     ALERT_MUTED = "alert:muted"
     ALERT_UNMUTED = "alert:unmuted"

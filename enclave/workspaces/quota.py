@@ -24,8 +24,8 @@ from pathlib import Path
 
 from enclave.files import write_atomically
 
-LOOK_SECONDS = 20.0
-_REST = 10
+LOOK_SECONDS = 5.0
+_REST = 100
 """A look that took long is followed by a pause of that many times its length."""
 
 

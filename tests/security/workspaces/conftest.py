@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "integration" / "gateway")]
+
+
 def _load_stand() -> Any:
     if "enclave_test_stand" not in sys.modules:
         path = Path(__file__).parents[2] / "integration" / "workspaces" / "stand.py"

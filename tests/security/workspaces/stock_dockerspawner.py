@@ -1,8 +1,8 @@
 """The positive control of the Docker kind: a container that DockerSpawner makes by default, asked for by a JupyterHub.
 
 Nothing is set that hardens: a bridge network, the image's account, Docker's own filter. Only what makes it start at all
-is set: the image, the network's name, an address for the hub, and a command that waits instead of a Jupyter server; the
-probes are run with ``docker exec``, in the same container.
+is set: the image, the network's name, an address for the hub, a Python, and a command that waits instead of a Jupyter
+server; the probes are run with ``docker exec``, in the same container.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ import docker
 import httpx
 
 from enclave.selftest.surroundings import Surroundings
+from enclave.settings import Settings
+from enclave.workspaces.launch import base_python
 
 TOKEN = "control-" + "0" * 40
 METADATA, DISTANT = "169.254.169.254", "198.18.0.1"
@@ -53,6 +55,7 @@ c.DockerSpawner.pull_policy = "never"
 c.DockerSpawner.network_name = "{network}"
 c.DockerSpawner.prefix = "{prefix}"
 c.DockerSpawner.cmd = ["sleep", "600"]
+c.DockerSpawner.read_only_volumes = {{"{python}": "/opt/python"}}
 c.JupyterHub.services = [{{"name": "control", "api_token": "{token}"}}]
 c.JupyterHub.load_roles = [{{"name": "control", "scopes": ["admin:users", "admin:servers"], "services": ["control"]}}]
 """
@@ -81,7 +84,7 @@ def container(client: Any, daemon: str, image: str, place: tuple[str, str], fold
     prefix = f"selftest-stock-{os.getpid()}"
     config = folder / "hub_config.py"
     values = {"address": address, "port": port, "other": free_port("127.0.0.1"), "folder": folder, "image": image}
-    values["network"] = network
+    values |= {"network": network, "python": base_python(Settings().image)}
     config.write_text(CONFIG.format(**values, prefix=prefix, token=TOKEN))
     environment = {**os.environ, "DOCKER_HOST": daemon}
     with (folder / "hub.log").open("wb") as log:
@@ -162,7 +165,11 @@ def run_probes(daemon: str, image: str, folder: Path, bundle: bytes) -> dict[str
             "inodes": 2000,
         }
         _put(running, {"selftest.pyz": bundle, "targets.json": json.dumps({**around.targets, **own}).encode()})
-        done = running.exec_run(["python3", "/selftest.pyz", "/targets.json", "/results.json", "control"])
+        environment = {"LD_LIBRARY_PATH": "/opt/python/lib"}
+        done = running.exec_run(
+            ["/opt/python/bin/python3.11", "/selftest.pyz", "/targets.json", "/results.json", "control"],
+            environment=environment,
+        )
         assert done.exit_code == 0, done.output.decode(errors="replace")[-2000:]
         return dict(_get(running, "/results.json"))
 
