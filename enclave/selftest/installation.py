@@ -5,6 +5,7 @@ What is not there is left out, so that a probe says "nothing of this kind" inste
 
 from __future__ import annotations
 
+import os
 import platform
 import socket
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from enclave.processes import accepts_connections
+from enclave.selftest.probes.files import identity
 from enclave.selftest.workspace import DECOY, PROJECT, Running
 from enclave.settings import Settings
 
@@ -20,6 +22,7 @@ _DISTANT, _METADATA, _METADATA6 = "198.18.0.1", "169.254.169.254", "fd00:ec2::25
 
 def find_targets(settings: Settings, running: Running) -> dict[str, Any]:
     """Name → path or address. Secrets are named by place, never by content."""
+    running.places.server_log.touch(mode=0o600)
     run, decoy = settings.run_dir, settings.workspaces_dir / PROJECT / DECOY
     decoy.mkdir(mode=0o700, exist_ok=True)
     (decoy / "file.txt").write_text("nobody's")
@@ -54,7 +57,8 @@ def find_targets(settings: Settings, running: Running) -> dict[str, Any]:
         "docker_folder": Path("/var/lib/docker"),
     }
     there = {name: str(path) for name, path in (files | folders).items() if path is not None and _exists(path)}
-    return there | _sockets(settings, running) | _addresses(settings)
+    identities = {name: identity(os.stat(path)) for name, path in there.items()}  # noqa: PTH116
+    return {"identities": identities} | there | _sockets(settings, running) | _addresses(settings)
 
 
 def _sockets(settings: Settings, running: Running) -> dict[str, Any]:

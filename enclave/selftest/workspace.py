@@ -23,7 +23,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from enclave.domain.ids import PersonId, ProjectId, Username, WorkspaceId, new_workspace_id
+from enclave.domain.ids import SELFTEST_PROJECT, PersonId, Username, WorkspaceId, new_workspace_id
 from enclave.keys import token_private_key
 from enclave.selftest.bundle import NAME, bundle
 from enclave.settings import Settings
@@ -33,7 +33,7 @@ from enclave.workspaces.host_process import HostProcess
 from enclave.workspaces.limits import write_limits
 from enclave.workspaces.services import Partners
 
-PROJECT, USERNAME, PERSON = ProjectId("selftest"), Username("selftest"), PersonId("u-5e1f7e570000")
+PROJECT, USERNAME, PERSON = SELFTEST_PROJECT, Username("selftest"), PersonId("u-5e1f7e570000")
 DECOY = Username("decoy")
 MEMORY_MB, PROCESSES, DISK_MB, HOURS = 1024, 256, 64, 1
 """A permit's limits, small so that bombs are quick; how they are enforced is what is tested."""

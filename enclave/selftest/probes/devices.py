@@ -141,11 +141,15 @@ FOLDERS: tuple[tuple[str, str, str, str], ...] = (
 def _opens(path: str, mode: int) -> Attempt:
     def attempt(targets: Targets) -> str:
         try:
-            os.close(os.open(path, mode | os.O_NONBLOCK))
+            opened = os.open(path, mode | os.O_NONBLOCK)
+            is_masked = stat.S_ISCHR(os.fstat(opened).st_mode)
+            os.close(opened)
         except FileNotFoundError as error:
             if targets.get("unconfined"):
                 raise NotApplicable("this kernel has no such file") from error
             raise Closed("not there") from error
+        if is_masked:
+            raise Closed("masked")
         return f"opened for {'writing' if mode == W else 'reading'}"
 
     return attempt

@@ -25,7 +25,8 @@ def family_opens(family: int, kind: int, protocol: int = 0) -> Attempt:
             if number in _UNKNOWN and targets.get("unconfined"):
                 raise NotApplicable("this kernel was built without it")
             raise OSError(number, os.strerror(number))
-        os.close(descriptor)
+        if descriptor > 2:
+            os.close(descriptor)
         return "a socket was handed out"
 
     return attempt

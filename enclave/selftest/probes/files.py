@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from .model import Attempt, Probe, Targets, target
+from .model import Attempt, Closed, Probe, Targets, target
 
 Row = tuple[str, str, str]
 
@@ -70,9 +70,23 @@ WRITE: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
+def _check_hosts(targets: Targets, name: str, found: os.stat_result) -> None:
+    """An image has an ``/etc`` and a ``/var`` of its own: is this the host's? Raises Closed when it is another one."""
+    wanted = targets.get("identities", {}).get(name)
+    own = identity(found)
+    if wanted is not None and wanted[:2] != own[:2] and wanted[2:] != own[2:]:
+        raise Closed("one of the sandbox's own, not the host's")
+
+
+def identity(found: os.stat_result) -> list[int]:
+    """Device, number, size and time of change: either pair tells that it is the same one."""
+    return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]
+
+
 def _read(name: str) -> Attempt:
     def attempt(targets: Targets) -> str:
         with open(target(targets, name), "rb") as file:  # noqa: PTH123
+            _check_hosts(targets, name, os.fstat(file.fileno()))
             return f"{len(file.read(16))} bytes could be read"
 
     return attempt
@@ -80,7 +94,9 @@ def _read(name: str) -> Attempt:
 
 def _list(name: str) -> Attempt:
     def attempt(targets: Targets) -> str:
-        return f"{len(os.listdir(target(targets, name)))} entries could be listed"  # noqa: PTH208
+        path = target(targets, name)
+        _check_hosts(targets, name, os.stat(path))  # noqa: PTH116
+        return f"{len(os.listdir(path))} entries could be listed"  # noqa: PTH208
 
     return attempt
 

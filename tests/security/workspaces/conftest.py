@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "integration" / "gateway")]
 
 

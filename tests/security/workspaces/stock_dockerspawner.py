@@ -23,12 +23,20 @@ from typing import Any
 import docker
 import httpx
 
+from enclave.selftest.probes.files import identity
 from enclave.selftest.surroundings import Surroundings
 from enclave.settings import Settings
 from enclave.workspaces.launch import base_python
 
 TOKEN = "control-" + "0" * 40
 METADATA, DISTANT = "169.254.169.254", "198.18.0.1"
+HOSTS = {
+    "shadow": "/etc/shadow",
+    "machine_id": "/etc/machine-id",
+    "root_home": "/root",
+    "var_log": "/var/log",
+    "boot": "/boot",
+}
 CONFIG = """
 import os
 from jupyterhub.auth import DummyAuthenticator
@@ -149,14 +157,11 @@ def run_probes(daemon: str, image: str, folder: Path, bundle: bytes) -> dict[str
             "dns": around.listen(socket.AF_INET, socket.SOCK_DGRAM, (address, 0)),
             "edge": around.targets["host_tcp"],
             "scratch": "/root/selftest",
-            "shadow": "/etc/shadow",
-            "machine_id": "/etc/machine-id",
-            "root_home": "/root",
-            "var_log": "/var/log",
-            "boot": "/boot",
             "home_folder": str(folder),
             "docker_socket": "/var/run/docker.sock",
             "file_beside": "/etc/passwd",
+            "identities": {name: identity(Path(path).stat()) for name, path in HOSTS.items() if Path(path).exists()},
+            **HOSTS,
             "host_name": os.uname().nodename,
             "processes": 200,
             "memory_mb": 256,
