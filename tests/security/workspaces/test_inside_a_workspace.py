@@ -1,4 +1,4 @@
-"""What a workspace that the hub started sees, and what a researcher plants in it. The probes are in test_isolation.py."""
+"""What a workspace that the hub started sees, and what a researcher plants in it; the probes: test_isolation.py."""
 
 from __future__ import annotations
 
