@@ -18,6 +18,7 @@ import structlog
 from django.utils.module_loading import import_string
 
 from enclave.logs import configure
+from enclave.selftest.schedule import SelftestSchedule
 from enclave.settings import Settings, get_settings
 from enclave.supervisor import StopSignal
 
@@ -45,6 +46,7 @@ class Runner:
         self._settings = settings
         self._handlers = handlers if handlers is not None else HANDLERS
         self._expiry_at = 0.0
+        self._selftests = SelftestSchedule(settings)
 
     def recover(self) -> int:
         """Put back jobs that a killed runner left behind; returns how many."""
@@ -55,11 +57,15 @@ class Runner:
     def run(self, should_stop: Callable[[], bool]) -> None:
         """Loop until told to stop."""
         self.recover()
-        while not should_stop():
-            if time.monotonic() > self._expiry_at:
-                self._queue_expiries()
-            if not self.take_turn():
-                time.sleep(IDLE_SECONDS)
+        try:
+            while not should_stop():
+                if time.monotonic() > self._expiry_at:
+                    self._queue_expiries()
+                self._selftests.look()
+                if not self.take_turn():
+                    time.sleep(IDLE_SECONDS)
+        finally:
+            self._selftests.end()
 
     def take_turn(self) -> bool:
         """Carry out the oldest queued job; False when there is none."""

@@ -4,7 +4,7 @@ One table of rules for both engines: bubblewrap gets the BPF program, Docker the
 in ``seccomp_allowed.txt`` are those that containers-common 0.50 allows a container without capabilities, less what is
 in ``DENIED`` (``scripts/generate-seccomp`` makes the file). A denied call answers EPERM; one that no list knows, as of
 a newer kernel, answers ENOSYS, so that the C library takes the older way. ``clone3`` answers ENOSYS because
-its flags cannot be seen; ``clone`` may make no namespace. Sockets: unix, IP streams and datagrams, and NETLINK_ROUTE,
+its flags cannot be seen; ``clone`` may make no namespace. Sockets: unix, TCP and UDP, and NETLINK_ROUTE,
 without which libzmq cannot list interfaces and no kernel starts (measured). Landlock's calls are for the workers.
 Non-goal: foreign architectures; a 32-bit program is killed.
 """
@@ -42,7 +42,7 @@ _NAMESPACES = 0x7E020080  # every CLONE_NEW* flag that clone(2) takes
 _EQ, _GT, _MASKED, _NE = "SCMP_CMP_EQ", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"
 _OPERATORS = {_EQ: pyseccomp.EQ, _GT: pyseccomp.GT, _MASKED: pyseccomp.MASKED_EQ, _NE: pyseccomp.NE}
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
-_STREAM_AND_DATAGRAM = (1, 2)
+_STREAM_AND_DATAGRAM = ((1, 6), (2, 17))  # kind, and the one protocol of it: no SCTP, MPTCP, UDP-Lite, L2TP
 _TYPE_MASK = 0xF
 _FIFO, _FORMAT_MASK = 0o010000, 0o170000
 _PERSONALITIES = (0, 8, 0x20000, 0x20008, 0xFFFFFFFF)  # asking, and the few harmless ones
@@ -102,8 +102,9 @@ def _sockets() -> tuple[Rule, ...]:
     refused += [(family[n],) for n in family if n not in (_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK)]
     allowed = [(family[_AF_UNIX],), (family[_AF_NETLINK], Condition(2, _EQ, 0))]
     for number in (_AF_INET, _AF_INET6):
-        for kind in _STREAM_AND_DATAGRAM:
-            allowed.append((family[number], Condition(1, _MASKED, _TYPE_MASK, kind)))
+        for kind, protocol in _STREAM_AND_DATAGRAM:
+            conditions = (family[number], Condition(1, _MASKED, _TYPE_MASK, kind))
+            allowed += [(*conditions, Condition(2, _EQ, usual)) for usual in (0, protocol)]
     return (
         *(Rule(("socket",), None, conditions) for conditions in allowed),
         *(Rule(("socket",), errno.EAFNOSUPPORT, conditions) for conditions in refused),

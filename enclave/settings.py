@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     """The daemon of this machine; who may write to its socket is root here."""
     docker_image: str = "enclave-workspace-python"
     """Name or digest of the workspace's image in it."""
+    selftest_days: int = Field(default=7, ge=0)
+    """Days between self-tests that the runner begins by itself; also after an update. 0: only when asked."""
     image: Path = REPOSITORY / ".images" / "python"
     """The Python environment that is mounted at /opt/image in a workspace."""
     metrics: str = "unix"

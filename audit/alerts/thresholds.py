@@ -85,6 +85,11 @@ class ScreenVolume:
 
 
 @dataclass(frozen=True)
+class Isolation:
+    minutes: int
+
+
+@dataclass(frozen=True)
 class LogHealth:
     witness_minutes: int
     clock_seconds: int
@@ -104,6 +109,7 @@ class Thresholds:
     refusal_bursts: RefusalBursts
     dormant_account: DormantAccount
     screen_volume: ScreenVolume
+    isolation: Isolation
     log_health: LogHealth
 
 

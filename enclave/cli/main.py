@@ -7,7 +7,7 @@ from importlib import import_module
 
 import typer
 
-from enclave.cli import demo, doctor, gateway, image, permit, policy, serve, shown, token
+from enclave.cli import demo, doctor, gateway, image, permit, policy, selftest, serve, shown, token
 from enclave.domain.decisions import RefusedError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
+app.command("selftest")(selftest.selftest)
 app.add_typer(gateway.app, name="gateway")
 app.add_typer(image.app, name="image")
 app.add_typer(token.app, name="token")

@@ -74,6 +74,8 @@ class EventType(StrEnum):
     USAGE_VIEWED = "usage:viewed"
     AUDIT_READ = "audit:read"
     CANARY_SCHEDULED = "canary:scheduled"
+    SELFTEST_STARTED = "selftest:started"
+    SELFTEST_FINISHED = "selftest:finished"
     ALERT_RAISED = "alert:raised"
     ALERT_MUTED = "alert:muted"
     ALERT_UNMUTED = "alert:unmuted"

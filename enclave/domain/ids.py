@@ -22,6 +22,9 @@ WorkspaceId = NewType("WorkspaceId", str)
 ExtractVersion = NewType("ExtractVersion", str)
 """``v1``, ``v2`` …: the folder name under ``projects/<id>/extracts/``."""
 
+SELFTEST_PROJECT = ProjectId("selftest")
+"""Reserved: the throw-away workspaces of ``enclave selftest``, whose files are removed after each run."""
+
 PROJECT_ID = re.compile(r"[a-z][a-z0-9-]{2,29}")
 USERNAME = re.compile(r"[a-z][a-z0-9-]{1,29}")
 

@@ -115,6 +115,8 @@ EVENTS: dict[str, Label] = {
     EventType.USAGE_VIEWED: _("Usage viewed"),
     EventType.AUDIT_READ: _("Audit log read"),
     EventType.CANARY_SCHEDULED: _("Test query ordered"),
+    EventType.SELFTEST_STARTED: _("Self-test begun"),
+    EventType.SELFTEST_FINISHED: _("Self-test finished"),
     EventType.ALERT_RAISED: _("Alert raised"),
     EventType.ALERT_MUTED: _("Alert muted"),
     EventType.ALERT_UNMUTED: _("Alert no longer muted"),

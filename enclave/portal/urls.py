@@ -20,6 +20,7 @@ from enclave.portal.views import (
     packages,
     people,
     projects,
+    selftests,
     usage,
 )
 
@@ -59,6 +60,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("audit/dataset/<str:name>/", audit_subjects.dataset, name="audit-dataset"),
     path("audit/query/<str:request_id>/", audit_subjects.query, name="audit-query"),
     path("audit/canaries/", canaries.canaries, name="canaries"),
+    path("audit/selftests/", selftests.selftest_list, name="selftest-list"),
+    path("audit/selftests/<str:name>/", selftests.selftest_detail, name="selftest-detail"),
     path("alerts/", alerts.alert_list, name="alert-list"),
     path("alerts/rules/", alerts.rule_list, name="alert-rules"),
     path("alerts/rules/<slug:rule>/mute", alerts.mute_rule, name="rule-mute"),

@@ -33,7 +33,6 @@ from enclave.workspaces.host_plan import HostPlan
 from enclave.workspaces.kernels import Kernels
 from enclave.workspaces.quota import SHARED, DiskWatch
 
-SERVER = ("/opt/image/bin/python3.11", "-m", "enclave_jupyter")
 _LARGEST = 1 << 17
 _LOOK_SECONDS = 1.0
 _FREE_LOOKS = 3
@@ -88,7 +87,7 @@ class Host:
         ours, servers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, selectors.DefaultSelector() as selector:
             with servers, self._plan.log.open("ab") as log:
-                command = (*self._plan.launcher, *SERVER)
+                command = (*self._plan.launcher, *self._plan.command)
                 server = self._server = self._engine.start(self._server_profile(servers), command, log)
             selector.register(ours, selectors.EVENT_READ)
             selector.register(wake, selectors.EVENT_READ)

@@ -12,6 +12,8 @@ from enclave.sandbox import Bind, SandboxProfile
 INSIDE_IPC = Path("/run/kernels")
 """Where server and kernels see the folders of their ZeroMQ sockets; a kernel sees its own alone."""
 
+SERVER = ("/opt/image/bin/python3.11", "-m", "enclave_jupyter")
+
 
 @dataclass(frozen=True)
 class DockerPlan:
@@ -64,6 +66,8 @@ class HostPlan:
     orphan_seconds: float = 900.0
     other_kernels: dict[str, SandboxProfile] = field(default_factory=dict)
     """By the name of their image; ``kernel`` is Python's."""
+    command: tuple[str, ...] = SERVER
+    """What runs in the server's sandbox; another one only in a self-test."""
     docker: DockerPlan | None = None
     """None: bubblewrap."""
     usage: Path | None = None
@@ -84,7 +88,8 @@ class HostPlan:
         docker = given.get("docker")
         if docker is not None:
             docker = DockerPlan(**{**docker, "home": Path(docker["home"]), "folder": Path(docker["folder"])})
-        own = {"shared": Path(given["shared"]) if given["shared"] else None, "launcher": tuple(given["launcher"])}
+        launcher, command = tuple(given["launcher"]), tuple(given["command"])
+        own = {"shared": Path(given["shared"]) if given["shared"] else None, "launcher": launcher, "command": command}
         return cls(**{**given, **paths, **profiles, **own, "docker": docker, "other_kernels": others})
 
 

@@ -217,6 +217,7 @@ def profile(
     uid: int,
     memory_mb: int,
     processes: int,
+    disk_mb: int,
     shared: SharedMount | None = None,
 ) -> SandboxProfile:
     """What server and kernels have in common. It starts in ``/``: bubblewrap may not enter a home of mode 0700."""
@@ -234,6 +235,7 @@ def profile(
         uid=uid,
         data_mb=memory_mb + RESERVED_MB,
         processes=processes,
+        files_mb=disk_mb,
         user_name="researcher",
     )
 

@@ -2,8 +2,9 @@
 
 What stops it: the limit on file sizes (``RLIMIT_FSIZE``) of every process of the workspace becomes zero, so that no
 file can grow while files can still be deleted; a sentence lies in ``/run/enclave/disk.json`` (``shared.json`` for the
-folder that members share, where it is not a file system of its own). Below the limit again, a
-host with CAP_SYS_RESOURCE gives the limits back; without it, the workspace has to be opened anew.
+folder that members share, where it is not a file system of its own). Below the limit again, a host with
+CAP_SYS_RESOURCE gives back what they had (no file larger than the home may be, so that a file without content is none
+either); without it, the workspace has to be opened anew.
 
 What does not hold: between two looks a workspace can write what the disk takes in that time, and empty files cost
 nothing here. A real quota is the file system's (XFS or ext4 project quotas): set one on ``workspaces/``.
@@ -12,6 +13,7 @@ nothing here. A real quota is the file system's (XFS or ext4 project quotas): se
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import threading
@@ -22,10 +24,10 @@ from pathlib import Path
 
 from enclave.files import write_atomically
 
-LOOK_SECONDS = 20.0
+LOOK_SECONDS = 5.0
 HOME, SHARED = "Your home", "The shared folder"
 _FILES = {HOME: "disk.json", SHARED: "shared.json"}
-_REST = 10
+_REST = 100
 """A look that took long is followed by a pause of that many times its length."""
 
 
@@ -67,17 +69,39 @@ class DiskWatch(threading.Thread):
         most = self._limit_mb << 20
         over = sum(used_bytes(folder) for folder in self._folders) > most
         if over or self._over:
-            size = 0 if over else resource.RLIM_INFINITY
+            size = 0 if over else most
             self._tell(not over)
             for pid in processes_below(self._top):
                 with suppress(ProcessLookupError, PermissionError, ValueError):
-                    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, size))
+                    limit_file_sizes(pid, size)
             say(self._inside, self._limit_mb, over, self._what)
         self._over = over
 
     def end(self) -> None:
         """Stop looking."""
         self._ended.set()
+
+
+def limit_file_sizes(pid: int, size: int) -> None:
+    """No file of this process may be larger than ``size``. Raises OSError, ValueError.
+
+    Root without CAP_SYS_RESOURCE (in many containers) may limit only its own account's processes: then the account
+    of the process does it, which may lower a limit and not raise it.
+    """
+    try:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, size))
+    except PermissionError:
+        uid = _account_of(pid)
+        if os.geteuid() != 0 or uid == 0:
+            raise
+        become = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+        command = [*become, "prlimit", f"--pid={pid}", f"--fsize={size}:{size}"]
+        subprocess.run(command, check=False, capture_output=True, timeout=10)
+
+
+def _account_of(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("Uid:")).split()[1])
 
 
 def used_bytes(folder: Path) -> int:

@@ -51,7 +51,8 @@ def make_mount_point(home: Path, uid: int, patience: float = 3.0) -> None:
     """A folder ``shared`` in the home of this account, empty and real; what else stood there is kept beside it.
 
     Raises HomeInUseError when anything of the home still runs after ``patience`` seconds: root's mount would follow a
-    link that a researcher puts there meanwhile. Once a sandbox runs, the name is a mount point in it, which can be neither removed nor renamed.
+    link that a researcher puts there meanwhile. Once a sandbox runs, the name is a mount point in it, which can be
+    neither removed nor renamed.
     """
     ends = time.monotonic() + patience
     while os.geteuid() == 0 and _has_processes(uid):

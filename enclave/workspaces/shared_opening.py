@@ -1,7 +1,7 @@
 """The shared folder of a project as the hub opens it: one register per hub, openings and a full folder on record.
 
-A workspace opens without it when it cannot be had; the hub's log and the panel say why. A start does not wait for an audit log that
-is away: what could not be recorded is recorded at a later look.
+A workspace opens without it when it cannot be had; the hub's log and the panel say why. A start does not wait for an
+audit log that is away: what could not be recorded is recorded at a later look.
 """
 
 from __future__ import annotations

@@ -123,6 +123,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             memory_mb=grant.memory_mb,
             processes=grant.processes,
             shared=shared,
+            disk_mb=grant.disk_mb,
         )
         usage = place_ledger(settings.metering_dir, project, grant.workspace, today())
         usage.open(grant.person)

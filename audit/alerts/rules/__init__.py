@@ -6,6 +6,7 @@ from audit.alerts.model import Rule
 from audit.alerts.rules import (
     differencing,
     dormant_account,
+    isolation,
     log_health,
     mass_extraction,
     near_threshold,
@@ -24,6 +25,7 @@ RULES: tuple[Rule, ...] = (
     refusal_bursts.RULE,
     dormant_account.RULE,
     screen_volume.RULE,
+    isolation.RULE,
     log_health.RULE,
 )
 RULES_BY_ID = {rule.id: rule for rule in RULES}

@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 
 from enclave.domain.decisions import Deny, RefusedError
 from enclave.domain.events import EventType
-from enclave.domain.ids import ExtractVersion, PersonId
+from enclave.domain.ids import SELFTEST_PROJECT, ExtractVersion, PersonId
 from enclave.domain.people import Role
 from enclave.domain.permits import Permit
 from enclave.domain.projects import TRANSITIONS, ProjectState, ProjectVerb, decide_transition, is_fully_approved
@@ -59,7 +59,7 @@ def submit_application(user: User, permit_text: str, title: str = "", summary: s
 def _check_application(permit: Permit) -> None:
     if permit.is_expired(today()):
         raise RefusedError(f"The data permit expired on {permit.expires_on}. Apply with a permit that still holds.")
-    if Project.objects.filter(pk=permit.project).exists():
+    if permit.project == SELFTEST_PROJECT or Project.objects.filter(pk=permit.project).exists():
         raise StateConflictError(
             f"A project {permit.project} exists already. Each application needs a project name of its own."
         )

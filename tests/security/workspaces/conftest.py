@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "integration" / "gateway")]
+
 
 def _load_stand() -> Any:
     if "enclave_test_stand" not in sys.modules:

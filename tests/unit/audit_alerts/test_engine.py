@@ -145,7 +145,7 @@ def test_keys_tell_apart_what_is_written_alike():
 
 
 def test_every_rule_says_everything_in_both_languages():
-    assert len({rule.id for rule in RULES}) == len(RULES) == 9
+    assert len({rule.id for rule in RULES}) == len(RULES) == 10
     for rule in RULES:
         texts = [rule.title, rule.title_fr, rule.meaning, rule.meaning_fr, rule.action, rule.action_fr]
         assert all(text.strip() for text in (*texts, *rule.reads, *rule.blind_spots))
@@ -169,6 +169,8 @@ def test_sentences_have_all_their_facts(thresholds):
     rows += [record(datetime(2026, 11, 15, 3, tzinfo=UTC), "login:succeeded", "u-2") for _ in range(20)]
     canary = {"template_sha256": "c", "due": "2026-11-18T01:00:00Z"}
     rows += [record(days_ago(2), "canary:scheduled", subject="canary:1", data=canary)]
+    opened = {"counts": {"open": 1, "error": 0}, "data": {"engine": "docker", "open": ["call-mount"]}}
+    rows += [record(days_ago(1), "selftest:finished", "system:selftest", decision="deny", subject="s:1", **opened)]
     with table(rows) as connection:
         alerts = evaluate(connection, thresholds, NOW)
     assert {alert.rule for alert in alerts} == {rule.id for rule in RULES}

@@ -1,0 +1,143 @@
+"""Self-test reports as the pages show them: in the reader's language, everything that is not closed by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.utils.functional import Promise
+from django.utils.translation import get_language, pgettext_lazy
+from django.utils.translation import gettext_lazy as _
+
+from enclave.selftest.report import Finding, Report, stored
+from enclave.selftest.residuals import RESIDUALS
+
+Label = str | Promise
+SHOWN = 20
+
+VERDICT_LABELS: dict[str, tuple[Label, str]] = {
+    "closed": (pgettext_lazy("probe", "Closed"), "good"),
+    "open": (pgettext_lazy("probe", "Open"), "bad"),
+    "error": (_("Did not run"), "bad"),
+    "residual": (_("Known risk"), "wait"),
+    "noted": (_("Noted"), "info"),
+    "not-applicable": (_("Nothing to attack here"), "plain"),
+}
+MEANINGS: dict[str, Label] = {
+    "open": _("The attack got through. Until it is explained, a workspace may not hold what it promises."),
+    "error": _("The probe ended without an outcome, so it has proved nothing."),
+    "residual": _("Known, written down in the threat model, and limited by other means."),
+    "noted": _("Tells something about the machine; harms nobody by itself."),
+    "not-applicable": _("This machine has nothing of the kind, so there was nothing to attack."),
+}
+GROUPS: dict[str, Label] = {
+    "network": _("Network"),
+    "socket-families": _("Kinds of sockets"),
+    "host-files": _("Files of the host and of others"),
+    "host-sockets": _("Doors of the enclave and the host"),
+    "writing": _("Writing where nothing may be written"),
+    "links": _("Links and planted files"),
+    "tokens": _("Tokens"),
+    "devices": _("Devices"),
+    "kernel-files": _("The kernel's files"),
+    "system-calls": _("System calls"),
+    "processes": _("Other processes"),
+    "server-wall": _("Between server and kernel"),
+    "privilege": _("Privileges"),
+    "inherited": _("What came in by itself"),
+    "shared-memory": _("Shared memory and queues"),
+    "leaks": _("What is given away"),
+    "bombs": _("Bombs"),
+}
+REASONS: dict[str, Label] = {
+    "asked": _("asked for"),
+    "first": _("the first one"),
+    "due": _("by the calendar"),
+    "code": _("new version"),
+    "kernel": _("new kernel"),
+    "engine": _("other engine"),
+}
+PLACES: dict[str, Label] = {"server": _("server"), "kernel": _("kernel (of a notebook)")}
+
+
+@dataclass(frozen=True)
+class FindingRow:
+    """One probe that is not simply closed."""
+
+    probe: str
+    place: Label
+    tried: str
+    detail: str
+    residual: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """All findings of one verdict."""
+
+    label: Label
+    tone: str
+    meaning: Label
+    rows: tuple[FindingRow, ...]
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """One group with its counts, in the order of ``VERDICT_LABELS``."""
+
+    label: Label
+    counts: tuple[int, ...]
+    is_good: bool
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """One report for a list or at the head of its page."""
+
+    report: Report
+    reason: Label
+    counts: tuple[tuple[Label, str, int], ...]
+    seconds: int
+
+
+def reports() -> list[ReportRow]:
+    """The newest first."""
+    return [row_of(report) for report in stored(settings.ENCLAVE, SHOWN)]
+
+
+def find_report(name: str) -> Report | None:
+    """By its name, among those that are listed; the name is never made part of a path."""
+    return next((report for report in stored(settings.ENCLAVE, SHOWN) if report.name == name), None)
+
+
+def row_of(report: Report) -> ReportRow:
+    """Counts that are not nothing, bad ones first."""
+    counts = report.counts()
+    order = ("open", "error", "residual", "noted", "closed")
+    shown = tuple((*VERDICT_LABELS[verdict], counts[verdict]) for verdict in order if counts[verdict])
+    seconds = int((report.finished_at - report.started_at).total_seconds())
+    return ReportRow(report, REASONS.get(report.reason, report.reason), shown, seconds)
+
+
+def groups_of(report: Report) -> list[GroupRow]:
+    """Every group, none left out."""
+    return [
+        GroupRow(GROUPS.get(name, name), tuple(counts[v] for v in VERDICT_LABELS), not counts["open"] + counts["error"])
+        for name, counts in report.groups()
+    ]
+
+
+def sections_of(report: Report) -> list[Section]:
+    """Everything that is not closed, the worst first."""
+    wanted = [verdict for verdict in ("open", "error", "residual", "noted", "not-applicable") if report.of(verdict)]
+    return [
+        Section(*VERDICT_LABELS[verdict], MEANINGS[verdict], tuple(map(_row, report.of(verdict)))) for verdict in wanted
+    ]
+
+
+def _row(finding: Finding) -> FindingRow:
+    french = (get_language() or "en").startswith("fr")
+    known = RESIDUALS.get(finding.probe)
+    residual = "" if known is None or finding.verdict != "residual" else known.fr if french else known.en
+    tried = finding.fr if french else finding.en
+    return FindingRow(finding.probe, PLACES.get(finding.place, finding.place), tried, finding.detail, residual)

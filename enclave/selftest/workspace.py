@@ -1,0 +1,186 @@
+"""A throw-away workspace of a reserved project and person, started as every researcher's is, with probes in its place.
+
+Plan, profile, host process, engine, control group, disk watch and kernels are the code that researchers' workspaces go
+through (``enclave.workspaces``); only the program in the server's sandbox is another one. The gateway opens a door for
+it, and the token is signed for it, but nobody of that name is in the access files: every query of it is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from enclave.domain.ids import SELFTEST_PROJECT, PersonId, Username, WorkspaceId, new_workspace_id
+from enclave.keys import token_private_key
+from enclave.selftest.bundle import NAME, bundle
+from enclave.settings import Settings
+from enclave.tokens import DoorKind, issue
+from enclave.workspaces import cgroups, launch
+from enclave.workspaces.docker_plan import with_engine
+from enclave.workspaces.host_process import HostProcess
+from enclave.workspaces.limits import write_limits
+from enclave.workspaces.services import Partners
+
+PROJECT, USERNAME, PERSON = SELFTEST_PROJECT, Username("selftest"), PersonId("u-5e1f7e570000")
+DECOY = Username("decoy")
+MEMORY_MB, PROCESSES, DISK_MB, HOURS = 1024, 256, 64, 1
+"""A permit's limits, small so that bombs are quick; how they are enforced is what is tested."""
+_SECONDS = 300.0
+_PYTHON = "/opt/image/bin/python3.11"
+_FOLDER = "selftest"
+
+
+class SelftestError(Exception):
+    """The self-test could not be carried out; the sentence says what to do."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """The throw-away workspace and, beside it, another one whose token and door are there to be stolen."""
+
+    workspace: WorkspaceId
+    other: WorkspaceId
+    places: launch.Places
+    other_places: launch.Places
+    home: Path
+    uid: int
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Running]:
+    """Folders, account number and doors; all of it is taken away again. Raises PartnerAwayError, OSError."""
+    uid = launch.allocate_uid(settings, PROJECT, USERNAME)
+    shutil.rmtree(settings.workspaces_dir / PROJECT, ignore_errors=True)
+    home, _ = launch.prepare_home(settings, PROJECT, USERNAME, uid)
+    mine, other = new_workspace_id(), new_workspace_id()
+    running = Running(mine, other, launch.Places(settings.root, mine), launch.Places(settings.root, other), home, uid)
+    partners = Partners(settings)
+    try:
+        for workspace, places in ((mine, running.places), (other, running.other_places)):
+            places.create()
+            places.write_token(_token(settings, workspace))
+            asyncio.run(partners.open_gateway(workspace, PROJECT, PERSON))
+        yield running
+    finally:
+        for workspace, places in ((mine, running.places), (other, running.other_places)):
+            try:
+                asyncio.run(partners.close_gateway(workspace))
+            finally:
+                places.remove()
+        shutil.rmtree(settings.workspaces_dir / PROJECT, ignore_errors=True)
+        cgroups.remove(launch.control_group(mine))
+
+
+def _token(settings: Settings, workspace: WorkspaceId, door: DoorKind = DoorKind.UNIX) -> str:
+    return _signed(token_private_key(settings), workspace, door)
+
+
+def _signed(key: Ed25519PrivateKey, workspace: WorkspaceId, door: DoorKind = DoorKind.UNIX) -> str:
+    return issue(
+        key,
+        person=PERSON,
+        username=USERNAME,
+        project=PROJECT,
+        workspace=workspace,
+        ttl=timedelta(minutes=10),
+        door=door,
+    )
+
+
+def tokens_to_show(settings: Settings, running: Running) -> dict[str, str]:
+    """Three that this workspace's own door must not take."""
+    return {
+        "stolen_token": _token(settings, running.other),
+        "forged_token": _signed(Ed25519PrivateKey.generate(), running.workspace),
+        "tcp_token": _token(settings, running.workspace, DoorKind.TCP),
+    }
+
+
+def run_probes(settings: Settings, running: Running, targets: dict[str, Any]) -> dict[str, dict[str, list[str]]]:
+    """``server`` and ``kernel`` → id → [state, detail], as the sandboxes wrote it. Raises SelftestError."""
+    folder = running.home / _FOLDER
+    mark = f"enclave-selftest-server-{secrets.token_hex(6)}"
+    kernel, other_kernel = str(uuid.uuid4()), str(uuid.uuid4())
+    inside = launch.HOME / _FOLDER
+    own = {
+        "scratch": str(inside / "scratch"),
+        "own_gateway": str(launch.RUN / "gateway.sock"),
+        "token_file": str(launch.RUN / "token"),
+        "file_beside": str(Path("/etc/passwd")),
+        "kernels_folder": "/run/kernels",
+        "other_kernel": other_kernel,
+        "server_mark": mark,
+        "memory_mb": MEMORY_MB,
+        "processes": PROCESSES,
+        "disk_mb": DISK_MB,
+        "disk_seconds": 45,
+        "inodes": 5_000,
+    }
+    folder.mkdir()
+    (folder / NAME).write_bytes(bundle())
+    (folder / "targets.json").write_text(json.dumps({**targets, **own}))
+    for path in (folder, folder / NAME, folder / "targets.json"):
+        launch.give_to(path, running.uid)
+    words = (_PYTHON, str(inside / NAME), "serve", str(inside / "targets.json"), str(inside))
+    _keep(settings, running, (*words, kernel, other_kernel, mark))
+    return {place: _read(folder / f"{place}.json", running) for place in ("server", "kernel")}
+
+
+def _keep(settings: Settings, running: Running, command: tuple[str, ...]) -> None:
+    """Start the host as the hub does, and wait for its end."""
+    places, ends_at = running.places, time.time() + HOURS * 3600
+    write_limits(places.inside, ends_at, 0, None)
+    launch.give_to(places.ipc, running.uid)
+    kernel = launch.profile(
+        settings,
+        places,
+        running.home,
+        launch.environment(USERNAME),
+        uid=running.uid,
+        memory_mb=MEMORY_MB,
+        processes=PROCESSES,
+        disk_mb=DISK_MB,
+    )
+    with launch.listen(places) as listening:
+        env = launch.server_environment(USERNAME, f"/user/{USERNAME}/{PROJECT}/", listening.fileno())
+        plan = launch.plan(
+            settings, places, running.home, kernel, env, memory_mb=MEMORY_MB, disk_mb=DISK_MB, ends_at=ends_at
+        )
+        plan = with_engine(settings, places, replace(plan, command=command))
+        host = HostProcess.start(plan, listening.fileno())
+    try:
+        if not host.wait(_SECONDS):
+            raise SelftestError(f"Expected the probes to end within {_SECONDS:.0f} s, found them running.")
+    finally:
+        host.terminate()
+        if not host.wait(10):
+            host.kill()
+            host.wait(10)
+        host.close()
+
+
+def _read(file: Path, running: Running) -> dict[str, list[str]]:
+    """What a sandbox wrote: opened without following a link, read as data."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as content:
+            found: dict[str, list[str]] = json.loads(content.read(1 << 20))
+    except (OSError, ValueError) as error:
+        raise SelftestError(
+            f"Expected the outcomes of the probes ({file.name}), found none. The sandbox did not start or ended early: "
+            f"{launch.log_tail(running.places, 500)}"
+        ) from error
+    return found
