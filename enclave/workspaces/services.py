@@ -75,6 +75,7 @@ class Partners:
                 idle_minutes=int(answer["idle_minutes"]),
                 hours=int(answer["hours"]),
                 disk_mb=int(answer["disk_mb"]),
+                packages=str(answer.get("packages", "")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise PartnerAwayError("The portal's answer is not complete. Tell your admin.") from error
