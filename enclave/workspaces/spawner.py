@@ -18,7 +18,7 @@ from jupyterhub.spawner import Spawner, SpawnException
 
 from enclave.domain.decisions import RefusedError
 from enclave.domain.ids import PROJECT_ID, USERNAME, ProjectId, Username, WorkspaceId
-from enclave.metering.ledger import LedgerUnreadableError, place_ledger, today
+from enclave.metering.ledger import LedgerUnreadableError, begin_ledger
 from enclave.metering.watch import settle
 from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
@@ -113,8 +113,6 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             memory_mb=grant.memory_mb,
             processes=grant.processes,
         )
-        usage = place_ledger(settings.metering_dir, project, grant.workspace, today())
-        usage.open(grant.person)
         with launch.listen(places) as listening:
             env = launch.server_environment(username, self.server.base_url, listening.fileno())
             plan = launch.plan(
@@ -126,7 +124,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
                 memory_mb=grant.memory_mb,
                 disk_mb=grant.disk_mb,
                 ends_at=self._ends_at,
-                usage=usage.path,
+                usage=begin_ledger(settings.metering_dir, project, grant.workspace, grant.person),
             )
             plan = with_packages(plan, settings, project, grant.packages)
             self._host = await asyncio.to_thread(HostProcess.start, plan, listening.fileno())
