@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 
 from enclave.gateway.landlock import landlock_version
 from enclave.gateway.tls import TlsError, read_listener
+from enclave.metering.address import MetricsAddressError, metrics_address
+from enclave.metering.prices import PricesError, load_prices
 from enclave.sandbox import SandboxError, SandboxProfile, popen
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import cgroups
@@ -121,6 +123,17 @@ def _workspace_limits(settings: Settings) -> Finding:
     return Finding(f"workspaces: {cgroups.describe()}", "", "")
 
 
+def _metering(settings: Settings) -> Finding:
+    """Where figures are served, and the prices of the cost grid."""
+    problem = ""
+    try:
+        metrics_address(settings)
+        load_prices(settings.usage_prices)
+    except (MetricsAddressError, PricesError) as error:
+        problem = str(error).removesuffix(".")
+    return Finding("metrics and prices", problem, "see docs/operations.md, Metrics, and docs/admin.md, Usage and costs")
+
+
 CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _python,
     _has_program("bwrap", "bubblewrap"),
@@ -135,6 +148,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _workspace_limits,
     _home,
     _gateway_tls,
+    _metering,
 )
 
 

@@ -74,6 +74,13 @@ def place_ledger(folder: Path, project: ProjectId, workspace: WorkspaceId, began
     return Ledger(folder / project / "workspaces" / str(Month.of(began)) / f"{workspace}.json")
 
 
+def begin_ledger(folder: Path, project: ProjectId, workspace: WorkspaceId, person: PersonId) -> Path:
+    """The file of a workspace that begins now, with nothing used. Raises OSError."""
+    ledger = place_ledger(folder, project, workspace, today())
+    ledger.open(person)
+    return ledger.path
+
+
 def find_ledger(folder: Path, project: ProjectId, workspace: WorkspaceId) -> Ledger | None:
     """The ledger of a workspace that began some time ago."""
     found = next((folder / project / "workspaces").glob(f"*/{workspace}.json"), None)

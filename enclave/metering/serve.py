@@ -8,7 +8,6 @@ edge passes nothing on to it. So the figures need no password; an address that i
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import signal
 import sys
@@ -29,6 +28,7 @@ from audit.index import LogIndex
 from enclave import logs
 from enclave.access import AccessFiles
 from enclave.domain.ids import ProjectId
+from enclave.metering.address import MetricsAddressError, metrics_address
 from enclave.metering.exposition import UsageCollector
 from enclave.metering.health import health_parts
 from enclave.metering.ledger import LedgerUnreadableError
@@ -38,29 +38,6 @@ from enclave.settings import Settings, get_settings
 log = structlog.get_logger()
 VAULT_BYTES = "egress_review.actions.storage.vault_bytes"
 """``(project) -> int``, as text: the egress review sits above this package (DESIGN.md, dependency rule)."""
-
-
-class MetricsAddressError(Exception):
-    """The setting ``metrics`` names no place that only this machine reaches."""
-
-
-def metrics_address(settings: Settings) -> Path | tuple[str, int] | None:
-    """Raises MetricsAddressError."""
-    if not settings.metrics:
-        return None
-    if settings.metrics == "unix":
-        return settings.run_dir / "metrics.sock"
-    host, _, port = settings.metrics.rpartition(":")
-    try:
-        is_loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise MetricsAddressError(
-            'Expected "unix", "127.0.0.1:port", "[::1]:port" or nothing as the setting `metrics`, found something '
-            "else. The figures have no password, so they are served on this machine alone."
-        )
-    return host.strip("[]"), int(port)
 
 
 def measure_all(settings: Settings, vault_bytes: Callable[[ProjectId], int]) -> int:

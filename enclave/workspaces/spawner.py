@@ -19,7 +19,7 @@ from jupyterhub.spawner import Spawner, SpawnException
 from audit.client import AuditUnavailable
 from enclave.domain.decisions import RefusedError
 from enclave.domain.ids import PROJECT_ID, USERNAME, ProjectId, Username, WorkspaceId
-from enclave.metering.ledger import place_ledger, today
+from enclave.metering.ledger import begin_ledger
 from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import launch
@@ -125,8 +125,6 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             shared=shared,
             disk_mb=grant.disk_mb,
         )
-        usage = place_ledger(settings.metering_dir, project, grant.workspace, today())
-        usage.open(grant.person)
         with launch.listen(places) as listening:
             env = launch.server_environment(username, self.server.base_url, listening.fileno())
             plan = launch.plan(
@@ -138,7 +136,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
                 memory_mb=grant.memory_mb,
                 disk_mb=grant.disk_mb,
                 ends_at=self._ends_at,
-                usage=usage.path,
+                usage=begin_ledger(settings.metering_dir, project, grant.workspace, grant.person),
                 shared=shared,
             )
             plan = with_packages(plan, settings, project, grant.packages)

@@ -151,10 +151,11 @@ def test_added_packages_are_there_for_kernels_only(stand: Any) -> None:
     folder = stand.settings.projects_dir / "added" / "packages" / "p7" / "site-packages"
     stand.portal.packages["added"] = "p7"
     gina.get("/hub/spawn/gina/added")
-    said = "Expected the packages of the project"
-    wait_for(lambda: said in gina.get("/hub/spawn-pending/gina/added").text, "the hub to say that they are missing")
+    hubs_log, said = stand.root / "enclave.workspaces.serve.log", "Expected the packages of the project"
+    wait_for(lambda: said in hubs_log.read_text(), "the hub to refuse a start without them")
     folder.mkdir(parents=True)
     (folder / "toy.py").write_text("VALUE = 41\n")
+    (folder / "toy.py").chmod(0o666)  # so that it is the mount which refuses
     here = gina.start_workspace("added")
     code = "import sys, toy, pandas\nprint(toy.VALUE, toy.__file__, pandas.__file__.startswith('/opt/image'))"
     assert gina.run_cell(here, code) == "41 /opt/project/toy.py True\n"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from enclave.domain.usage import Asked, Computed, Month, Position, Prices, StorageKind, Usage, cost_of, grid_of, total
+from enclave.metering.address import MetricsAddressError, metrics_address
 from enclave.metering.prices import NO_PRICES, PricesError, load_prices
-from enclave.metering.serve import MetricsAddressError, metrics_address
 from enclave.settings import Settings
 
 NOVEMBER = Month(2026, 11)
