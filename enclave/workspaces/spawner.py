@@ -113,7 +113,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             await asyncio.to_thread(write_first_notebook, settings, project, username, home, uid)
         self._idle_minutes = grant.idle_minutes
         self._token_seconds = grant.token_seconds
-        shared = await asyncio.to_thread(self._open_shared, grant, project, home, uid)
+        shared = await asyncio.to_thread(self._open_shared, grant, project, home)
         self._ends_at = time.time() + grant.hours * 3600
         write_limits(places.inside, self._ends_at, self._idle_minutes, None)
         launch.give_to(places.ipc, uid)
@@ -142,14 +142,14 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             )
             self._host = await asyncio.to_thread(HostProcess.start, plan, listening.fileno())
 
-    def _open_shared(self, grant: WorkspaceGrant, project: ProjectId, home: Path, uid: int) -> SharedMount | None:
+    def _open_shared(self, grant: WorkspaceGrant, project: ProjectId, home: Path) -> SharedMount | None:
         """The members' folder; None when the permit gives none, or when it cannot be had (the workspace opens all the
         same; the hub's log and ``shared.json`` say why)."""
         if grant.shared_mb == 0:
             return None
         try:
             mount = shared_folders().open(project, grant.shared_mb)
-            make_mount_point(home, uid)
+            make_mount_point(home, launch.HOME)
         except (SharedFolderError, HomeInUseError) as error:
             sentence = str(error) or "There is no shared folder: your last workspace was still ending. Open it again."
             self.log.warning("workspace %s: %s", grant.workspace, sentence)
