@@ -13,12 +13,12 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from enclave.sandbox import Bind, SandboxError
 from enclave.workspaces.engines import Engine, Sandboxed
-from enclave.workspaces.host_plan import INSIDE_IPC, HostPlan
+from enclave.workspaces.host_plan import INSIDE_IPC, INSIDE_SHARED, HostPlan
 
 MOST_KERNELS = 32
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -100,7 +100,7 @@ class Kernels:
             raise RefusedRequest("Expected a prepared kernel that does not run yet. Restart the kernel.")
         own = Bind(folder, INSIDE_IPC / kernel, writable=True)
         profile = replace(self._plan.kernel, binds=(*self._plan.kernel.binds, own))
-        command = [*self._plan.launcher, "/usr/bin/env", f"--chdir={cwd}", "--", *argv]
+        command = [*self._plan.launcher, "/usr/bin/env", f"--chdir={cwd}", "--", *_own_start_files(str(cwd)), *argv]
         self._running[kernel] = self._engine.start(profile, command, subprocess.DEVNULL)
         return {"pid": self._running[kernel].pid}
 
@@ -121,6 +121,13 @@ class Kernels:
         self._running.pop(kernel, None)
         shutil.rmtree(self._folder(kernel), ignore_errors=True)
         return {}
+
+
+def _own_start_files(cwd: str) -> tuple[str, ...]:
+    """In the shared folder R would run a ``.Rprofile`` that a colleague left beside the notebook (see R's ?Startup)."""
+    if not PurePosixPath(cwd).is_relative_to(INSIDE_SHARED):
+        return ()
+    return (f"R_PROFILE_USER={INSIDE_SHARED.parent}/.Rprofile", f"R_ENVIRON_USER={INSIDE_SHARED.parent}/.Renviron")
 
 
 def _is_word(given: object) -> bool:

@@ -65,6 +65,7 @@ class UnsafeTestPortal:
         self.token_seconds = 600
         self.idle_minutes: float = 120
         self.roles: dict[str, list[str]] = {}
+        self.shared_mb = 0
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=1 << 30)
@@ -130,7 +131,7 @@ class UnsafeTestPortal:
                 "idle_minutes": self.idle_minutes,
                 "hours": 12,
                 "disk_mb": 20_480,
-                "shared_mb": 64,
+                "shared_mb": self.shared_mb,
             }
         )
 

@@ -36,6 +36,7 @@ class AuditedStand(Stand):  # type: ignore[misc]
 
     def prepare(self) -> None:
         settings = self.settings
+        self.portal.shared_mb = MEGABYTES
         audit = ["--socket", str(settings.audit_socket), "--log", str(settings.log_dir)]
         self.start("audit.daemon", *audit, "--state", str(settings.audit_dir), "--origin", settings.log_origin)
         wait_for(settings.audit_socket.exists, "the audit daemon")
