@@ -13,7 +13,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from enclave.sandbox import Bind, SandboxError
@@ -125,7 +125,7 @@ class Kernels:
 
 def _own_start_files(cwd: str) -> tuple[str, ...]:
     """In the shared folder R would run a ``.Rprofile`` that a colleague left beside the notebook (see R's ?Startup)."""
-    if not PurePosixPath(cwd).is_relative_to(INSIDE_SHARED):
+    if not Path(os.path.normpath(cwd)).is_relative_to(INSIDE_SHARED):
         return ()
     return (f"R_PROFILE_USER={INSIDE_SHARED.parent}/.Rprofile", f"R_ENVIRON_USER={INSIDE_SHARED.parent}/.Renviron")
 

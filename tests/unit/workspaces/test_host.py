@@ -98,10 +98,10 @@ def test_a_kernel_gets_the_plans_profile_and_its_own_folder_only(
 def test_a_kernel_in_the_shared_folder_reads_no_start_file_of_a_colleague(tmp_path: Path, engine: UnsafeEngine) -> None:
     kernels = Kernels(replace(plan(tmp_path), launcher=("confine",)), engine)
     assert kernels.answer({"do": "prepare", "kernel": ID}) == {}
-    assert "problem" not in kernels.answer({**START, "cwd": "/home/researcher/shared/a/../b"})
+    assert "problem" not in kernels.answer({**START, "cwd": "/home/researcher/other/../shared/b"})
     home = "/home/researcher"
     own = [f"R_PROFILE_USER={home}/.Rprofile", f"R_ENVIRON_USER={home}/.Renviron"]
-    command = ["confine", "/usr/bin/env", f"--chdir={home}/shared/a/../b", "--", *own, "python", "-m", "kernel"]
+    command = ["confine", "/usr/bin/env", f"--chdir={home}/other/../shared/b", "--", *own, "python", "-m", "kernel"]
     assert engine.started[0][1] == command
 
 
