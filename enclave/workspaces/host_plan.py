@@ -12,6 +12,9 @@ from enclave.sandbox import Bind, SandboxProfile
 INSIDE_IPC = Path("/run/kernels")
 """Where server and kernels see the folders of their ZeroMQ sockets; a kernel sees its own alone."""
 
+INSIDE_SHARED = Path("/home/researcher/shared")
+"""The folder that the project's members share."""
+
 SERVER = ("/opt/image/bin/python3.11", "-m", "enclave_jupyter")
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from enclave.sandbox import Bind, SandboxError, SandboxProfile
 from enclave.workspaces.engines import Engine, Sandboxed
-from enclave.workspaces.host_plan import INSIDE_IPC, HostPlan
+from enclave.workspaces.host_plan import INSIDE_IPC, INSIDE_SHARED, HostPlan
 from enclave.workspaces.kernel_images import PYTHON
 
 MOST_KERNELS = 32
@@ -106,7 +106,7 @@ class Kernels:
         own = Bind(folder, INSIDE_IPC / kernel, writable=True)
         chosen = self._profile(request.get("image", PYTHON))
         profile = replace(chosen, binds=(*chosen.binds, own))
-        command = [*self._plan.launcher, "/usr/bin/env", f"--chdir={cwd}", "--", *argv]
+        command = [*self._plan.launcher, "/usr/bin/env", f"--chdir={cwd}", "--", *_own_start_files(str(cwd)), *argv]
         self._running[kernel] = self._engine.start(profile, command, subprocess.DEVNULL)
         return {"pid": self._running[kernel].pid}
 
@@ -134,6 +134,13 @@ class Kernels:
         self._running.pop(kernel, None)
         shutil.rmtree(self._folder(kernel), ignore_errors=True)
         return {}
+
+
+def _own_start_files(cwd: str) -> tuple[str, ...]:
+    """In the shared folder R would run a ``.Rprofile`` that a colleague left beside the notebook (see R's ?Startup)."""
+    if not Path(os.path.normpath(cwd)).is_relative_to(INSIDE_SHARED):
+        return ()
+    return (f"R_PROFILE_USER={INSIDE_SHARED.parent}/.Rprofile", f"R_ENVIRON_USER={INSIDE_SHARED.parent}/.Renviron")
 
 
 def _is_word(given: object) -> bool:

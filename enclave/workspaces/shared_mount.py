@@ -47,15 +47,15 @@ class HomeInUseError(Exception):
     """Something of this home still runs."""
 
 
-def make_mount_point(home: Path, uid: int, patience: float = 3.0) -> None:
-    """A folder ``shared`` in the home of this account, empty and real; what else stood there is kept beside it.
+def make_mount_point(home: Path, inside: Path, patience: float = 3.0) -> None:
+    """A folder ``shared`` in the home, empty and real; what else stood there is kept beside it.
 
-    Raises HomeInUseError when anything of the home still runs after ``patience`` seconds: root's mount would follow a
-    link that a researcher puts there meanwhile. Once a sandbox runs, the name is a mount point in it, which can be
-    neither removed nor renamed.
+    Raises HomeInUseError when a sandbox that sees the home (at ``inside``) still runs after ``patience`` seconds:
+    root's mount would follow a link that a researcher puts there meanwhile. Once a sandbox with the mount runs, the
+    name is a mount point in it, which can be neither removed nor renamed.
     """
     ends = time.monotonic() + patience
-    while os.geteuid() == 0 and _has_processes(uid):
+    while os.geteuid() == 0 and _is_seen(home, inside):
         if time.monotonic() > ends:
             raise HomeInUseError
         time.sleep(0.05)
@@ -70,10 +70,13 @@ def make_mount_point(home: Path, uid: int, patience: float = 3.0) -> None:
         os.close(descriptor)
 
 
-def _has_processes(uid: int) -> bool:
-    for folder in Path("/proc").glob("[0-9]*"):
+def _is_seen(home: Path, inside: Path) -> bool:
+    """Does any process of this machine have this very folder at ``inside``?"""
+    own = home.stat()
+    for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if folder.stat().st_uid == uid:
+            found = (process / "root" / inside.relative_to("/")).stat()
+            if (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino):
                 return True
     return False
 

@@ -14,7 +14,7 @@ from audit.client import AuditClient, AuditUnavailable
 from audit.event import AuditEvent
 from enclave.domain.ids import ProjectId
 from enclave.settings import get_settings
-from enclave.workspaces.launch import Places
+from enclave.workspaces.launch import HOME, Places
 from enclave.workspaces.services import WorkspaceGrant
 from enclave.workspaces.shared_folder import SharedFolderError, SharedFolders
 from enclave.workspaces.shared_mount import HomeInUseError, SharedMount, make_mount_point, say_missing
@@ -37,13 +37,13 @@ def shared_folders() -> SharedFolders:
     return SharedFolders(settings, record)
 
 
-def open_shared(grant: WorkspaceGrant, project: ProjectId, home: Path, uid: int) -> SharedMount | None:
+def open_shared(grant: WorkspaceGrant, project: ProjectId, home: Path) -> SharedMount | None:
     """The members' folder; None when the permit gives none, or when it cannot be had (``shared.json`` says why)."""
     if grant.shared_mb == 0:
         return None
     try:
         mount = shared_folders().open(project, grant.shared_mb)
-        make_mount_point(home, uid)
+        make_mount_point(home, HOME)
     except (SharedFolderError, HomeInUseError) as error:
         sentence = str(error) or "There is no shared folder: your last workspace was still ending. Open it again."
         _log.warning("workspace %s: %s", grant.workspace, sentence)

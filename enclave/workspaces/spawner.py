@@ -110,7 +110,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             await asyncio.to_thread(write_first_notebook, settings, project, username, home, uid)
         self._idle_minutes = grant.idle_minutes
         self._token_seconds = grant.token_seconds
-        shared = await asyncio.to_thread(open_shared, grant, project, home, uid)
+        shared = await asyncio.to_thread(open_shared, grant, project, home)
         self._ends_at = time.time() + grant.hours * 3600
         write_limits(places.inside, self._ends_at, self._idle_minutes, None)
         launch.give_to(places.ipc, uid)

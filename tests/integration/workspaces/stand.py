@@ -73,6 +73,7 @@ class UnsafeTestPortal:
         self.idle_minutes: float = 120
         self.roles: dict[str, list[str]] = {}
         self.packages: dict[str, str] = {}
+        self.shared_mb = 0
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=1 << 30)
@@ -139,7 +140,7 @@ class UnsafeTestPortal:
                 "idle_minutes": self.idle_minutes,
                 "hours": 12,
                 "disk_mb": 20_480,
-                "shared_mb": 64,
+                "shared_mb": self.shared_mb,
                 "packages": self.packages.get(body["project"], ""),
             }
         )

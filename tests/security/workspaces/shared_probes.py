@@ -12,6 +12,7 @@ import os
 import socket
 import stat
 import subprocess
+import sys
 
 FOLDER, SIZE = globals()["FOLDER"], globals()["SIZE"]
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -76,7 +77,7 @@ def _():
 @probe("socket made by a child that was started anew")
 def _():
     code = f"import socket; socket.socket(socket.AF_UNIX).bind({P + 's7'!r})"
-    run = subprocess.run(["/usr/bin/python3", "-I", "-c", code], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
     return run.returncode == 0 or run.stderr.strip().splitlines()[-1].split(":")[0]
 
 

@@ -36,6 +36,7 @@ class AuditedStand(Stand):  # type: ignore[misc]
 
     def prepare(self) -> None:
         settings = self.settings
+        self.portal.shared_mb = MEGABYTES
         audit = ["--socket", str(settings.audit_socket), "--log", str(settings.log_dir)]
         self.start("audit.daemon", *audit, "--state", str(settings.audit_dir), "--origin", settings.log_origin)
         wait_for(settings.audit_socket.exists, "the audit daemon")
@@ -184,11 +185,12 @@ def test_creation_and_fullness_are_on_record(shared_stand: Any, alice: Member) -
 def test_who_leaves_loses_the_folder_and_it_ends_with_the_project(
     shared_stand: Any, alice: Member, bob: Member
 ) -> None:
-    assert mounts_of(200_001)
+    device = (shared_stand.settings.shared_dir / PROJECT / "files").stat().st_dev
+    assert mounts_of(200_001, device)
     runner = keys.hub_api_token(shared_stand.settings)
     stopped = shared_stand.hub_api("DELETE", f"/users/bob/servers/{PROJECT}", runner)
     assert stopped.status_code in (202, 204)
-    wait_for(lambda: not mounts_of(200_001), "the end of bob's processes")
+    wait_for(lambda: not mounts_of(200_001, device), "the end of bob's processes")
     client = AuditClient(shared_stand.settings.audit_socket, "test")
     assert SharedFolders(shared_stand.settings, client.record).destroy(PROJECT)
     client.close()
@@ -196,11 +198,11 @@ def test_who_leaves_loses_the_folder_and_it_ends_with_the_project(
     wait_for(lambda: shared_stand.has_record("shared-folder:destroyed", PROJECT), "the record of the destruction")
 
 
-def mounts_of(uid: int) -> list[int]:
-    """Processes of this account that see a shared folder."""
+def mounts_of(uid: int, device: int) -> list[int]:
+    """Processes of this account that see this shared folder."""
     found = []
-    for folder in Path("/proc").glob("[0-9]*"):
+    for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if folder.stat().st_uid == uid and f" {FOLDER} " in (folder / "mountinfo").read_text():
-                found.append(int(folder.name))
+            if process.stat().st_uid == uid and Path(f"{process}/root{FOLDER}").stat().st_dev == device:
+                found.append(int(process.name))
     return found

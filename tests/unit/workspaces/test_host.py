@@ -110,6 +110,16 @@ def test_the_server_chooses_a_name_and_the_plan_what_is_behind_it(engine: Unsafe
     assert profile.env == r.env and profile.binds[:1] == r.binds and len(profile.binds) == 2
 
 
+def test_a_kernel_in_the_shared_folder_reads_no_start_file_of_a_colleague(tmp_path: Path, engine: UnsafeEngine) -> None:
+    kernels = Kernels(replace(plan(tmp_path), launcher=("confine",)), engine)
+    assert kernels.answer({"do": "prepare", "kernel": ID}) == {}
+    assert "problem" not in kernels.answer({**START, "cwd": "/home/researcher/other/../shared/b"})
+    home = "/home/researcher"
+    own = [f"R_PROFILE_USER={home}/.Rprofile", f"R_ENVIRON_USER={home}/.Renviron"]
+    command = ["confine", "/usr/bin/env", f"--chdir={home}/other/../shared/b", "--", *own, "python", "-m", "kernel"]
+    assert engine.started[0][1] == command
+
+
 def test_a_folder_is_made_anew_without_following_what_was_planted(kernels: Kernels, tmp_path: Path) -> None:
     treasure = tmp_path / "treasure"
     treasure.mkdir()

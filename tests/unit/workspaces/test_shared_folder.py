@@ -12,13 +12,14 @@ import pytest
 from audit.client import AuditUnavailable
 from audit.event import AuditEvent
 from enclave.domain.ids import ProjectId
+from enclave.sandbox import Bind, SandboxProfile, popen
 from enclave.settings import Settings
 from enclave.workspaces import shared_folder
 from enclave.workspaces.quota import SHARED, DiskWatch
 from enclave.workspaces.shared_folder import SharedFolderError, SharedFolders
 from enclave.workspaces.shared_mount import HomeInUseError, make_mount_point
 
-NOBODYS = 299_998
+INSIDE = Path("/home/researcher")
 A, B = ProjectId("project-a"), ProjectId("project-b")
 
 
@@ -105,8 +106,8 @@ def test_the_mount_point_is_a_real_empty_folder(tmp_path: Path, kind: str) -> No
             there.symlink_to("/etc")
         case "dangling":
             there.symlink_to("/nowhere")
-    make_mount_point(tmp_path, NOBODYS)
-    make_mount_point(tmp_path, NOBODYS)
+    make_mount_point(tmp_path, INSIDE)
+    make_mount_point(tmp_path, INSIDE)
     assert not there.is_symlink()
     assert os.listdir(there) == []  # noqa: PTH208
     assert (tmp_path / "shared-before-1").is_symlink() is (kind in ("link", "dangling"))
@@ -114,12 +115,19 @@ def test_the_mount_point_is_a_real_empty_folder(tmp_path: Path, kind: str) -> No
 
 
 @pytest.mark.needs_root
-def test_root_mounts_nothing_into_a_home_whose_owner_is_at_work(tmp_path: Path) -> None:
-    sleeping = subprocess.Popen(["sleep", "600"], user=NOBODYS)
+def test_root_mounts_nothing_into_a_home_whose_owner_is_at_work(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    another = tmp_path_factory.mktemp("another")
+    profile = SandboxProfile(binds=(Bind(tmp_path, INSIDE, writable=True),), uid=299_998)
+    at_work = popen(profile, ["sh", "-c", "echo ready; exec sleep 600"], stdout=subprocess.PIPE)
     try:
+        assert at_work.stdout is not None and at_work.stdout.readline() == b"ready\n"
         with pytest.raises(HomeInUseError):
-            make_mount_point(tmp_path, NOBODYS, patience=0)
+            make_mount_point(tmp_path, INSIDE, patience=0)
         assert not (tmp_path / "shared").exists()
+        make_mount_point(another, INSIDE, patience=0)
+        assert (another / "shared").is_dir(), "another home is nobody's concern"
     finally:
-        sleeping.kill()
-        sleeping.wait(10)
+        at_work.kill()
+        at_work.communicate(timeout=10)

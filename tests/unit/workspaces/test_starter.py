@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from enclave.domain.ids import ProjectId, Username
 from enclave.domain.manifest import Manifest, ManifestColumn, ManifestTable
-from enclave.domain.permits import OutputRules, Permit, PermittedColumn, PermittedTable, Treatment
+from enclave.domain.permits import OutputRules, Permit, PermittedColumn, PermittedTable, Treatment, WorkspaceRules
 from enclave.workspaces.starter import NAME, build_starter, find_candidates, write_starter
 
 
@@ -101,6 +102,14 @@ def test_the_minimum_is_the_permits() -> None:
     code = "".join(c.source for c in nbformat.reads(build_starter(manifest(PERSON), PERMIT, "en"), as_version=4).cells)
     assert "minimum = 11" in code
     assert "request_release" in code
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "is archived.**"), ("fr", "est archivé.**")])
+def test_it_says_first_that_the_screen_is_archived_when_it_is(language: str, words: str) -> None:
+    ordered = replace(PERMIT, workspace=WorkspaceRules(archive_shown=True, archive_days=400))
+    told, untold = (nbformat.reads(build_starter(manifest(PERSON), p, language), 4).cells for p in (ordered, PERMIT))
+    assert words in told[1].source and "400" in told[1].source
+    assert not any(words in cell.source for cell in untold)
 
 
 def test_an_existing_notebook_and_a_planted_link_stay_as_they_are(tmp_path: Path) -> None:
