@@ -30,6 +30,8 @@ def _plain_field(field: pa.Field) -> pa.Field:
 
 def plain_schema(schema: pa.Schema) -> pa.Schema:
     """The same schema without dictionaries; the same object when there are none."""
+    if not any(pa.types.is_dictionary(kind) or pa.types.is_nested(kind) for kind in schema.types):
+        return schema
     fields = [_plain_field(field) for field in schema]
     return schema if all(a.type == b.type for a, b in zip(schema, fields, strict=True)) else pa.schema(fields)
 

@@ -17,7 +17,10 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 PROFILING = (
     "SET enable_profiling = 'no_output'; "
@@ -45,6 +48,8 @@ _TOKEN = re.compile(
     r"'(?:[^']|'')*'?| (?:AND|OR) |(?P<operator>!?~~\*|!?~~|~~~|[<>!]=|<>|[=<>]|"
     r"\b(?:IS NOT DISTINCT FROM|IS DISTINCT FROM|IS NOT NULL|IS NULL|NOT IN|IN|BETWEEN)\b|\b[A-Za-z_]+(?=\())"
 )
+_LONGEST_ESCAPE = 12
+"""Characters of JSON for one of a name, at most: two escapes of four digits."""
 _PART = re.compile(r'"((?:[^"]|"")*)"|([^."]+)')
 _SPACES = frozenset({"scratch", "memory"})
 
@@ -65,7 +70,7 @@ def scans_of(profile: str, tables: Mapping[str, Iterable[str]]) -> list[Scan] | 
     None when DuckDB kept no profile.
     """
     try:
-        content = json.loads(profile)
+        content = orjson.loads(profile)
         if "operator" not in content:
             return None
         waiting = [(node, None) for node in content["operator"]]
@@ -91,7 +96,7 @@ def _scan(node: dict[str, Any], info: dict[str, Any], above: Any, tables: Mappin
     shown = {name for text in _texts(info.get("Projections")) if (name := _named(text, names))}
     filters = {pair for text in _texts(info.get("Filters")) for pair in _pairs(text, names)}
     # a filter beside the scan: its texts are aliases, which mean the table's column only where the scan gives it
-    filters |= {pair for text in _texts(above) for pair in _pairs(text, tuple(shown))}
+    filters |= {pair for text in _texts(above) for pair in _pairs(text, tuple(sorted(shown)))}
     return Scan(path[-1], frozenset(shown | {column for column, _ in filters}), frozenset(filters), rows)
 
 
@@ -107,14 +112,12 @@ def _named(text: str, names: Iterable[str]) -> str | None:
 
 def _pairs(text: str, names: tuple[str, ...]) -> set[tuple[str, str]]:
     """Each column with each operator beside it, between two AND or OR. DuckDB does not quote the names."""
-    by_length = sorted(names, key=len, reverse=True)
-    if not by_length:
+    if not names:
         return set()
-    name = "|".join(re.escape(found) for found in by_length)
     found: set[tuple[str, str]] = set()
     columns: set[str] = set()
     operators: set[str] = set()
-    for match in re.finditer(rf"(?<!\w)(?P<name>{name})(?!\w)|{_TOKEN.pattern}", text):
+    for match in _words(names).finditer(text):
         if match["name"]:
             columns.add(match["name"])
         elif match["operator"]:
@@ -123,6 +126,13 @@ def _pairs(text: str, names: tuple[str, ...]) -> set[tuple[str, str]]:
             found |= {(column, operator) for column in columns for operator in operators}
             columns, operators = set(), set()
     return found | {(column, operator) for column in columns for operator in operators}
+
+
+@lru_cache(maxsize=256)
+def _words(names: tuple[str, ...]) -> re.Pattern[str]:
+    """Finds these names and the tokens between them; longer names first."""
+    name = "|".join(re.escape(found) for found in sorted(names, key=len, reverse=True))
+    return re.compile(rf"(?<!\w)(?P<name>{name})(?!\w)|{_TOKEN.pattern}")
 
 
 def scans_to_json(scans: Iterable[Scan]) -> list[list[Any]]:
@@ -184,8 +194,11 @@ def _is_filter(pair: Any, known: frozenset[str]) -> bool:
 
 
 def _capped(names: Iterable[str], most: int) -> tuple[str, ...]:
+    first = sorted(names)[:most]
+    if sum(_LONGEST_ESCAPE * len(name) + 2 for name in first) <= MOST_CHARACTERS:
+        return tuple(first)
     kept, left = [], MOST_CHARACTERS
-    for name in sorted(names)[:most]:
+    for name in first:
         left -= len(json.dumps(name))
         if left < 0:
             break

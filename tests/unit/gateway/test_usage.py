@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from datetime import date
@@ -118,3 +119,28 @@ def test_a_damaged_file_counts_as_nothing_and_is_replaced(tmp_path: Path) -> Non
     usage = DailyUsage(tmp_path, lambda: DAY)
     send(usage, 5)
     assert DailyUsage(tmp_path, lambda: DAY).sent_today(HEART, ALICE).rows == 5
+
+
+def test_a_count_that_hides_behind_the_kernel_s_clock_is_seen_before_anything_leaves(tmp_path: Path) -> None:
+    first, second = DailyUsage(tmp_path, lambda: DAY), DailyUsage(tmp_path, lambda: DAY)
+    send(first, 40)
+    file = tmp_path / HEART / f"{ALICE}.json"
+    before = file.stat().st_mtime_ns
+    send(second, 59, size=9)
+    assert len(f"{40}{10}") == len(f"{99}{19}"), "the file keeps its length"
+    os.utime(file, ns=(before, before))
+    first.begin(HEART, ALICE, CAPS)
+    with pytest.raises(DailyCapError, match="1 are left"):
+        first.add(HEART, ALICE, 2, 1, CAPS)
+    first.add(HEART, ALICE, 1, 1, CAPS)
+    with pytest.raises(DailyCapError, match="none are left"):
+        first.begin(HEART, ALICE, CAPS)
+
+
+def test_a_file_that_has_not_changed_is_not_read_for_a_new_query(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = DailyUsage(tmp_path, lambda: DAY)
+    send(usage, 40)
+    monkeypatch.setattr("enclave.gateway.usage.locked", None)
+    usage.begin(HEART, ALICE, CAPS)

@@ -1,0 +1,169 @@
+"""The line to a worker that is found while the intent is written: nothing is asked over it before the log has it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from enclave.domain.ids import PersonId, ProjectId
+from enclave.domain.permits import QueryCaps
+from enclave.gateway.checked_extracts import CheckedExtracts
+from enclave.gateway.extract_source import ExtractSource
+from enclave.gateway.frames import QUERY, receive_frame
+from enclave.gateway.gate import ExaminedStatement
+from enclave.gateway.person_worker import PersonWorker, WorkerPlace
+from enclave.gateway.recording import RecordingFailedError
+from enclave.gateway.relay import Relay
+from enclave.gateway.statements import Prepared
+from enclave.gateway.usage import DailyUsage
+from enclave.gateway.worker_process import WorkerPlan
+from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest
+
+SOURCE = ExtractSource(Path("/extract"))
+REQUEST = WorkerRequest("SELECT 1", 5)
+
+
+class Process:
+    """A worker's process whose connections end here. ``takes``: whether it accepts one at once."""
+
+    memory_sentence = ""
+
+    def __init__(self, *, takes: bool = True) -> None:
+        self.plan = WorkerPlan(SOURCE.folder, Path("/socket"), 1)
+        self.running, self.takes = True, takes
+        self.ends: list[socket.socket] = []
+
+    def is_running(self) -> bool:
+        return self.running
+
+    def connect(self, seconds: float = 10) -> socket.socket:
+        if seconds == 0 and not self.takes:
+            raise BlockingIOError
+        ours, theirs = socket.socketpair()
+        self.ends.append(theirs)
+        return ours
+
+    def wait_for_end(self, seconds: float) -> int | None:
+        return 0
+
+    def kill(self) -> None:
+        for end in self.ends:
+            end.close()
+
+
+@pytest.fixture
+def process() -> Iterator[Process]:
+    found = Process()
+    yield found
+    found.kill()
+
+
+def worker(process: Process | None) -> PersonWorker:
+    key = (ProjectId("heart-study"), PersonId("u-000000000001"))
+    place = WorkerPlace(key, Path("/socket"), Path("/scratch"), 1)
+    found = PersonWorker(place, CheckedExtracts(), lambda _: None, lambda _: None)
+    found._process = cast(Any, process)
+    return found
+
+
+def asked(end: socket.socket) -> bool:
+    """Whether a query came before the end."""
+    end.settimeout(60)
+    frame = receive_frame(end)
+    return frame is not None and frame[0] == QUERY
+
+
+def test_a_line_found_early_is_the_one_the_query_goes_over(process: Process) -> None:
+    person = worker(process)
+    line = person.find_line(SOURCE)
+    stream = person.open_stream(SOURCE, REQUEST, lambda: False, line)
+    assert len(process.ends) == 1
+    assert asked(process.ends[0])
+    process.ends[0].close()
+    with pytest.raises(QueryFailedError):
+        stream.read_schema()
+
+
+def test_a_line_to_a_worker_that_was_replaced_is_not_used(process: Process) -> None:
+    person, successor = worker(process), Process()
+    line = person.find_line(SOURCE)
+    person._process = cast(Any, successor)
+    stream = person.open_stream(SOURCE, REQUEST, lambda: False, line)
+    assert not asked(process.ends[0])
+    assert asked(successor.ends[0])
+    successor.kill()
+    with pytest.raises(QueryFailedError):
+        stream.read_schema()
+
+
+@pytest.mark.parametrize("case", ["none runs", "it has ended", "another extract", "it is being started", "it is busy"])
+def test_nothing_is_waited_for(process: Process, case: str) -> None:
+    person = worker(None if case == "none runs" else process)
+    process.running, process.takes = case != "it has ended", case != "it is busy"
+    source = ExtractSource(Path("/other")) if case == "another extract" else SOURCE
+    if case == "it is being started":
+        with person._lock:
+            assert person.find_line(source) is None
+    assert case == "it is being started" or person.find_line(source) is None
+
+
+class Recorder:
+    """``intent`` looks for the line as the real one does, then fails or not."""
+
+    def __init__(self, *, fails: bool, look: Callable[[], None]) -> None:
+        self._fails, self._look = fails, look
+        self.on_record: Callable[[], None] = lambda: None
+
+    def intent(self, *arguments: Any) -> None:
+        arguments[-1]()
+        self._look()
+        self.on_record()
+        if self._fails:
+            raise RecordingFailedError("away")
+
+    def outcome(self, *arguments: Any) -> None:
+        return
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_worker_hears_of_a_query_only_after_its_intent_is_durable(
+    process: Process, tmp_path: Path, fails: bool
+) -> None:
+    def nothing_yet() -> None:
+        (end,) = process.ends
+        end.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            end.recv(1)
+        end.setblocking(True)
+
+    permit = SimpleNamespace(caps=QueryCaps())
+    files = SimpleNamespace(permit=permit, person_columns=frozenset(), columns={})
+    caller = SimpleNamespace(
+        files=files,
+        source=SOURCE,
+        record=SimpleNamespace(id=ProjectId("heart-study")),
+        person=SimpleNamespace(id=PersonId("u-000000000001")),
+    )
+    recorder = Recorder(fails=fails, look=nothing_yet)
+    person = worker(process)
+    relay = Relay(cast(Any, None), cast(Any, caller), cast(Any, recorder), person, DailyUsage(tmp_path), lambda: False)
+    statement, examined = Prepared(caller.person.id, "SELECT 1", 0.0), ExaminedStatement((), "0" * 64)
+    heard: list[bool] = []
+
+    def hear_and_hang_up() -> None:
+        heard.append(asked(process.ends[0]))
+        process.kill()
+
+    thread = threading.Thread(target=hear_and_hang_up)
+    recorder.on_record = thread.start
+    with pytest.raises(RecordingFailedError if fails else QueryFailedError):
+        relay.begin(statement, examined)
+    thread.join(60)
+    assert heard == [not fails]
+    assert len(process.ends) == 1
