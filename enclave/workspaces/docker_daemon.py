@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,8 +112,10 @@ def check(host: str, image: str) -> Daemon:
         return look(client, image)
 
 
-def sweep(host: str, home: Path, workspace: str | None = None) -> int:
+def sweep(host: str, home: Path, workspace: str | None = None, seconds: float = 15.0) -> int:
     """Remove what is left of this enclave's containers (or of one workspace's); how many. Raises SandboxError.
+
+    Waits at most ``seconds`` until they are gone, and with them their control groups.
 
     Containers end with their host by themselves; this is for what a stopped daemon or a hanging keeper has left.
     """
@@ -121,6 +124,9 @@ def sweep(host: str, home: Path, workspace: str | None = None) -> int:
         found = client.containers(all=True, filters={"label": labels})
         for container in found:
             remove(client, container["Id"])
+        ends = time.monotonic() + seconds
+        while client.containers(all=True, filters={"label": labels}) and time.monotonic() < ends:
+            time.sleep(0.1)
         return len(found)
 
 

