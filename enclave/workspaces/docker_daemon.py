@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import requests
 from docker.errors import DockerException, ImageNotFound, NotFound
 
 from enclave.sandbox import SandboxError
@@ -43,21 +44,25 @@ def connected(host: str) -> Iterator[Any]:
     """A client of the daemon at ``host``. What goes wrong inside becomes a SandboxError as well."""
     if not host.startswith("unix:///"):
         raise SandboxError(f"Expected docker_host to be unix:///PATH, found {host}. Workspaces need a local daemon.")
+    _knock(host)
     try:
-        _knock(Path(host.removeprefix("unix://")))
         with _client(host, ".".join(map(str, OLDEST_API))) as client:
             newest = str(client.version(api_version=False)["ApiVersion"])
         with _client(host, newest) as client:
             yield client
-    except (DockerException, OSError) as error:  # requests' errors are OSErrors
-        raise SandboxError(_sentence(host, error)) from error
+    except (DockerException, requests.RequestException) as error:
+        explanation = str(getattr(error, "explanation", None) or "")
+        raise SandboxError(_refused(explanation) if explanation else _away(host)) from error
 
 
-def _knock(path: Path) -> None:
-    """Is somebody there? Docker's client would leave its socket open when not. Raises OSError."""
+def _knock(host: str) -> None:
+    """Is somebody there? Docker's client would leave its socket open when not."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(CALL_SECONDS)
-        probe.connect(str(path))
+        try:
+            probe.connect(host.removeprefix("unix://"))
+        except OSError as error:
+            raise SandboxError(_away(host)) from error
 
 
 def _client(host: str, version: str) -> contextlib.closing[Any]:
@@ -65,11 +70,12 @@ def _client(host: str, version: str) -> contextlib.closing[Any]:
     return contextlib.closing(docker.APIClient(base_url=host, version=version, timeout=CALL_SECONDS))
 
 
-def _sentence(host: str, error: Exception) -> str:
-    explanation = getattr(error, "explanation", None)
-    if explanation:
-        return f"Docker refused: {str(explanation).strip().rstrip('.')}. Ask your admin to look at its log."
+def _away(host: str) -> str:
     return f"Expected Docker to answer on {host}, found no answer. Start it (systemctl start docker), {_INSTEAD}."
+
+
+def _refused(explanation: str) -> str:
+    return f"Docker refused: {explanation.strip().rstrip('.')}. Ask your admin to look at its log."
 
 
 def look(client: Any, image: str) -> Daemon:
