@@ -113,7 +113,6 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         shared = await asyncio.to_thread(open_shared, grant, project, home)
         self._ends_at = time.time() + grant.hours * 3600
         write_limits(places.inside, self._ends_at, self._idle_minutes, None)
-        launch.give_to(places.ipc, uid)
         kernel = launch.profile(
             settings,
             places,
