@@ -8,13 +8,13 @@ other machines (their processes could not be told apart, nor inherit a descripto
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import docker
-import requests
 from docker.errors import DockerException, ImageNotFound, NotFound
 
 from enclave.sandbox import SandboxError
@@ -43,11 +43,25 @@ def connected(host: str) -> Iterator[Any]:
     if not host.startswith("unix:///"):
         raise SandboxError(f"Expected docker_host to be unix:///PATH, found {host}. Workspaces need a local daemon.")
     try:
-        client = docker.APIClient(base_url=host, version="auto", timeout=CALL_SECONDS)
-        with contextlib.closing(client):
+        _knock(Path(host.removeprefix("unix://")))
+        with _client(host, ".".join(map(str, OLDEST_API))) as client:
+            newest = str(client.version(api_version=False)["ApiVersion"])
+        with _client(host, newest) as client:
             yield client
-    except (DockerException, requests.RequestException) as error:
+    except (DockerException, OSError) as error:  # requests' errors are OSErrors
         raise SandboxError(_sentence(host, error)) from error
+
+
+def _knock(path: Path) -> None:
+    """Is somebody there? Docker's client would leave its socket open when not. Raises OSError."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(CALL_SECONDS)
+        probe.connect(str(path))
+
+
+def _client(host: str, version: str) -> contextlib.closing[Any]:
+    """``version="auto"`` would ask while it is made, and leave its socket open when that fails."""
+    return contextlib.closing(docker.APIClient(base_url=host, version=version, timeout=CALL_SECONDS))
 
 
 def _sentence(host: str, error: Exception) -> str:

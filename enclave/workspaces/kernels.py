@@ -71,9 +71,9 @@ class Kernels:
         for sandbox in self._running.values():
             sandbox.poll()
 
-    def pids(self) -> list[int]:
-        """One process per kernel that runs, with the rest of its sandbox below it."""
-        return [sandbox.pid for sandbox in tuple(self._running.values()) if sandbox.poll() is None]
+    def sandboxes(self) -> tuple[Sandboxed, ...]:
+        """All that were started and not removed since; for another thread."""
+        return tuple(self._running.values())
 
     def _folder(self, kernel: str) -> Path:
         return self._plan.ipc / kernel

@@ -21,7 +21,7 @@ from enclave.files import write_atomically
 from enclave.sandbox import Bind, SandboxProfile
 from enclave.settings import REPOSITORY, Settings
 from enclave.workspaces import kernel_images
-from enclave.workspaces.host_plan import INSIDE_IPC, DockerPlan, HostPlan
+from enclave.workspaces.host_plan import INSIDE_IPC, HostPlan
 from enclave.workspaces.host_process import STATE
 
 HOME = Path("/home/researcher")
@@ -30,9 +30,6 @@ OUTBOX = "outbox"
 _SOURCES = REPOSITORY / "workspace_images"
 _FIRST_UID = 200000
 _LAST_UID = 299999
-MOST_PROCESSES = 4096
-DOCKER_EXTRA = 64
-"""The host, and a keeper per container."""
 
 
 class ImageMissingError(Exception):
@@ -277,21 +274,6 @@ def plan(
         disk_mb=disk_mb,
         ends_at=ends_at,
         other_kernels=kernel_images.other_kernels(settings, kernel),
-        docker=docker_plan(settings, places, memory_mb, kernel.processes) if settings.engine == "docker" else None,
-    )
-
-
-def docker_plan(settings: Settings, places: Places, memory_mb: int, processes: int | None) -> DockerPlan:
-    """What Docker is told beside the profiles."""
-    return DockerPlan(
-        host=settings.docker_host,
-        image=settings.docker_image,
-        home=settings.root,
-        workspace=places.workspace,
-        folder=places.host,
-        group=control_group(places.workspace),
-        memory_mb=memory_mb,
-        processes=(processes or MOST_PROCESSES) + DOCKER_EXTRA,
     )
 
 

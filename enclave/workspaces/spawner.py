@@ -21,6 +21,7 @@ from enclave.domain.ids import PROJECT_ID, USERNAME, ProjectId, Username, Worksp
 from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import cgroups, launch
+from enclave.workspaces.docker_plan import with_engine
 from enclave.workspaces.engines import check_engine, clear_away
 from enclave.workspaces.host_process import HostIdentity, HostProcess
 from enclave.workspaces.limits import write_limits
@@ -118,6 +119,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
                 disk_mb=grant.disk_mb,
                 ends_at=self._ends_at,
             )
+            plan = with_engine(settings, places, plan)
             self._host = await asyncio.to_thread(HostProcess.start, plan, listening.fileno())
 
     async def _wait_until_ready(self, places: launch.Places) -> None:
