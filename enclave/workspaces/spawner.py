@@ -40,6 +40,8 @@ from enclave.workspaces.start_records import StartRecords
 
 _RETRY_SECONDS = 5.0
 _START_SECONDS = 75.0
+_EDGE_SECONDS = 5.0
+"""How often the edge is asked when somebody was last seen; before an idle end it is asked in any case."""
 
 
 class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
@@ -57,6 +59,8 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         self._idle_minutes = 0
         self._token_seconds = 0
         self._ends_at = 0.0
+        self._seen: datetime | None = None
+        self._seen_asked_at = -_EDGE_SECONDS
 
     async def start(self) -> str:
         """Ask, prepare, start; returns the URL of the workspace's socket. Raises SpawnException with sentences."""
@@ -177,12 +181,24 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
     def _is_running(self) -> bool:
         return self._host is not None and self._host.is_running()
 
-    async def _last_seen(self) -> datetime | None:
-        """When somebody last did something here: as the hub has noted, or as the edge saw since."""
+    async def _has_idled(self) -> bool:
+        """Asks the edge again before it says yes: somebody may have come back a second ago."""
+        await self._ask_last_seen(_EDGE_SECONDS)
+        if not has_idled(self._seen, self._idle_minutes, datetime.now(UTC)):
+            return False
+        await self._ask_last_seen(0.0)
+        return has_idled(self._seen, self._idle_minutes, datetime.now(UTC)) and not await self._is_computing()
+
+    async def _ask_last_seen(self, at_most_every: float) -> None:
+        """Keep when somebody last did something here: as the hub has noted, or as the edge saw since."""
+        now = time.monotonic()
+        if now - self._seen_asked_at < at_most_every or self.server is None:
+            return
+        self._seen_asked_at = now
         noted = self.orm_spawner.last_activity if self.orm_spawner else None
-        seen = await self._partners.last_seen(self.server.base_url) if self.server is not None else None
+        seen = await self._partners.last_seen(self.server.base_url)
         known = [moment for moment in (noted and noted.replace(tzinfo=UTC), seen) if moment is not None]
-        return max(known, default=None)
+        self._seen = max(known, default=None)
 
     async def _is_computing(self) -> bool:
         if self._workspace is None or self.server is None:
@@ -197,9 +213,8 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         if self._is_running():
             reason = self._standing.find_objection(self.user.name, self.name, datetime.now(UTC).date())
             if reason is None:
-                seen = await self._last_seen()
-                if not has_idled(seen, self._idle_minutes, datetime.now(UTC)) or await self._is_computing():
-                    self._look_after(seen)
+                if not await self._has_idled():
+                    self._look_after()
                     return None
                 reason = f"nobody has used it for {self._idle_minutes} minutes"
             self.log.info("workspace %s ends: %s", self._workspace, reason)
@@ -207,14 +222,14 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         await self._clean_up()
         return 0
 
-    def _look_after(self, seen: datetime | None) -> None:
+    def _look_after(self) -> None:
         """Sign of life for the host, the remaining times for the researcher, and after a hub's restart the renewal."""
         if self._workspace is None:
             return
         places = launch.Places(self._settings.root, self._workspace)
         try:
             os.utime(places.state)
-            write_limits(places.inside, self._ends_at, self._idle_minutes, seen)
+            write_limits(places.inside, self._ends_at, self._idle_minutes, self._seen)
             age = time.time() - places.token.stat().st_mtime
         except OSError as error:
             self.log.warning("workspace %s: its folder cannot be written: %s", self._workspace, error)

@@ -24,12 +24,14 @@ LOOK_SECONDS = 2
 LOOK_JITTER = 0.1
 """Part of it that JupyterHub may add to spread the looks."""
 ASK_SECONDS = 1.0
-"""Longest that one question to edge or workspace may hold up a look; there are at most two."""
-STOP_SECONDS = 3.0
+"""Longest that one question to edge or workspace may hold up a look."""
+QUESTIONS = 3
+"""At most so many in one look: the edge twice, the workspace once."""
+STOP_SECONDS = 2.5
 """For a workspace's host to end everything when asked; then it is killed, and its sandboxes die with it."""
 KILL_SECONDS = 2.0
 """For the system to carry that out."""
-LONGEST_SECONDS = LOOK_SECONDS * (1 + LOOK_JITTER) + 2 * ASK_SECONDS + STOP_SECONDS + KILL_SECONDS
+LONGEST_SECONDS = LOOK_SECONDS * (1 + LOOK_JITTER) + QUESTIONS * ASK_SECONDS + STOP_SECONDS + KILL_SECONDS
 
 
 class Standing:

@@ -17,7 +17,7 @@ from IPython.display import clear_output
 for part in range(20):
     clear_output(wait=True)
     print("\\n".join(f"{n:,}" for n in range(part * 20_000, (part + 1) * 20_000)))
-    time.sleep(0.2)  # a Jupyter server drops what comes faster than a megabyte a second
+    time.sleep(0.2)  # au-delà d'un mégaoctet par seconde, Jupyter jette
 clear_output(wait=True)
 print("400 000 lignes lues")"""
 
@@ -93,7 +93,7 @@ def test_panel_speaks_french_and_works_in_the_dark(visit: Any, open_lab: Any) ->
     visitor.shoot("panneau-chercheuse", full_page=False)
     lab.choose_theme("JupyterLab Dark", is_light="false")
     lab.fold("Tables", "Requêtes")
-    gauge.scroll_into_view_if_needed()
+    panel.evaluate("node => node.scrollTo(0, node.scrollHeight)")
     page.locator(".jp-NotebookPanel-toolbar").hover()
     visitor.shoot("panneau-chercheuse-sombre", full_page=False)
     lab.choose_theme("JupyterLab Light", is_light="true")

@@ -51,7 +51,7 @@ def _open_starter(page: Any, visitor: Any) -> None:
     file = page.get_by_role("listitem", name=re.compile("start-here.ipynb"))
     expect(file.first).to_be_visible(timeout=60_000)
     file.first.dblclick()
-    expect(page.locator(".jp-Notebook .jp-CodeCell").first).to_be_visible(timeout=30_000)
+    expect(page.locator(".jp-Notebook:visible .jp-CodeCell").first).to_be_visible(timeout=30_000)
 
 
 def test_released_results_are_downloaded_in_the_portal(visit: Any) -> None:

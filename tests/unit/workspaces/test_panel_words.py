@@ -39,6 +39,17 @@ def test_the_french_table_has_nothing_that_is_never_said() -> None:
     assert [text for text in sorted(french()) if f'"{text}"' not in everything + words] == []
 
 
+def test_notifications_are_short_enough_for_jupyterlab() -> None:
+    """It cuts them off after 140 characters; a time takes the place of ``{time}``."""
+    said = re.findall(r'^const [A-Z]+ = "(.+)";$', (FOLDER / "static" / "life.js").read_text(), re.MULTILINE)
+    words = (FOLDER / "static" / "words.js").read_text()
+    translated = [
+        re.search(rf'"{re.escape(text)}":\s+"(.+)",' + "|" + rf'"{re.escape(text)}": "(.+)",', words) for text in said
+    ]
+    assert len(said) == 4 and all(translated)
+    assert [text for text in [*said, *(t[1] or t[2] for t in translated if t)] if len(text) > 139] == []
+
+
 def test_nothing_is_loaded_from_elsewhere_and_no_text_becomes_markup() -> None:
     for script in SCRIPTS:
         text = script.read_text()

@@ -68,7 +68,7 @@ def test_ten_seconds_are_kept_by_the_sum_of_all_waits(tmp_path: Path, monkeypatc
     assert hub.Spawner.poll_interval == standing.LOOK_SECONDS
     assert hub.Spawner.poll_jitter == standing.LOOK_JITTER
     assert services._STATUS_TIMEOUT.total == standing.ASK_SECONDS
-    waits = standing.LOOK_SECONDS * (1 + standing.LOOK_JITTER) + 2 * standing.ASK_SECONDS
+    waits = standing.LOOK_SECONDS * (1 + standing.LOOK_JITTER) + standing.QUESTIONS * standing.ASK_SECONDS
     assert waits + standing.STOP_SECONDS + standing.KILL_SECONDS == standing.LONGEST_SECONDS <= 10
     assert front._TICK_SECONDS <= 1  # running queries are stopped, new ones are refused at once
 

@@ -51,7 +51,7 @@ def _inside(workers: int | None) -> dict[str, Any]:
         "n_workers": count,
         "threads_per_worker": 1,
         "processes": True,
-        "silence_logs": logging.ERROR,  # a worker that takes its time to end is no researcher's worry
+        "silence_logs": logging.CRITICAL,  # a worker that ends late or hears no scheduler while both end is no news
         "host": "127.0.0.1",
         "dashboard_address": "127.0.0.1:0",  # where the scheduler answers to health checks; it always listens somewhere
         "scheduler_kwargs": {"dashboard": False},

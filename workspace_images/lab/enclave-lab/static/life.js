@@ -6,6 +6,7 @@
 const WARN_MS = 10 * 60_000;
 const ASK_MS = 20_000;
 const SHORT_ASK_MS = 3_000;
+// JupyterLab cuts a notification off after 140 characters.
 const OVER = "This workspace ends at {time}: its hours are over. Save your work; you can open it again afterwards.";
 const IDLE = "Nobody has used this workspace for a while. It ends at {time} unless a cell is still running then. What is saved stays.";
 const KEPT = "The workspace goes on.";
