@@ -35,7 +35,7 @@ from enclave.workspaces.services import Partners
 
 PROJECT, USERNAME, PERSON = SELFTEST_PROJECT, Username("selftest"), PersonId("u-5e1f7e570000")
 DECOY = Username("decoy")
-MEMORY_MB, PROCESSES, DISK_MB, HOURS = 1024, 256, 64, 1
+MEMORY_MB, PROCESSES, DISK_MB, HOURS = 512, 256, 64, 1
 """A permit's limits, small so that bombs are quick; how they are enforced is what is tested."""
 _SECONDS = 300.0
 _PYTHON = "/opt/image/bin/python3.11"
@@ -126,7 +126,7 @@ def run_probes(settings: Settings, running: Running, targets: dict[str, Any]) ->
         "processes": PROCESSES,
         "disk_mb": DISK_MB,
         "disk_seconds": 45,
-        "inodes": 5_000,
+        "inodes": 2_000,
     }
     folder.mkdir()
     (folder / NAME).write_bytes(bundle())
