@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
 TEST_PROCESSES ?= 2
 
-.PHONY: setup setup-tests demo dev test check fix e2e bench bench-large docs lock clean
+.PHONY: setup setup-tests test-images demo dev test check fix e2e bench bench-large docs lock clean
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	scripts/system-packages base
@@ -26,13 +26,16 @@ setup: $(VENV)/.ready .images/python/.ready
 setup-tests: setup
 	scripts/system-packages tests
 
+test-images: setup-tests  ## what the Docker tests start from; kept in .images/
+	workspace_images/base/build
+
 demo: setup  ## set everything up, start the enclave on loopback, print addresses and sample people
 	$(BIN)/enclave demo
 
 dev: setup  ## the demo, with a project in every state
 	$(BIN)/enclave demo --seed
 
-test: setup-tests  ## set everything up, run all tests: two files at a time, then the browser journeys one by one
+test: setup-tests test-images  ## set everything up, run all tests: two files at a time, then the browser journeys one by one
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --ignore tests/e2e
 	$(BIN)/pytest tests/e2e
 

@@ -29,6 +29,7 @@ from enclave.selftest.bundle import NAME, bundle
 from enclave.settings import Settings
 from enclave.tokens import DoorKind, issue
 from enclave.workspaces import cgroups, launch
+from enclave.workspaces.docker_plan import with_engine
 from enclave.workspaces.host_process import HostProcess
 from enclave.workspaces.limits import write_limits
 from enclave.workspaces.services import Partners
@@ -142,7 +143,6 @@ def _keep(settings: Settings, running: Running, command: tuple[str, ...]) -> Non
     """Start the host as the hub does, and wait for its end."""
     places, ends_at = running.places, time.time() + HOURS * 3600
     write_limits(places.inside, ends_at, 0, None)
-    launch.give_to(places.ipc, running.uid)
     kernel = launch.profile(
         settings,
         places,
@@ -158,7 +158,7 @@ def _keep(settings: Settings, running: Running, command: tuple[str, ...]) -> Non
         plan = launch.plan(
             settings, places, running.home, kernel, env, memory_mb=MEMORY_MB, disk_mb=DISK_MB, ends_at=ends_at
         )
-        host = HostProcess.start(replace(plan, command=command), listening.fileno())
+        host = HostProcess.start(replace(with_engine(settings, places, plan), command=command), listening.fileno())
     try:
         if not host.wait(_SECONDS):
             raise SelftestError(f"Expected the probes to end within {_SECONDS:.0f} s, found them running.")

@@ -78,6 +78,7 @@ def describe(profile: SandboxProfile, argv: Sequence[str], place: Place) -> dict
         "Hostname": "workspace",
         "WorkingDir": str(profile.working_dir),
         "NetworkDisabled": True,
+        "StopSignal": "SIGKILL",
         "Healthcheck": {"Test": ["NONE"]},
         "Labels": place.labels,
         "HostConfig": _host_config(profile, place),

@@ -20,6 +20,7 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from enclave.workspaces.docker_container import KEEPER, KEEPER_SOURCE, SOCKET_FO
 from enclave.workspaces.host_plan import DockerPlan
 
 _CONNECT_SECONDS = 20
+_CLOSE_SECONDS = 2.0
 _CODE_BYTES = 4096
 _OWN_FILES = {"/etc/resolv.conf": "", "/etc/hostname": "workspace\n"}
 """Docker would copy the machine's."""
@@ -62,10 +64,10 @@ class DockerEngine:
                     raise
 
     def close(self) -> None:
-        """See Engine."""
+        """See Engine. Short, because the hub waits for the host's end; the hub then sweeps without haste."""
         with contextlib.suppress(SandboxError):
-            docker_daemon.sweep(self._plan.host, self._plan.home, self._plan.workspace)
-        cgroups.remove_above(self._plan.group)
+            docker_daemon.sweep(self._plan.host, self._plan.home, self._plan.workspace, _CLOSE_SECONDS)
+        cgroups.remove_above(self._plan.group, 0.5)
 
     def _look(self, client: Any) -> docker_daemon.Daemon:
         """Once per workspace: what runs later is the image that was there first."""
@@ -178,15 +180,17 @@ class DockerSandbox:
         self._process = process
         self._connection = connection
         self._code: int | None = None
+        self._lock = threading.Lock()
 
     def poll(self) -> int | None:
         """See Sandboxed. Process 1 ends last: the kernel has ended everything else by then."""
-        if self._process >= 0 and _is_readable(self._process, 0.0):
-            self._code = self._reported()
-            self._connection.close()
-            os.close(self._process)
-            self._process = -1
-        return self._code
+        with self._lock:
+            if self._process >= 0 and _is_readable(self._process, 0.0):
+                self._code = self._reported()
+                self._connection.close()
+                os.close(self._process)
+                self._process = -1
+            return self._code
 
     def _reported(self) -> int:
         try:
@@ -198,9 +202,18 @@ class DockerSandbox:
         """See Sandboxed."""
         if number == signal.SIGKILL:
             self.kill()
-        elif self.poll() is None:
+        else:
+            self._say({"signal": number})
+
+    def allow_writing(self, allowed: bool) -> None:
+        """See Sandboxed. The keeper has the programs' account, so it may lower their limit; it cannot raise it."""
+        if not allowed:
+            self._say({"file-bytes": 0})
+
+    def _say(self, request: dict[str, int]) -> None:
+        if self.poll() is None:
             with contextlib.suppress(OSError):
-                self._connection.send(json.dumps({"signal": number}).encode())
+                self._connection.send(json.dumps(request).encode())
 
     def terminate(self) -> None:
         """See Sandboxed."""

@@ -39,6 +39,9 @@ class Sandboxed(Protocol):
     def kill(self) -> None:
         """End the sandbox and everything in it."""
 
+    def allow_writing(self, allowed: bool) -> None:
+        """Whether files may grow (the disk's limit), for what is not a descendant of the host; no error when gone."""
+
     def wait(self, timeout: float) -> int:
         """The exit code. Raises subprocess.TimeoutExpired."""
 
@@ -135,6 +138,9 @@ class BubblewrapSandbox:
             with suppress(ProcessLookupError):
                 os.kill(inside, signal.SIGKILL)
         self._process.kill()
+
+    def allow_writing(self, allowed: bool) -> None:
+        """Its processes are the host's descendants, so the disk watch has reached them."""
 
     def wait(self, timeout: float) -> int:
         """See Sandboxed."""

@@ -54,7 +54,7 @@ class Host:
         """The server's exit code. ``wake`` becomes readable when a signal came. Raises SandboxError."""
         plan = self._plan
         groups = cgroups.enter(plan.group, plan.memory_mb, (plan.kernel.processes or MOST_PROCESSES) + _OWN_THREADS)
-        watch = DiskWatch((plan.home, plan.ipc), plan.inside, plan.disk_mb, os.getpid(), also=self._sandboxes)
+        watch = DiskWatch((plan.home, plan.ipc), plan.inside, plan.disk_mb, os.getpid(), tell=self._allow_writing)
         watch.start()
         try:
             return self._keep(should_stop, wake)
@@ -83,9 +83,9 @@ class Host:
                 self._kernels.end_all()
             return server.wait(10)
 
-    def _sandboxes(self) -> list[int]:
-        """Processes with all of the workspace below them; a container's are not below this one."""
-        return [*self._kernels.pids(), *([self._server.pid] if self._server else [])]
+    def _allow_writing(self, allowed: bool) -> None:
+        for sandbox in (*self._kernels.sandboxes(), *([self._server] if self._server else [])):
+            sandbox.allow_writing(allowed)
 
     def _server_profile(self, channel: socket.socket) -> SandboxProfile:
         profile = self._plan.server

@@ -70,9 +70,9 @@ class Kernels:
         for sandbox in self._running.values():
             sandbox.poll()
 
-    def pids(self) -> list[int]:
-        """One process per kernel that runs, with the rest of its sandbox below it."""
-        return [sandbox.pid for sandbox in tuple(self._running.values()) if sandbox.poll() is None]
+    def sandboxes(self) -> tuple[Sandboxed, ...]:
+        """All that were started and not removed since; for another thread."""
+        return tuple(self._running.values())
 
     def _folder(self, kernel: str) -> Path:
         return self._plan.ipc / kernel
@@ -100,7 +100,7 @@ class Kernels:
         if not _is_word(cwd) or not str(cwd).startswith("/"):
             raise RefusedRequest("Expected an absolute working folder, found something else.")
         folder = self._folder(kernel)
-        if self._is_running(kernel) or not folder.is_dir():
+        if self._is_running(kernel) or not folder.is_dir() or folder.is_symlink():
             raise RefusedRequest("Expected a prepared kernel that does not run yet. Restart the kernel.")
         own = Bind(folder, INSIDE_IPC / kernel, writable=True)
         profile = replace(self._plan.kernel, binds=(*self._plan.kernel.binds, own))

@@ -20,7 +20,7 @@ from enclave.domain.ids import ProjectId, Username, WorkspaceId
 from enclave.files import write_atomically
 from enclave.sandbox import Bind, SandboxProfile
 from enclave.settings import REPOSITORY, Settings
-from enclave.workspaces.host_plan import INSIDE_IPC, DockerPlan, HostPlan
+from enclave.workspaces.host_plan import INSIDE_IPC, HostPlan
 from enclave.workspaces.host_process import STATE
 
 HOME = Path("/home/researcher")
@@ -29,9 +29,6 @@ OUTBOX = "outbox"
 _SOURCES = REPOSITORY / "workspace_images"
 _FIRST_UID = 200000
 _LAST_UID = 299999
-MOST_PROCESSES = 4096
-DOCKER_EXTRA = 64
-"""The host, and a keeper per container."""
 
 
 class ImageMissingError(Exception):
@@ -62,7 +59,8 @@ class Places:
 
     @property
     def ipc(self) -> Path:
-        """A folder per kernel, for its connection file and sockets."""
+        """A folder per kernel, for its connection file and sockets. Root's own, so that the server, which sees all of
+        them, can put nothing in a kernel's folder's place before the host mounts it."""
         return self.folder / "ipc"
 
     @property
@@ -282,21 +280,6 @@ def plan(
         memory_mb=memory_mb,
         disk_mb=disk_mb,
         ends_at=ends_at,
-        docker=docker_plan(settings, places, memory_mb, kernel.processes) if settings.engine == "docker" else None,
-    )
-
-
-def docker_plan(settings: Settings, places: Places, memory_mb: int, processes: int | None) -> DockerPlan:
-    """What Docker is told beside the profiles."""
-    return DockerPlan(
-        host=settings.docker_host,
-        image=settings.docker_image,
-        home=settings.root,
-        workspace=places.workspace,
-        folder=places.host,
-        group=control_group(places.workspace),
-        memory_mb=memory_mb,
-        processes=(processes or MOST_PROCESSES) + DOCKER_EXTRA,
     )
 
 

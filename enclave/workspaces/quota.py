@@ -32,8 +32,8 @@ _REST = 100
 class DiskWatch(threading.Thread):
     """Looks after the folders a workspace may write to, taken together, until ``end`` is called.
 
-    ``top``: the process above all sandboxes of the workspace; ``also``: further ones, for an engine whose sandboxes
-    are nobody's children here.
+    ``top``: the process above all sandboxes of the workspace; ``tell`` is called with whether
+    writing is allowed, for an engine whose sandboxes are nobody's children here.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class DiskWatch(threading.Thread):
         top: int,
         seconds: float = LOOK_SECONDS,
         *,
-        also: Callable[[], list[int]] = list,
+        tell: Callable[[bool], None] = lambda allowed: None,
     ) -> None:
         super().__init__(name="disk-watch", daemon=True)
         self._folders, self._inside, self._limit_mb, self._top = folders, inside, limit_mb, top
-        self._seconds, self._also = seconds, also
+        self._seconds, self._tell = seconds, tell
         self._ended = threading.Event()
         self._over = False
 
@@ -67,8 +67,8 @@ class DiskWatch(threading.Thread):
         over = sum(used_bytes(folder, most) for folder in self._folders) > most
         if over or self._over:
             size = 0 if over else most
-            also = self._also()
-            for pid in {*processes_below(self._top, *also), *also}:
+            self._tell(not over)
+            for pid in processes_below(self._top):
                 with suppress(ProcessLookupError, PermissionError, ValueError):
                     limit_file_sizes(pid, size)
             say(self._inside, self._limit_mb, over)
@@ -114,16 +114,16 @@ def used_bytes(home: Path, most: int) -> int:
     return total
 
 
-def processes_below(*tops: int) -> list[int]:
-    """Process ids of all descendants of ``tops``."""
+def processes_below(top: int) -> list[int]:
+    """Process ids of all descendants of ``top``."""
     parents: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError):
             parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-    found = list(tops)
+    found = [top]
     for one in found:
         found += [child for child, parent in parents.items() if parent == one]
-    return found[len(tops) :]
+    return found[1:]
 
 
 def say(inside: Path, limit_mb: int, over: bool) -> None:

@@ -21,6 +21,7 @@ from enclave.domain.ids import PROJECT_ID, USERNAME, ProjectId, Username, Worksp
 from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import cgroups, launch
+from enclave.workspaces.docker_plan import with_engine
 from enclave.workspaces.engines import check_engine, clear_away
 from enclave.workspaces.host_process import HostIdentity, HostProcess
 from enclave.workspaces.limits import write_limits
@@ -96,7 +97,6 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         self._token_seconds = grant.token_seconds
         self._ends_at = time.time() + grant.hours * 3600
         write_limits(places.inside, self._ends_at, self._idle_minutes, None)
-        launch.give_to(places.ipc, uid)
         kernel = launch.profile(
             settings,
             places,
@@ -119,6 +119,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
                 disk_mb=grant.disk_mb,
                 ends_at=self._ends_at,
             )
+            plan = with_engine(settings, places, plan)
             self._host = await asyncio.to_thread(HostProcess.start, plan, listening.fileno())
 
     async def _wait_until_ready(self, places: launch.Places) -> None:

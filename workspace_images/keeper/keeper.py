@@ -4,9 +4,10 @@
 
 Connects once to the host's socket, which lies in a folder mounted read-only. The host's first packet says where the
 descriptors that come with it go: ``{"numbers": [[1, 2], [7]]}`` puts the first one at 1 and 2, the second one at 7.
-Later packets carry a signal for the program and its process group: ``{"signal": 2}``. Back goes one packet,
-``{"code": 0}`` (negative: the signal that ended it). When the connection closes, this process ends, and as it is
-process 1, everything in the container ends with it: so nothing outlives the host, however it ended.
+Later packets carry a signal for the program and its process group, ``{"signal": 2}``, or the size over which no file
+may grow from now on, ``{"file-bytes": 0}``. Back goes one packet, ``{"code": 0}`` (negative: the signal). When the
+connection closes, this process ends, and as it is process 1, everything in the container ends with it: so nothing
+outlives the host, however it ended.
 
 What runs inside has this process's account, so it is not dumpable: its descriptors and memory cannot be opened. Signals
 from inside do not reach process 1 unless it asks for them. Uses the standard library alone; speaks to nobody else.
@@ -15,14 +16,17 @@ from inside do not reach process 1 unless it asks for them. Uses the standard li
 from __future__ import annotations
 
 import array
+import contextlib
 import ctypes
 import fcntl
 import json
 import os
+import resource
 import selectors
 import signal
 import socket
 import sys
+from pathlib import Path
 
 SOCKET = "/run/keeper/socket"
 _LARGEST = 4096
@@ -85,12 +89,21 @@ def collect(child: int) -> int | None:
             code = os.waitstatus_to_exitcode(status)
 
 
-def pass_on(packet: bytes, child: int) -> None:
-    """A signal from the host, to the program's group (the number is that of its leader)."""
-    try:
-        os.killpg(child, int(json.loads(packet)["signal"]))
-    except (ProcessLookupError, PermissionError):
-        return
+def obey(packet: bytes, child: int) -> None:
+    """One request of the host. ``child`` leads the program's group."""
+    request = json.loads(packet)
+    if "signal" in request:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child, int(request["signal"]))
+    if "file-bytes" in request:
+        limit_files(int(request["file-bytes"]))
+
+
+def limit_files(size: int) -> None:
+    """For every process in here; this one first, because orphans that fork meanwhile have it as their parent."""
+    for pid in sorted(int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()):
+        with contextlib.suppress(OSError, ValueError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, size))
 
 
 def keep(connection: socket.socket, child: int, woken: socket.socket) -> int:
@@ -103,7 +116,7 @@ def keep(connection: socket.socket, child: int, woken: socket.socket) -> int:
                 if key.fileobj is woken:
                     woken.recv(_LARGEST)
                 elif packet := connection.recv(_LARGEST):
-                    pass_on(packet, child)
+                    obey(packet, child)
                 else:
                     return -signal.SIGKILL
             code = collect(child)

@@ -205,7 +205,7 @@ class Stand:
         """``options`` are further settings, such as the engine."""
         self.root = Path(tempfile.mkdtemp(prefix="en", dir="/tmp"))
         self.settings = Settings(home=self.root, port=free_port(), **options)
-        self._options = {f"ENCLAVE_{name.upper()}": value for name, value in options.items()}
+        self.options = {f"ENCLAVE_{name.upper()}": value for name, value in options.items()}
         keys.ensure_keys(self.settings)
         self.settings.run_dir.mkdir(exist_ok=True)
         self.portal = UnsafeTestPortal(self.settings)
@@ -260,7 +260,7 @@ class Stand:
             "HOME": str(self.root),
             "PYTHONPATH": str(REPOSITORY),
             "LANG": "C.UTF-8",
-            **self._options,
+            **self.options,
         }
 
     def start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:

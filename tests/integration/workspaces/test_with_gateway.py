@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import pytest
 from aiohttp import web
+from enclave_test_docker import BASE_IMAGE  # type: ignore[import-not-found]
 from enclave_test_stand import Stand, UnsafeTestPortal, wait_for  # type: ignore[import-not-found]
 
 from enclave import keys, tokens
@@ -288,3 +289,40 @@ def test_the_panel_asks_for_a_release_and_only_with_the_xsrf_token(workspace: tu
     assert refused.status_code == 502
     assert "Expected" in refused.json()["message"]
     assert alice.call("POST", f"{here}/enclave/release", json={"files": []}).status_code == 400
+
+
+STOCK = """
+import os, pathlib, adbc_driver_flightsql.dbapi as driver
+token = pathlib.Path(os.environ['ENCLAVE_TOKEN_FILE']).read_text()
+options = {'adbc.flight.sql.rpc.call_header.authorization': f'Bearer {token}'}
+with driver.connect(os.environ['ENCLAVE_GATEWAY'], db_kwargs=options, autocommit=True) as c, c.cursor() as k:
+    k.execute('SELECT ward, count(*) AS n FROM stay GROUP BY 1 ORDER BY 1')
+    rows = k.fetchall()
+print([ward for ward, _ in rows], os.path.exists('/.dockerenv'))
+total = sum(n for _, n in rows)
+"""
+
+
+def test_a_stock_client_and_dask_in_a_container(workspace: tuple[Any, str, Any], docker_host: str) -> None:
+    """The last of this file: the same workspace, opened anew after the site has chosen Docker."""
+    alice, here, stand = workspace
+    token = keys.hub_api_token(stand.settings)
+    wid = next(reversed(stand.portal.started))
+    assert stand.hub_api("DELETE", f"/users/alice/servers/{PROJECT}", token).status_code in (202, 204)
+    wait_for(lambda: wid in stand.portal.stopped, "the workspace to end")
+    stand.stop(stand.hub)
+    stand.options |= {
+        "ENCLAVE_ENGINE": "docker",
+        "ENCLAVE_DOCKER_HOST": docker_host,
+        "ENCLAVE_DOCKER_IMAGE": BASE_IMAGE,
+    }
+    stand.hub = stand.start("enclave.workspaces.serve")
+    wait_for(lambda: stand.answers(stand.hub_url("/hub/api")), "the hub with its new settings")
+    here = alice.start_workspace(PROJECT)
+    code = STOCK + (
+        "from enclave_client import dask as enclave_dask\n"
+        "with enclave_dask.client(2) as client:\n"
+        "    print(len(client.scheduler_info()['workers']), len(enclave_dask.table('stay', parts=4)) == total > 0)\n"
+    )
+    printed = alice.run_cell(here, code, 150)
+    assert "['north', 'south'] True\n" in printed and "2 True\n" in printed, printed
