@@ -20,12 +20,14 @@ from enclave.edge.headers import (
     SECURITY_HEADERS,
     Headers,
     PathRefusedError,
+    check_target,
     clean_request,
     decode_path,
     for_hub,
     for_workspace,
     from_workspace,
     is_internal,
+    name_of,
     parse_cookies,
     without_token,
 )
@@ -64,9 +66,11 @@ class Edge:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Decide where a request goes."""
-        host = request.headers.get("Host", "").rpartition(":")[0] or request.headers.get("Host", "")
-        name = host.lower().rstrip(".")
+        name = name_of(request.headers.get("Host", ""))
+        if name is None:
+            return pages.page(request, "unknown-host")
         try:
+            check_target(request.raw_path)
             path = decode_path(request.rel_url.raw_path)
         except (PathRefusedError, UnicodeDecodeError):
             return pages.page(request, "bad-path")

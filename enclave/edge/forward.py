@@ -139,6 +139,8 @@ async def _copy_body(answer: aiohttp.ClientResponse, response: web.StreamRespons
 
 
 async def _forward_websocket(request: web.Request, upstreams: Upstreams, errand: Errand) -> web.StreamResponse:
+    if not web.WebSocketResponse().can_prepare(request):
+        return web.Response(status=400)  # no handshake: nothing of it reaches the upstream
     offered = request.headers.get(_PROTOCOL_HEADER, "")
     protocols = tuple(name.strip() for name in offered.split(",") if name.strip())
     try:

@@ -16,6 +16,7 @@ HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade".split()
 )
 _NEVER_INBOUND = frozenset({"forwarded", "x-real-ip", "x-real-scheme", "x-scheme", "x-remote-user", "expect", "host"})
+_NEVER_INBOUND |= {"x-original-url", "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override"}
 _NEVER_INBOUND_PREFIXES = ("x-forwarded-", "x-enclave-", "sec-websocket-")
 _WORKSPACE_COOKIES = frozenset({"_xsrf"})
 _WORKSPACE_ANSWERS = frozenset(
@@ -47,6 +48,21 @@ SECURITY_HEADERS: dict[str, str] = {
 
 class PathRefusedError(Exception):
     """The path is written in a way no honest browser writes it."""
+
+
+_HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
+
+
+def name_of(host: str) -> str | None:
+    """The name in a ``Host`` field, lower-case; None for anything but a name and perhaps a port (RFC 9110 7.2)."""
+    match = _HOST.fullmatch(host)
+    return match["name"].lower().rstrip(".") if match else None
+
+
+def check_target(raw: str) -> None:
+    """A browser names an origin server's path only; an absolute target could name another host than ``Host`` does."""
+    if not raw.startswith("/"):
+        raise PathRefusedError("Expected a path, found an absolute address.")
 
 
 def decode_path(raw_path: str) -> str:

@@ -36,7 +36,7 @@ from enclave.workspaces.services import Partners
 
 PROJECT, USERNAME, PERSON = SELFTEST_PROJECT, Username("selftest"), PersonId("u-5e1f7e570000")
 DECOY = Username("decoy")
-MEMORY_MB, PROCESSES, DISK_MB, HOURS = 1024, 256, 64, 1
+MEMORY_MB, PROCESSES, DISK_MB, HOURS = 512, 256, 64, 1
 """A permit's limits, small so that bombs are quick; how they are enforced is what is tested."""
 _SECONDS = 300.0
 _PYTHON = "/opt/image/bin/python3.11"
@@ -127,7 +127,7 @@ def run_probes(settings: Settings, running: Running, targets: dict[str, Any]) ->
         "processes": PROCESSES,
         "disk_mb": DISK_MB,
         "disk_seconds": 45,
-        "inodes": 5_000,
+        "inodes": 2_000,
     }
     folder.mkdir()
     (folder / NAME).write_bytes(bundle())
@@ -143,7 +143,6 @@ def _keep(settings: Settings, running: Running, command: tuple[str, ...]) -> Non
     """Start the host as the hub does, and wait for its end."""
     places, ends_at = running.places, time.time() + HOURS * 3600
     write_limits(places.inside, ends_at, 0, None)
-    launch.give_to(places.ipc, running.uid)
     kernel = launch.profile(
         settings,
         places,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -65,7 +66,7 @@ class FindingRow:
     """One probe that is not simply closed."""
 
     probe: str
-    place: Label
+    place: str
     tried: str
     detail: str
     residual: str
@@ -130,14 +131,21 @@ def groups_of(report: Report) -> list[GroupRow]:
 def sections_of(report: Report) -> list[Section]:
     """Everything that is not closed, the worst first."""
     wanted = [verdict for verdict in ("open", "error", "residual", "noted", "not-applicable") if report.of(verdict)]
-    return [
-        Section(*VERDICT_LABELS[verdict], MEANINGS[verdict], tuple(map(_row, report.of(verdict)))) for verdict in wanted
-    ]
+    return [Section(*VERDICT_LABELS[verdict], MEANINGS[verdict], _rows(report.of(verdict))) for verdict in wanted]
 
 
-def _row(finding: Finding) -> FindingRow:
+def _rows(findings: Sequence[Finding]) -> tuple[FindingRow, ...]:
+    """One row where server and kernel say the same."""
+    places: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        places.setdefault((finding.probe, finding.detail), []).append(finding)
+    return tuple(_row(same[0], [finding.place for finding in same]) for same in places.values())
+
+
+def _row(finding: Finding, places: Sequence[str]) -> FindingRow:
     french = (get_language() or "en").startswith("fr")
     known = RESIDUALS.get(finding.probe)
     residual = "" if known is None or finding.verdict != "residual" else known.fr if french else known.en
     tried = finding.fr if french else finding.en
-    return FindingRow(finding.probe, PLACES.get(finding.place, finding.place), tried, finding.detail, residual)
+    where = ", ".join(str(PLACES.get(place, place)) for place in places)
+    return FindingRow(finding.probe, where, tried, finding.detail, residual)

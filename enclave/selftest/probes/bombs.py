@@ -243,8 +243,8 @@ PROBES = tuple(
         ("sparse", "Make a file of a terabyte without content.", "Créer un fichier vide d'un téraoctet.", _sparse, 10),
         (
             "inodes",
-            "Make tens of thousands of empty files.",
-            "Créer des dizaines de milliers de fichiers vides.",
+            "Make thousands of empty files.",
+            "Créer des milliers de fichiers vides.",
             _inodes,
             40,
         ),

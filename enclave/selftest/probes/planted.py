@@ -68,6 +68,14 @@ def _new_beside_socket(targets: Targets) -> str:
     return "a socket could be planted beside the gateway's"
 
 
+def _kernels_folder(targets: Targets) -> str:
+    """Put something of its own where the host will look for a kernel's folder."""
+    folder = Path(target(targets, "kernels_folder")) / "planted"
+    folder.symlink_to("/")
+    folder.unlink()
+    return "a link could be planted among the kernels' folders"
+
+
 def _replace_token(targets: Targets) -> str:
     os.close(os.open(target(targets, "token_file"), os.O_WRONLY))
     return "its own token can be overwritten"

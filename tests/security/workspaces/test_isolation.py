@@ -29,6 +29,7 @@ from enclave.selftest.report import Report, stored, to_text
 from enclave.selftest.residuals import RESIDUALS
 from enclave.selftest.run import run_selftest
 from enclave.selftest.surroundings import Surroundings
+from enclave.selftest.workspace import SelftestError
 from enclave.settings import REPOSITORY
 
 pytestmark = pytest.mark.needs_root
@@ -169,3 +170,24 @@ def test_nothing_of_the_throw_away_workspace_is_left(installation: Any, attacks:
     settings = installation.settings
     assert not (settings.workspaces_dir / "selftest").exists()
     assert [path.name for path in (settings.run_dir / "ws").iterdir()] == ["w-another"]
+
+
+def test_an_open_probe_is_on_record_and_fails(installation: Any, attacks: dict[str, Future[Any]]) -> None:
+    attacks["docker"].result()  # one self-test at a time
+    closed = {probe.id: ["closed", "EPERM"] for probe in CATALOGUE}
+    outcomes = {"server": closed, "kernel": {**closed, "call-bpf": ["open", "a descriptor"]}}
+    report = run_selftest(installation.settings, "asked", lambda settings: outcomes)
+    assert not report.is_good
+    leaf = installation.wait_event("selftest:finished", open=["call-bpf"])
+    assert (leaf["decision"], leaf["counts"]["open"]) == ("deny", 1)
+
+
+def test_one_that_cannot_be_carried_out_is_on_record_too(installation: Any, attacks: dict[str, Future[Any]]) -> None:
+    attacks["docker"].result()
+
+    def fail(settings: object) -> dict[str, Any]:
+        raise SelftestError("The sandbox did not start.")
+
+    report = run_selftest(installation.settings, "asked", fail)
+    assert report.problem == "The sandbox did not start." and not report.is_good
+    assert installation.wait_event("selftest:finished", problem=report.problem)["decision"] == "deny"
