@@ -19,8 +19,8 @@ EXPOSURE = {
     "budget_bytes": 50_000_000,
     "budget_rows": 20_000,
     "state": "ok",
-    "archived": True,
-    "archive_days": 365,
+    "archived": False,
+    "archive_days": None,
     "day": "2026-01-31",
 }
 
@@ -78,7 +78,8 @@ def _release(visitor: Any, panel: Locator) -> None:
 def test_panel_speaks_french_and_works_in_the_dark(visit: Any) -> None:
     visitor = visit("amelie", locale="fr-FR")
     page = visitor.page
-    page.route("**/enclave/exposure*", lambda route: route.fulfill(json=EXPOSURE))  # the picture: some hours of work
+    exposure = dict(EXPOSURE)
+    page.route("**/enclave/exposure*", lambda route: route.fulfill(json=exposure))  # the picture: some hours of work
     panel = _open_panel(visitor, "Ouvrir l’espace de travail")
     expect(panel.get_by_text("Permis de données jusqu’au")).to_be_visible()
     expect(page.locator(".jp-LauncherCard").first).to_be_visible(timeout=LONG_MS)
@@ -89,9 +90,10 @@ def test_panel_speaks_french_and_works_in_the_dark(visit: Any) -> None:
     expect(panel.get_by_role("button", name=re.compile("^person_id .*pseudonyme")).filter(visible=True)).to_be_visible()
     _fold(panel, "Projet")
     expect(panel.get_by_role("meter", name="Affiché à l’écran aujourd’hui")).to_have_attribute("aria-valuenow", "41")
-    expect(panel.get_by_text("Ce que vous voyez ici est archivé.")).to_be_visible()
     page.locator(".jp-LauncherCard").first.hover()
     visitor.shoot("panneau-chercheuse", full_page=False)
+    exposure |= {"archived": True, "archive_days": 365}
+    expect(panel.get_by_text("Ce que vous voyez ici est archivé.")).to_be_visible(timeout=LONG_MS)
     _choose_theme(page, "JupyterLab Dark", is_light="false")
     _fold(panel, "Tables")
     _fold(panel, "Requêtes")
