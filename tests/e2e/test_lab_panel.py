@@ -92,14 +92,14 @@ def test_panel_speaks_french_and_works_in_the_dark(visit: Any) -> None:
     expect(panel.get_by_role("meter", name="Affiché à l’écran aujourd’hui")).to_have_attribute("aria-valuenow", "41")
     page.locator(".jp-LauncherCard").first.hover()
     visitor.shoot("panneau-chercheuse", full_page=False)
-    exposure |= {"archived": True, "archive_days": 365}
-    expect(panel.get_by_text("Ce que vous voyez ici est archivé.")).to_be_visible(timeout=LONG_MS)
     _choose_theme(page, "JupyterLab Dark", is_light="false")
     _fold(panel, "Tables")
     _fold(panel, "Requêtes")
     panel.get_by_role("meter", name="Affiché à l’écran aujourd’hui").scroll_into_view_if_needed()
     page.locator(".jp-LauncherCard").first.hover()
     visitor.shoot("panneau-chercheuse-sombre", full_page=False)
+    exposure |= {"archived": True, "archive_days": 365}
+    expect(panel.get_by_text("Ce que vous voyez ici est archivé.")).to_be_visible(timeout=LONG_MS)
     _choose_theme(page, "JupyterLab Light", is_light="true")
 
 
