@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from enclave.access import AccessFiles
+from enclave.edge.budgets import Budgets
 from enclave.gateway.landlock import landlock_version
 from enclave.gateway.tls import TlsError, read_listener
 from enclave.metering.address import MetricsAddressError, metrics_address
@@ -61,6 +63,16 @@ def _landlock(settings: Settings) -> Finding:
 def _shared_folder(settings: Settings) -> Finding:
     remedy = "apt-get install e2fsprogs util-linux; use a kernel from 5.19 on; in a container, give it /dev/loop*"
     return Finding("shared folder", find_obstacle(), remedy)
+
+
+def _shown_key(settings: Settings) -> Finding:
+    access = AccessFiles(settings)
+    terms = Budgets(access)
+    ordered = [project for project in access.projects() if terms.terms(project).archive_days is not None]
+    problem = ""
+    if ordered and not settings.shown_key.exists():
+        problem = f"{ordered[0]} orders that displayed output is archived and there is no key, so nothing is shown"
+    return Finding("archive of displayed output", problem, "enclave shown key /path/of/a/medium/archive.pem")
 
 
 def _image(settings: Settings) -> Finding:
@@ -142,6 +154,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _sandbox,
     _landlock,
     _shared_folder,
+    _shown_key,
     _image,
     _r_image,
     _docker,
