@@ -136,7 +136,13 @@ class Fetching:
             Bind(inside, Path("/in")),
             Bind(out, Path("/out"), writable=True),
         )
-        env = {"HOME": "/tmp", "LD_LIBRARY_PATH": "/opt/python/lib", "PYTHONDONTWRITEBYTECODE": "1"}  # noqa: S108
+        # what pip keeps on its way is on the disk, where it is counted, and not in memory
+        env = {
+            "HOME": "/out/tmp",
+            "TMPDIR": "/out/tmp",
+            "LD_LIBRARY_PATH": "/opt/python/lib",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
         return SandboxProfile(
             binds,
             env,
@@ -146,7 +152,7 @@ class Fetching:
             data_mb=2048,
             processes=64,
             files_mb=self._settings.package_set_mb,
-            tmp_mb=self._settings.package_set_mb,
+            tmp_mb=64,
             user_name="package-fetcher",
         )
 

@@ -59,7 +59,7 @@ def make_set(settings: Settings, project: ProjectId, wanted: Sequence[Requiremen
     shutil.rmtree(making, ignore_errors=True)
     try:
         mirror = find_mirror(settings)
-        for name in ("in", "out", "set"):
+        for name in ("in", "out", "out/tmp", "set"):
             _hand_over(making / name)
         fetching = Fetching(settings, mirror, making)
         pinned = fetching.resolve(wanted)
@@ -81,6 +81,12 @@ def make_set(settings: Settings, project: ProjectId, wanted: Sequence[Requiremen
         raise IngressError(f"The packages could not be stored: {error.strerror or 'unknown reason'}.") from error
     finally:
         shutil.rmtree(making, ignore_errors=True)
+
+
+def discard_set(settings: Settings, project: ProjectId, version: str) -> None:
+    """Remove a version that was made but never given out."""
+    if SET_VERSION.fullmatch(version):
+        shutil.rmtree(packages_folder(settings, project) / version, ignore_errors=True)
 
 
 def _hand_over(path: Path) -> None:

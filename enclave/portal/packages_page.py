@@ -12,7 +12,7 @@ from enclave.domain.packages import PackageState, PackageVerb, package_offers
 from enclave.domain.projects import ProjectState
 from enclave.packages.bills import SetContent, find_content
 from enclave.portal.actions.workspaces import can_work
-from enclave.portal.models import PackageRequest, Project, User
+from enclave.portal.models import Job, JobKind, JobState, PackageRequest, Project, User
 
 _DECISIONS = (PackageVerb.APPROVE, PackageVerb.REJECT)
 
@@ -52,7 +52,7 @@ def packages_context(project: Project, user: User) -> dict[str, Any]:
         "rows": rows,
         "content": content,
         "is_missing": bool(project.packages_version) and content is None,
-        "is_made_again": not project.packages_version and _is_made_again(project, states),
+        "is_made_again": PackageState.AVAILABLE in states and _is_made_again(project),
         "is_working": PackageState.APPROVED in states,
         "can_ask": can_work(user, project),
         "is_active": project.project_state is ProjectState.ACTIVE,
@@ -60,9 +60,10 @@ def packages_context(project: Project, user: User) -> dict[str, Any]:
     }
 
 
-def _is_made_again(project: Project, states: set[PackageState]) -> bool:
-    """After a removal: packages that are not part of the image wait for the new set."""
-    return PackageState.AVAILABLE in states and project.package_requests.filter(state=PackageState.REMOVED).exists()
+def _is_made_again(project: Project) -> bool:
+    """After a removal: the other packages wait for the new set."""
+    ordered = Job.objects.filter(kind=JobKind.INGRESS_PACKAGES, state__in=(JobState.QUEUED, JobState.RUNNING))
+    return not project.packages_version and ordered.filter(payload__project=project.pk).exists()
 
 
 def _row(found: PackageRequest, user: User) -> RequestRow:

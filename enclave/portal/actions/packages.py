@@ -69,6 +69,7 @@ def decide_package(user: User, project_id: str, number: int, verb: PackageVerb, 
         _check(verb, found, user)
         if verb in _NEEDS_REASON and not comment.strip():
             raise RefusedError("Expected a reason, found none. The person who asked has to know why.")
+        is_in_set = found.package_state is PackageState.AVAILABLE
         found.state = PACKAGE_TRANSITIONS[verb].target.value
         if PACKAGE_TRANSITIONS[verb].by == "steward":
             _note_decision(found, user, comment.strip())
@@ -76,7 +77,7 @@ def decide_package(user: User, project_id: str, number: int, verb: PackageVerb, 
         found.save()
         if verb in (PackageVerb.APPROVE, PackageVerb.RETRY):
             queue_ingress(found.project_id, found.pk)
-        if verb is PackageVerb.REMOVE:
+        if verb is PackageVerb.REMOVE and is_in_set:
             _take_set_away(found.project)
     return found
 

@@ -200,7 +200,8 @@ def test_prometheus_gets_the_enclaves_health(scraped: dict[str, list[Sample]]) -
         return found.value
 
     assert (one("enclave_audit_up"), one("enclave_open_intents"), one("enclave_workspaces_running")) == (1, 1, 0)
-    assert 0 <= one("enclave_audit_checkpoint_age_seconds") < 300
+    assert one("enclave_audit_checkpoint_age_seconds") >= 0
+    assert one("enclave_audit_log_records") > 10
     assert {s.labels["folder"] for s in scraped["enclave_disk_free_bytes"]} >= {"home", "log", "projects"}
     # no gateway and no supervisor in this house: those parts are said to be down, and the rest is there
     down = {s.labels["part"] for s in scraped["enclave_metrics_part_up"] if s.value == 0}
