@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
 TEST_PROCESSES ?= 2
 
-.PHONY: setup setup-tests demo dev test check fix e2e bench bench-large docs lock clean r-image
+.PHONY: setup setup-tests test-images demo dev test check fix e2e bench bench-large docs lock clean r-image
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	scripts/system-packages base
@@ -21,15 +21,18 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/python workspace_images/python/build
 
 .images/r.ready: $(VENV)/.ready workspace_images/r/packages.lock workspace_images/r/image.toml workspace_images/r/build
-	$(BIN)/python workspace_images/r/build --newer
+	$(BIN)/python workspace_images/r/build --newer --update
 
 r-image: .images/r.ready  ## R in workspaces (optional; Debian's apt, 60 s)
 
 setup: $(VENV)/.ready .images/python.ready
 	scripts/compile-translations
 
-setup-tests: setup .images/r.ready
+setup-tests: setup
 	scripts/system-packages tests
+
+test-images: setup-tests .images/r.ready  ## what the tests of images start from; kept in .images/
+	workspace_images/base/build
 
 demo: setup  ## set everything up, start the enclave on loopback, print addresses and sample people
 	$(BIN)/enclave demo
@@ -37,7 +40,7 @@ demo: setup  ## set everything up, start the enclave on loopback, print addresse
 dev: setup  ## the demo, with a project in every state
 	$(BIN)/enclave demo --seed
 
-test: setup-tests  ## set everything up, run all tests: two files at a time, then the browser journeys one by one
+test: setup-tests test-images  ## set everything up, run all tests: two files at a time, then the browser journeys one by one
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --ignore tests/e2e
 	$(BIN)/pytest tests/e2e
 

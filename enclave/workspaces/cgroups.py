@@ -84,7 +84,7 @@ def _remove_all(groups: list[Path], seconds: float) -> None:
             with contextlib.suppress(OSError):
                 folder.rmdir()
             if time.monotonic() > ends:
-                return
+                break
             time.sleep(0.02)
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import docker
+import requests
 from docker.errors import DockerException, ImageNotFound, NotFound
 
 from enclave.sandbox import SandboxError
@@ -42,21 +44,25 @@ def connected(host: str) -> Iterator[Any]:
     """A client of the daemon at ``host``. What goes wrong inside becomes a SandboxError as well."""
     if not host.startswith("unix:///"):
         raise SandboxError(f"Expected docker_host to be unix:///PATH, found {host}. Workspaces need a local daemon.")
+    _knock(host)
     try:
-        _knock(Path(host.removeprefix("unix://")))
         with _client(host, ".".join(map(str, OLDEST_API))) as client:
             newest = str(client.version(api_version=False)["ApiVersion"])
         with _client(host, newest) as client:
             yield client
-    except (DockerException, OSError) as error:  # requests' errors are OSErrors
-        raise SandboxError(_sentence(host, error)) from error
+    except (DockerException, requests.RequestException) as error:
+        explanation = str(getattr(error, "explanation", None) or "")
+        raise SandboxError(_refused(explanation) if explanation else _away(host)) from error
 
 
-def _knock(path: Path) -> None:
-    """Is somebody there? Docker's client would leave its socket open when not. Raises OSError."""
+def _knock(host: str) -> None:
+    """Is somebody there? Docker's client would leave its socket open when not."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(CALL_SECONDS)
-        probe.connect(str(path))
+        try:
+            probe.connect(host.removeprefix("unix://"))
+        except OSError as error:
+            raise SandboxError(_away(host)) from error
 
 
 def _client(host: str, version: str) -> contextlib.closing[Any]:
@@ -64,11 +70,12 @@ def _client(host: str, version: str) -> contextlib.closing[Any]:
     return contextlib.closing(docker.APIClient(base_url=host, version=version, timeout=CALL_SECONDS))
 
 
-def _sentence(host: str, error: Exception) -> str:
-    explanation = getattr(error, "explanation", None)
-    if explanation:
-        return f"Docker refused: {str(explanation).strip().rstrip('.')}. Ask your admin to look at its log."
+def _away(host: str) -> str:
     return f"Expected Docker to answer on {host}, found no answer. Start it (systemctl start docker), {_INSTEAD}."
+
+
+def _refused(explanation: str) -> str:
+    return f"Docker refused: {explanation.strip().rstrip('.')}. Ask your admin to look at its log."
 
 
 def look(client: Any, image: str) -> Daemon:
@@ -111,8 +118,10 @@ def check(host: str, image: str) -> Daemon:
         return look(client, image)
 
 
-def sweep(host: str, home: Path, workspace: str | None = None) -> int:
+def sweep(host: str, home: Path, workspace: str | None = None, seconds: float = 15.0) -> int:
     """Remove what is left of this enclave's containers (or of one workspace's); how many. Raises SandboxError.
+
+    Waits at most ``seconds`` until they are gone, and with them their control groups.
 
     Containers end with their host by themselves; this is for what a stopped daemon or a hanging keeper has left.
     """
@@ -121,6 +130,9 @@ def sweep(host: str, home: Path, workspace: str | None = None) -> int:
         found = client.containers(all=True, filters={"label": labels})
         for container in found:
             remove(client, container["Id"])
+        ends = time.monotonic() + seconds
+        while client.containers(all=True, filters={"label": labels}) and time.monotonic() < ends:
+            time.sleep(0.1)
         return len(found)
 
 

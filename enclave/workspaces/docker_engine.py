@@ -32,6 +32,7 @@ from enclave.workspaces.docker_container import KEEPER, KEEPER_SOURCE, SOCKET_FO
 from enclave.workspaces.host_plan import DockerPlan
 
 _CONNECT_SECONDS = 20
+_CLOSE_SECONDS = 2.0
 _CODE_BYTES = 4096
 _OWN_FILES = {"/etc/resolv.conf": "", "/etc/hostname": "workspace\n"}
 """Docker would copy the machine's."""
@@ -63,10 +64,10 @@ class DockerEngine:
                     raise
 
     def close(self) -> None:
-        """See Engine."""
+        """See Engine. Short, because the hub waits for the host's end; the hub then sweeps without haste."""
         with contextlib.suppress(SandboxError):
-            docker_daemon.sweep(self._plan.host, self._plan.home, self._plan.workspace)
-        cgroups.remove_above(self._plan.group)
+            docker_daemon.sweep(self._plan.host, self._plan.home, self._plan.workspace, _CLOSE_SECONDS)
+        cgroups.remove_above(self._plan.group, 0.5)
 
     def _look(self, client: Any) -> docker_daemon.Daemon:
         """Once per workspace: what runs later is the image that was there first."""

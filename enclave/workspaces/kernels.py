@@ -101,7 +101,7 @@ class Kernels:
         if not _is_word(cwd) or not str(cwd).startswith("/"):
             raise RefusedRequest("Expected an absolute working folder, found something else.")
         folder = self._folder(kernel)
-        if self._is_running(kernel) or not folder.is_dir():
+        if self._is_running(kernel) or not folder.is_dir() or folder.is_symlink():
             raise RefusedRequest("Expected a prepared kernel that does not run yet. Restart the kernel.")
         own = Bind(folder, INSIDE_IPC / kernel, writable=True)
         chosen = self._profile(request.get("image", PYTHON))

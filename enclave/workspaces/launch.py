@@ -60,7 +60,8 @@ class Places:
 
     @property
     def ipc(self) -> Path:
-        """A folder per kernel, for its connection file and sockets."""
+        """A folder per kernel, for its connection file and sockets. Root's own, so that the server, which sees all of
+        them, can put nothing in a kernel's folder's place before the host mounts it."""
         return self.folder / "ipc"
 
     @property

@@ -97,7 +97,6 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         self._token_seconds = grant.token_seconds
         self._ends_at = time.time() + grant.hours * 3600
         write_limits(places.inside, self._ends_at, self._idle_minutes, None)
-        launch.give_to(places.ipc, uid)
         kernel = launch.profile(
             settings,
             places,

@@ -20,6 +20,7 @@ import pytest
 from enclave_test_docker import BASE_IMAGE  # type: ignore[import-not-found]
 from enclave_test_stand import is_alive, wait_for  # type: ignore[import-not-found]
 
+from enclave.cli.doctor import find_problems
 from enclave.domain.ids import WorkspaceId
 from enclave.sandbox import Bind, SandboxError, SandboxProfile
 from enclave.settings import REPOSITORY, Settings
@@ -77,6 +78,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory, docker_host: str) -> Iterato
     made = Bench(tmp_path_factory.mktemp("bench"), docker_host)
     yield made
     made.engine.close()
+    docker_daemon.sweep(docker_host, made.folder)
+    cgroups.remove_above(made.plan.group)
     assert not list(Path("/sys/fs/cgroup").glob(f"*/{made.plan.group}"))
     assert {path.name for path in made.folder.iterdir()} <= {"home", "log", "in"}  # no socket, no identity file
 
@@ -293,6 +296,16 @@ def test_a_daemon_that_is_away_or_has_no_image_is_told_in_a_sentence(docker_host
         docker_daemon.check(docker_host, "no-such-image")
     with pytest.raises(SandboxError, match="local daemon"):
         docker_daemon.check("tcp://127.0.0.1:2375", BASE_IMAGE)
+
+
+def test_doctor_looks_at_the_engine_chosen(docker_host: str, tmp_path: Path) -> None:
+    def problems(host: str, image: str) -> dict[str, str]:
+        settings = Settings(home=tmp_path, engine="docker", docker_host=host, docker_image=image)
+        return {found.name: found.problem for found in find_problems(settings)}
+
+    assert "engine: docker" not in problems(docker_host, BASE_IMAGE)
+    assert "Start it" in problems(f"unix://{tmp_path}/none.sock", BASE_IMAGE)["engine: docker"]
+    assert "found none" in problems(docker_host, "no-such-image")["engine: docker"]
 
 
 # --- a whole workspace: hub, edge, containers ---

@@ -80,6 +80,14 @@ def test_six_kernels_at_once_each_in_a_sandbox_of_its_own(alice: Any) -> None:
     wait_for(lambda: [p.name for p in ipc.iterdir()] == [alice.kernel], "the folders of ended kernels to go")
 
 
+@pytest.mark.needs_root
+def test_no_kernels_folder_can_be_replaced_from_inside(alice: Any) -> None:
+    """The server sees them all and writes into each; a link in one's place would be mounted by root."""
+    ipc = alice.stand.settings.run_dir / "ws" / alice.wid / "ipc"
+    assert (ipc.stat().st_uid, ipc.stat().st_mode & 0o777) == (0, 0o755)
+    assert (ipc / alice.kernel).stat().st_uid >= 200000
+
+
 def test_the_researcher_can_see_how_long_it_lasts(alice: Any) -> None:
     printed = alice.execute(alice.here, alice.kernel, "print(open('/run/enclave/limits.json').read())")
     limits = json.loads(printed)

@@ -171,7 +171,9 @@ token = pathlib.Path(os.environ['ENCLAVE_TOKEN_FILE']).read_text()
 options = {'adbc.flight.sql.rpc.call_header.authorization': f'Bearer {token}'}
 with driver.connect(os.environ['ENCLAVE_GATEWAY'], db_kwargs=options, autocommit=True) as c, c.cursor() as k:
     k.execute('SELECT ward, count(*) AS n FROM stay GROUP BY 1 ORDER BY 1')
-    print(k.fetchall(), os.path.exists('/.dockerenv'))
+    rows = k.fetchall()
+print([ward for ward, _ in rows], os.path.exists('/.dockerenv'))
+total = sum(n for _, n in rows)
 """
 
 
@@ -191,10 +193,10 @@ def test_a_stock_client_and_dask_in_a_container(workspace: tuple[Any, str, Any],
     stand.hub = stand.start("enclave.workspaces.serve")
     wait_for(lambda: stand.answers(stand.hub_url("/hub/api")), "the hub with its new settings")
     here = alice.start_workspace(PROJECT)
-    assert alice.run_cell(here, STOCK, 120) == "[('north', 100), ('south', 200)] True\n"
-    code = (
+    code = STOCK + (
         "from enclave_client import dask as enclave_dask\n"
         "with enclave_dask.client(2) as client:\n"
-        "    print(len(client.scheduler_info()['workers']), len(enclave_dask.table('stay', parts=4)))\n"
+        "    print(len(client.scheduler_info()['workers']), len(enclave_dask.table('stay', parts=4)) == total > 0)\n"
     )
-    assert "2 300\n" in alice.run_cell(here, code, 150)
+    printed = alice.run_cell(here, code, 150)
+    assert "['north', 'south'] True\n" in printed and "2 True\n" in printed, printed

@@ -122,6 +122,15 @@ def test_a_folder_is_made_anew_without_following_what_was_planted(kernels: Kerne
     assert list(folder.iterdir()) == [] and (treasure / "kept").exists()
 
 
+def test_a_link_in_a_folders_place_is_not_mounted(kernels: Kernels, engine: UnsafeEngine, tmp_path: Path) -> None:
+    """Where all is one account (no root), the server could plant one; elsewhere the folder above is root's."""
+    assert kernels.answer({"do": "prepare", "kernel": ID}) == {}
+    (tmp_path / "ipc" / ID).rmdir()
+    (tmp_path / "ipc" / ID).symlink_to(tmp_path)
+    assert "prepared" in kernels.answer(START)["problem"]
+    assert engine.started == []
+
+
 REFUSED: dict[str, Any] = {
     "no object": ["start"],
     "nothing": {},
