@@ -21,17 +21,17 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/python workspace_images/python/build
 
 .images/r.ready: $(VENV)/.ready workspace_images/r/packages.lock workspace_images/r/image.toml workspace_images/r/build
-	$(BIN)/python workspace_images/r/build --newer
+	$(BIN)/python workspace_images/r/build --newer --update
 
 r-image: .images/r.ready  ## R in workspaces (optional; Debian's apt, 60 s)
 
 setup: $(VENV)/.ready .images/python.ready
 	scripts/compile-translations
 
-setup-tests: setup .images/r.ready
+setup-tests: setup
 	scripts/system-packages tests
 
-test-images: setup-tests  ## what the Docker tests start from; kept in .images/
+test-images: setup-tests .images/r.ready  ## what the tests of images start from; kept in .images/
 	workspace_images/base/build
 
 demo: setup  ## set everything up, start the enclave on loopback, print addresses and sample people

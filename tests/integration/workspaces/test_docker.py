@@ -24,7 +24,7 @@ from enclave.cli.doctor import find_problems
 from enclave.domain.ids import WorkspaceId
 from enclave.sandbox import Bind, SandboxError, SandboxProfile
 from enclave.settings import REPOSITORY, Settings
-from enclave.workspaces import cgroups, docker_daemon, launch
+from enclave.workspaces import cgroups, docker_daemon, kernel_images, launch
 from enclave.workspaces.docker_container import PROGRAMS, Place, describe, needed
 from enclave.workspaces.docker_engine import DockerEngine, _meet
 from enclave.workspaces.host_plan import DockerPlan
@@ -381,6 +381,15 @@ def test_a_revoked_workspaces_containers_end(stand: Any) -> None:
         wait_for(lambda: not any(is_alive(pid) for pid in pids), "its processes to end")
     finally:
         stand.portal.token_seconds = 600
+
+
+@pytest.mark.needs_root
+def test_r_in_a_container_sees_its_own_file_system(bench: Bench) -> None:
+    profile = kernel_images.other_kernels(Settings(), bench.profile)[kernel_images.R]
+    code = "cat(R.version$language, file.exists('/.dockerenv'), 'enclave' %in% search(), list.files('/sys'))"
+    with (bench.folder / "log").open("wb") as log:
+        assert bench.engine.start(profile, ["Rscript", "-e", code], log).wait(60) == 0, bench.said()
+    assert bench.said() == "R TRUE TRUE "
 
 
 @pytest.mark.needs_root
