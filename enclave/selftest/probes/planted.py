@@ -224,6 +224,12 @@ PROBES = (
         "Placer une socket à côté de celle de la passerelle.",
         _new_beside_socket,
     ),
+    _links(
+        "link-kernels-folder",
+        "Plant a link among the kernels' folders.",
+        "Placer un lien parmi les dossiers des noyaux.",
+        _kernels_folder,
+    ),
     _links("owner-root", "Give a file to root.", "Donner un fichier à root.", _other_owner),
     _links("set-uid-file", "Make a set-uid file of root.", "Créer un fichier set-uid de root.", _set_uid_file),
     _links("token-overwritten", "Overwrite its own token.", "Écraser son propre jeton.", _replace_token, "tokens"),
