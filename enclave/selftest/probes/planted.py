@@ -117,7 +117,7 @@ def _stolen_token(name: str) -> Attempt:
     def attempt(targets: Targets) -> str:
         token = target(targets, name)
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(3)
+            connection.settimeout(10)
             try:
                 connection.connect(target(targets, "own_gateway"))
             except OSError as error:
