@@ -38,7 +38,7 @@ PROJECT, USERNAME, PERSON = SELFTEST_PROJECT, Username("selftest"), PersonId("u-
 DECOY = Username("decoy")
 MEMORY_MB, PROCESSES, DISK_MB, HOURS = 512, 256, 64, 1
 """A permit's limits, small so that bombs are quick; how they are enforced is what is tested."""
-_SECONDS = 300.0
+_SECONDS = 900.0
 _PYTHON = "/opt/image/bin/python3.11"
 _FOLDER = "selftest"
 
@@ -126,7 +126,7 @@ def run_probes(settings: Settings, running: Running, targets: dict[str, Any]) ->
         "memory_mb": MEMORY_MB,
         "processes": PROCESSES,
         "disk_mb": DISK_MB,
-        "disk_seconds": 45,
+        "disk_seconds": 120,
         "inodes": 2_000,
     }
     folder.mkdir()

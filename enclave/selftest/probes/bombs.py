@@ -16,6 +16,7 @@ from .model import Attempt, Closed, Probe, Targets, target
 
 _SET_PIPE_SIZE = 1031
 _MEGABYTE = 1 << 20
+_SECONDS = 180.0
 
 
 def _processes(targets: Targets) -> str:
@@ -83,7 +84,7 @@ def _memory_of_many(targets: Targets) -> str:
     os.close(reports[1])
     ended, done = 0, 0
     os.set_blocking(reports[0], False)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while ended == 0 and done < 4 and time.monotonic() < deadline:
         ended += sum(os.waitpid(child, os.WNOHANG)[0] != 0 for child in children)
         try:
@@ -227,37 +228,34 @@ _PLACES = {"disk": ("kernel",)}
 """The home is the same one, and its watch takes its time."""
 
 PROBES = tuple(
-    Probe(f"bomb-{name}", "bombs", en, fr, attempt, seconds, places=_PLACES.get(name, ("server", "kernel")))
-    for name, en, fr, attempt, seconds in (
-        ("processes", "Start more processes than allowed.", "Lancer plus de processus que permis.", _processes, 20),
-        ("threads", "Start more threads than allowed.", "Lancer plus de fils d'exécution que permis.", _threads, 20),
-        ("memory", "Ask for more memory than allowed.", "Demander plus de mémoire que permis.", _memory, 20),
+    Probe(f"bomb-{name}", "bombs", en, fr, attempt, _SECONDS, places=_PLACES.get(name, ("server", "kernel")))
+    for name, en, fr, attempt in (
+        ("processes", "Start more processes than allowed.", "Lancer plus de processus que permis.", _processes),
+        ("threads", "Start more threads than allowed.", "Lancer plus de fils d'exécution que permis.", _threads),
+        ("memory", "Ask for more memory than allowed.", "Demander plus de mémoire que permis.", _memory),
         (
             "memory-together",
             "Use more memory than allowed in several processes.",
             "Utiliser plus de mémoire que permis à plusieurs processus.",
             _memory_of_many,
-            40,
         ),
-        ("disk", "Fill the home beyond its size.", "Remplir le dossier personnel au-delà de sa taille.", _disk, 90),
-        ("sparse", "Make a file of a terabyte without content.", "Créer un fichier vide d'un téraoctet.", _sparse, 10),
+        ("disk", "Fill the home beyond its size.", "Remplir le dossier personnel au-delà de sa taille.", _disk),
+        ("sparse", "Make a file of a terabyte without content.", "Créer un fichier vide d'un téraoctet.", _sparse),
         (
             "inodes",
             "Make thousands of empty files.",
             "Créer des milliers de fichiers vides.",
             _inodes,
-            40,
         ),
-        ("tmp", "Fill /tmp.", "Remplir /tmp.", _tmpfs("/tmp", 768), 20),  # noqa: S108
-        ("shm", "Fill /dev/shm.", "Remplir /dev/shm.", _tmpfs("/dev/shm", 768), 20),  # noqa: S108
+        ("tmp", "Fill /tmp.", "Remplir /tmp.", _tmpfs("/tmp", 768)),  # noqa: S108
+        ("shm", "Fill /dev/shm.", "Remplir /dev/shm.", _tmpfs("/dev/shm", 768)),  # noqa: S108
         (
             "descriptors",
             "Open thousands of files at once.",
             "Ouvrir des milliers de fichiers à la fois.",
             _descriptors,
-            10,
         ),
-        ("pipes", "Fill the kernel with pipes.", "Remplir le noyau de tubes.", _pipes, 10),
-        ("core", "Leave a memory image by crashing.", "Laisser une image mémoire en plantant.", _core, 10),
+        ("pipes", "Fill the kernel with pipes.", "Remplir le noyau de tubes.", _pipes),
+        ("core", "Leave a memory image by crashing.", "Laisser une image mémoire en plantant.", _core),
     )
 )

@@ -106,7 +106,7 @@ def _connect(name: str) -> Attempt:
         path, failures = target(targets, name), []
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
             with socket.socket(socket.AF_UNIX, kind) as connection:
-                connection.settimeout(2)
+                connection.settimeout(10)
                 try:
                     connection.connect(path)
                 except OSError as error:

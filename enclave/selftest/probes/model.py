@@ -36,7 +36,8 @@ class Probe:
     en: str
     fr: str
     attempt: Attempt
-    seconds: float = 8.0
+    seconds: float = 60.0
+    """Generous: a busy machine is no open door, and a probe that has not ended proves nothing."""
     noted: bool = False
     places: tuple[str, ...] = ("server", "kernel")
     """Where it makes sense; ``server`` holds descriptors that only a server must have."""

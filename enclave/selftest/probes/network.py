@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .model import Attempt, Closed, Probe, Targets, target
 
-_SECONDS = 1.5
+_SECONDS = 10
 _STREAM, _DATAGRAM = socket.SOCK_STREAM, socket.SOCK_DGRAM
 _FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 

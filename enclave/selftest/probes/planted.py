@@ -117,7 +117,7 @@ def _stolen_token(name: str) -> Attempt:
     def attempt(targets: Targets) -> str:
         token = target(targets, name)
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(3)
+            connection.settimeout(10)
             try:
                 connection.connect(target(targets, "own_gateway"))
             except OSError as error:
@@ -223,6 +223,12 @@ PROBES = (
         "Plant a socket beside the gateway's.",
         "Placer une socket à côté de celle de la passerelle.",
         _new_beside_socket,
+    ),
+    _links(
+        "link-kernels-folder",
+        "Plant a link among the kernels' folders.",
+        "Placer un lien parmi les dossiers des noyaux.",
+        _kernels_folder,
     ),
     _links("owner-root", "Give a file to root.", "Donner un fichier à root.", _other_owner),
     _links("set-uid-file", "Make a set-uid file of root.", "Créer un fichier set-uid de root.", _set_uid_file),

@@ -77,6 +77,27 @@ def test_a_home_over_its_limit_cannot_grow_and_may_be_emptied(tmp_path: Path) ->
         child.stdin.close()
 
 
+@pytest.mark.needs_root
+def test_another_accounts_process_is_limited_also_by_a_root_that_may_not() -> None:
+    """Root without CAP_SYS_RESOURCE, as in many containers; taken away here where this machine's root has it."""
+    with subprocess.Popen(
+        ["/bin/sh", "-c", "echo started; read wait"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        user=299_990,
+        group=299_990,
+        extra_groups=[],
+    ) as child:
+        assert child.stdout is not None and child.stdin is not None
+        child.stdout.readline()
+        code = "import sys; from enclave.workspaces import quota; quota.limit_file_sizes(int(sys.argv[1]), 4096)"
+        without = ["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]
+        subprocess.run([*without, sys.executable, "-c", code, str(child.pid)], check=True, timeout=60)
+        limits = Path(f"/proc/{child.pid}/limits").read_text().splitlines()
+        assert next(line for line in limits if line.startswith("Max file size")).split()[3:5] == ["4096", "4096"]
+        child.stdin.close()
+
+
 def can_give_back() -> bool:
     """CAP_SYS_RESOURCE (24): raising a hard limit again. Root in a container may lack it."""
     line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("CapEff:"))

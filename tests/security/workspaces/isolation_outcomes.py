@@ -39,6 +39,7 @@ STOCK_OPEN = frozenset(
 
 STOCK_NO_TARGET = frozenset(
     """
+    link-kernels-folder
     metadata6 read-ssh-key read-service-secret read-token-key read-audit-key read-database read-other-token
     read-other-home-file read-other-project-file read-server-log read-host-state read-config list-keys-folder
     list-vault-folder list-projects-folder list-workspaces-folder list-run-folder list-log-folder

@@ -32,7 +32,7 @@ from enclave.selftest.surroundings import Surroundings
 from enclave.selftest.workspace import SelftestError
 from enclave.settings import REPOSITORY
 
-pytestmark = pytest.mark.needs_root
+pytestmark = [pytest.mark.needs_root, pytest.mark.timeout(600)]
 Outcomes = dict[str, list[str]]
 IDS = [probe.id for probe in CATALOGUE]
 
@@ -44,7 +44,7 @@ def unconfined(folder: Path) -> Outcomes:
     namespaces = ["unshare", "--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--mount-proc"]
     command = [*namespaces, sys.executable, control_stage.__file__, str(folder / NAME), str(folder / "house")]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=150, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     found: Outcomes = json.loads((folder / "results.json").read_text())
     return found
