@@ -121,6 +121,15 @@ class FrameReader:
         return True
 
 
+def discard(peer: socket.socket, while_waiting: Callable[[], None]) -> None:
+    """Read and forget what comes until the other side closes. Raises OSError, and what ``while_waiting`` raises."""
+    while True:
+        _wait(peer, while_waiting)
+        if not peer.recv(_SMALL):
+            return
+        while_waiting()
+
+
 def _unpacked(header: bytes | bytearray) -> tuple[bytes, int]:
     kind, length = _HEADER.unpack(header)
     if length > MAXIMUM_FRAME:

@@ -69,6 +69,7 @@ class Relay:
         self._worker.enter(self._caps.streams)
         lines: list[WorkerLine] = []
         try:
+            request = _request(statement, examined, self._caps.seconds, schema_only=schema_only)
             self._check_today()
             self._record_intent(statement, examined, "schema" if schema_only else "rows", lines)
         except BaseException:
@@ -79,13 +80,6 @@ class Relay:
         self._is_open = self._has_begun = True
         self._scratch = frozenset(name.lower() for name in examined.tables if name.startswith("scratch."))
         self._people = PopulationMeter(examined.counts, self._caller.files.person_columns)
-        request = WorkerRequest(
-            statement.sql,
-            self._caps.seconds,
-            _encoded_parameters(statement.parameters),
-            schema_only,
-            examined.write,
-        )
         asked, gone = self._cancel, self._client_is_gone
 
         def is_cancelled() -> bool:
@@ -254,6 +248,11 @@ class Relay:
             _log.error("outcome-not-recorded", request_id=self._request_id, status=found)
             if error is None:
                 raise
+
+
+def _request(statement: Prepared, examined: ExaminedStatement, seconds: int, *, schema_only: bool) -> WorkerRequest:
+    parameters = _encoded_parameters(statement.parameters)
+    return WorkerRequest(statement.sql, seconds, parameters, schema_only, examined.write)
 
 
 def _cap_sentence(limit: int, unit: str, advice: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from enclave.gateway.batch_content import BatchRefusedError, read_batch
-from enclave.gateway.frames import BATCH, DONE, ERROR, QUERY, READ, SCHEMA, BrokenFrameError, receive_frame, send_frame
+from enclave.gateway.frames import BATCH, DONE, ERROR, QUERY, READ, SCHEMA, BrokenFrameError, discard, send_frame
 from enclave.gateway.handover import BatchReceiver
 from enclave.gateway.scratch_names import ScratchWrite
 
@@ -159,8 +159,7 @@ class WorkerStream:
 
         try:
             with contextlib.closing(self._receiver):
-                while receive_frame(self._peer, check) is not None:
-                    check()
+                discard(self._peer, check)
         except TimeoutError:
             self._process.kill()
         except OSError:

@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -261,6 +262,41 @@ class DeadWorker:
 
     def kill(self) -> None:
         return
+
+
+class CountedWorker(DeadWorker):
+    """Knows that it was killed."""
+
+    def __init__(self) -> None:
+        self.is_killed = threading.Event()
+
+    def kill(self) -> None:
+        self.is_killed.set()
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+def test_an_abandoned_worker_is_read_on_whatever_was_half_read(monkeypatch: pytest.MonkeyPatch, obeys: bool) -> None:
+    """Part of a frame lies in the reader; what follows would be nonsense as a frame, and ends nothing early."""
+    monkeypatch.setattr("enclave.gateway.worker_stream.GRACE_SECONDS", 3600.0 if obeys else 0.2)
+    ours, theirs = socket.socketpair()
+    batch, worker = pa.record_batch({"one": [1]}), CountedWorker()
+    with theirs:
+        stream = WorkerStream(ours, WorkerRequest("select 1", 5), lambda: False, worker)
+        receive_frame(theirs)
+        frames = packed(SCHEMA, memoryview(batch.schema.serialize())) + packed(BATCH, _ipc(batch))
+        theirs.sendall(frames + packed(BATCH, b"0123456789")[:-7])
+        stream.read_schema()
+        assert next(stream.batches())[0] == batch
+        stream.abandon()
+        theirs.sendall(b"3456789" + b"\xff" * 200_000)
+        if not obeys:
+            assert worker.is_killed.wait(60)
+            return
+    ends_at = time.monotonic() + 60
+    while ours.fileno() != -1:
+        assert time.monotonic() < ends_at, "the front has not hung up"
+        time.sleep(0.01)
+    assert not worker.is_killed.is_set()
 
 
 def test_bytes_that_are_no_arrow_end_only_that_stream() -> None:
