@@ -146,6 +146,11 @@ def test_r_sees_its_own_file_system_and_no_network(alice: Any) -> None:
     assert socket == "refused"
 
 
+def test_r_reads_no_workspace_that_lies_beside_a_notebook(alice: Any) -> None:
+    """A ``.RData`` in the shared folder could bring a ``.First`` that runs as whoever opens the notebook."""
+    assert in_r(alice, "cat('--no-restore' %in% commandArgs())") == "TRUE"
+
+
 def test_a_cell_of_r_is_interrupted_and_variables_stay(alice: Any) -> None:
     in_r(alice, "kept <- 1")
     with ThreadPoolExecutor(1) as pool:
