@@ -48,7 +48,8 @@ _LOCKS = (
     "SET GLOBAL enable_external_access = false",
     "SET GLOBAL lock_configuration = true",
 )
-_READY_CURSORS = 4
+_READY_CURSORS, _KEPT_CURSORS = 4, 8
+"""At the start, and between queries: as many as one person may run at once."""
 
 
 class ExtractRefusedError(Exception):
@@ -170,7 +171,7 @@ class Engine:
 
     def give_back(self, cursor: duckdb.DuckDBPyConnection, *, is_clean: bool) -> None:
         """The query has ended. ``is_clean``: it was read to its end, so that nothing of it is left on the cursor."""
-        if is_clean and len(self._ready) < _READY_CURSORS:
+        if is_clean and len(self._ready) < _KEPT_CURSORS:
             self._ready.append(cursor)
         else:
             cursor.close()

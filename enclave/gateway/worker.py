@@ -54,8 +54,8 @@ from enclave.gateway.watchdog import QueryWatch, Watchdog
 
 EXIT_UNUSABLE = 70
 """Exit code after an error that leaves the database instance unusable; the front starts a new worker."""
-_WAITING_THREADS = 3
-"""Threads that wait for a connection; more come when all are busy, and go again."""
+_WAITING_THREADS = 8
+"""Threads that wait for a connection, at most: as many as one person may run queries. They come when all are busy."""
 _COUNT = pa.schema([pa.field("Count", pa.int64())])
 
 
