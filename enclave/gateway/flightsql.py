@@ -17,6 +17,7 @@ from enclave.gateway.protobuf_wire import (
     last_bytes,
     last_text,
     parse_fields,
+    texts,
 )
 
 _PREFIX = "type.googleapis.com/arrow.flight.protocol.sql."
@@ -146,9 +147,9 @@ def parse_command(data: bytes) -> Command:
         case "CommandGetDbSchemas":
             return GetSchemas(last_text(fields, 1), last_text(fields, 2))
         case "CommandGetTables":
-            types = tuple(value.decode() for number, value in fields if number == 4 and isinstance(value, bytes))
             wants_schema = any(number == 5 and value == 1 for number, value in fields)
-            return GetTables(last_text(fields, 1), last_text(fields, 2), last_text(fields, 3), types, wants_schema)
+            patterns = (last_text(fields, 1), last_text(fields, 2), last_text(fields, 3))
+            return GetTables(*patterns, texts(fields, 4), wants_schema)
         case "CommandGetTableTypes":
             return GetTableTypes()
         case "CommandGetSqlInfo":

@@ -100,8 +100,15 @@ def last_bytes(fields: list[Field], number: int) -> bytes | None:
 def last_text(fields: list[Field], number: int) -> str | None:
     """A text field; must be UTF-8."""
     raw = last_bytes(fields, number)
-    if raw is None:
-        return None
+    return None if raw is None else _text(raw, number)
+
+
+def texts(fields: list[Field], number: int) -> tuple[str, ...]:
+    """A repeated text field; must be UTF-8."""
+    return tuple(_text(raw, number) for found, raw in fields if found == number and isinstance(raw, bytes))
+
+
+def _text(raw: bytes, number: int) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
