@@ -5,7 +5,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
+E2E_PROCESSES ?= 2
 
 .PHONY: setup setup-tests test-images demo dev test check fix e2e bench bench-large docs lock clean r-image
 
@@ -40,9 +41,9 @@ demo: setup  ## set everything up, start the enclave on loopback, print addresse
 dev: setup  ## the demo, with a project in every state
 	$(BIN)/enclave demo --seed
 
-test: setup-tests test-images  ## set everything up, run all tests: two files at a time, then the browser journeys one by one
+test: setup-tests test-images  ## set everything up, run all tests: several files at a time, then the browser journeys
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --ignore tests/e2e
-	$(BIN)/pytest tests/e2e
+	$(BIN)/pytest --numprocesses $(E2E_PROCESSES) --dist loadfile tests/e2e
 
 check: setup  ## never edits
 	$(BIN)/ruff check .

@@ -64,6 +64,10 @@ class SandboxError(Exception):
     """The engine is missing or unfit, or a bind's source is not there; says what to do."""
 
 
+class ImageNotThereError(SandboxError):
+    """The engine works, and has no image to start from; says how to build it."""
+
+
 def python_binds() -> tuple[Bind, ...]:
     """Binds that make this Python, its environment and our packages importable at their own paths."""
     paths = [Path(sys.base_prefix), Path(sys.prefix)]

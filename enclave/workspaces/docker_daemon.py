@@ -19,7 +19,7 @@ import docker
 import requests
 from docker.errors import DockerException, ImageNotFound, NotFound
 
-from enclave.sandbox import SandboxError
+from enclave.sandbox import ImageNotThereError, SandboxError
 
 CALL_SECONDS = 20
 OLDEST_API = (1, 41)
@@ -104,7 +104,7 @@ def _image(client: Any, image: str) -> dict[str, Any]:
     try:
         found: dict[str, Any] = client.inspect_image(image)
     except ImageNotFound as error:
-        raise SandboxError(
+        raise ImageNotThereError(
             f"Expected the image {image} in Docker, found none. Build it: workspace_images/python/build-docker {image}"
         ) from error
     if found["Config"].get("Volumes"):

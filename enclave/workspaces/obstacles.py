@@ -15,7 +15,7 @@ from jupyterhub.spawner import SpawnException
 
 from enclave.domain.decisions import RefusedError
 from enclave.metering.ledger import LedgerUnreadableError
-from enclave.sandbox import SandboxError
+from enclave.sandbox import ImageNotThereError, SandboxError
 from enclave.settings import Settings
 from enclave.workspaces.added_packages import PackagesMissingError
 from enclave.workspaces.launch import ImageMissingError
@@ -125,7 +125,7 @@ def obstacle_of(error: Exception) -> Obstacle:
             return Obstacle.PORTAL_AWAY
         case PartnerAwayError() | RefusedError():  # the gateway's own refusal: it will not open the socket
             return Obstacle.GATEWAY_AWAY
-        case ImageMissingError():
+        case ImageMissingError() | ImageNotThereError():
             return Obstacle.IMAGE_MISSING
         case PackagesMissingError():
             return Obstacle.PACKAGES_MISSING

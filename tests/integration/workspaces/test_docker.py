@@ -341,14 +341,16 @@ def test_a_killed_hub_takes_no_container_along(stand: Any, alice: Any) -> None:
 
 
 def test_a_refusal_is_shown_in_words(stand: Any, alice: Any) -> None:
-    """The image goes while the hub runs: the page says what is missing, and nothing is left of the attempt."""
+    """The image goes while the hub runs: the page and the hub's log say so, and nothing is left of the attempt."""
     with docker_daemon.connected(stand.settings.docker_host) as client:
         client.tag(BASE_IMAGE, "kept-aside")
         client.remove_image(BASE_IMAGE)
         try:
             bob = stand.browser("bob")
-            answer = bob.get("/hub/spawn/bob/containers")
-            assert "Expected the image" in answer.text and "build-docker" in answer.text
+            bob.get("/hub/spawn/bob/containers")
+            page = "/hub/spawn-pending/bob/containers"
+            wait_for(lambda: "The software of workspaces is not installed" in bob.get(page).text, "the page to say so")
+            assert "build-docker" in (stand.root / "enclave.workspaces.serve.log").read_text()
         finally:
             client.tag("kept-aside", *BASE_IMAGE.split(":"))
             client.remove_image("kept-aside")

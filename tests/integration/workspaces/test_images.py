@@ -177,7 +177,7 @@ def test_python_runs_on_the_sites_own_root_file_system(tmp_path: Path) -> None:
     home = tmp_path / "researcher"
     home.mkdir(mode=0o755)
     env = environment(Username("alice"))
-    made = profile(settings, places, home, env, uid=os.geteuid(), memory_mb=2048, processes=64)
+    made = profile(settings, places, home, env, uid=os.geteuid(), memory_mb=2048, processes=64, disk_mb=64)
     code = (
         "import ctypes, lzma, os, readline, sqlite3, ssl, pandas, pyarrow\n"
         "print(os.path.exists('/usr/lib/R/bin/R'), os.path.exists('/usr/bin/bwrap'), os.listdir('/etc/R') != [])"

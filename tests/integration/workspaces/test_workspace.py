@@ -153,6 +153,8 @@ def test_added_packages_are_there_for_kernels_only(stand: Any) -> None:
     gina.get("/hub/spawn/gina/added")
     hubs_log, said = stand.root / "enclave.workspaces.serve.log", "Expected the packages of the project"
     wait_for(lambda: said in hubs_log.read_text(), "the hub to refuse a start without them")
+    page = "/hub/spawn-pending/gina/added"
+    wait_for(lambda: "packages that were added" in gina.get(page).text, "the page to say so")
     folder.mkdir(parents=True)
     (folder / "toy.py").write_text("VALUE = 41\n")
     (folder / "toy.py").chmod(0o666)  # so that it is the mount which refuses
