@@ -18,11 +18,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pyarrow as pa
+import structlog
 
 from enclave.gateway.batch_content import BatchRefusedError, read_batch
 from enclave.gateway.frames import BATCH, DONE, ERROR, QUERY, READ, SCHEMA, BrokenFrameError, discard, send_frame
 from enclave.gateway.handover import BatchReceiver
 from enclave.gateway.scratch_names import ScratchWrite
+
+log = structlog.get_logger()
 
 GRACE_SECONDS = 5.0
 _END_SECONDS = 1.0
@@ -178,6 +181,7 @@ class WorkerStream:
             self._process.kill()  # waits for its end, so that the person's next query does not meet it still dying
             if code == _ABORTED:
                 raise self._out_of_memory()
+            log.warning("worker-ended-in-query", exit_code=code)
             raise QueryFailedError("error", _ENDED)
         if frame[0] == ERROR:
             self._finish()

@@ -22,7 +22,7 @@ LOOK_SECONDS = 10.0
 
 
 class UsageWatch(threading.Thread):
-    """``end`` stops it after a last look."""
+    """``end`` stops it with a look; it may be called again."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class UsageWatch(threading.Thread):
         self._complained = False
 
     def end(self) -> None:
-        """When nothing runs any more, and before the control group is removed."""
+        """Before the sandboxes end, and again before the control group is removed: each time with a look."""
         self._ended.set()
         if self.is_alive():
             self.join()

@@ -30,6 +30,7 @@ from enclave.settings import Settings
 from enclave.tokens import DoorKind, issue
 from enclave.workspaces import cgroups, launch
 from enclave.workspaces.docker_plan import with_engine
+from enclave.workspaces.environments import kernel_environment, server_environment
 from enclave.workspaces.host_process import HostProcess
 from enclave.workspaces.limits import write_limits
 from enclave.workspaces.services import Partners
@@ -147,14 +148,14 @@ def _keep(settings: Settings, running: Running, command: tuple[str, ...]) -> Non
         settings,
         places,
         running.home,
-        launch.environment(USERNAME),
+        kernel_environment(USERNAME),
         uid=running.uid,
         memory_mb=MEMORY_MB,
         processes=PROCESSES,
         disk_mb=DISK_MB,
     )
     with launch.listen(places) as listening:
-        env = launch.server_environment(USERNAME, f"/user/{USERNAME}/{PROJECT}/", listening.fileno())
+        env = server_environment(USERNAME, f"/user/{USERNAME}/{PROJECT}/", listening.fileno())
         plan = launch.plan(
             settings, places, running.home, kernel, env, memory_mb=MEMORY_MB, disk_mb=DISK_MB, ends_at=ends_at
         )

@@ -53,16 +53,17 @@ class Host:
         self._clock = clock
         self._kernels = Kernels(plan, engine)
         self._server: Sandboxed | None = None
+        self._usage: UsageWatch | None = None
         self._free_looks = 0
 
     def run(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
         """The server's exit code. ``wake`` becomes readable when a signal came. Raises SandboxError."""
         plan = self._plan
         groups = cgroups.enter(plan.group, plan.memory_mb, (plan.kernel.processes or MOST_PROCESSES) + _OWN_THREADS)
-        usage = None
         if plan.usage:
-            usage = UsageWatch(Ledger(plan.usage), Meter(lambda: cgroups.groups_of(plan.group), os.getpid()).read)
-            usage.start()
+            meter = Meter(lambda: cgroups.groups_of(plan.group), os.getpid())
+            self._usage = UsageWatch(Ledger(plan.usage), meter.read)
+            self._usage.start()
         watches = self._disk_watches()
         for watch in watches:
             watch.start()
@@ -71,10 +72,13 @@ class Host:
         finally:
             for watch in watches:
                 watch.end()
-            if usage:
-                usage.end()
+            self._note_usage()  # the processor time of the last moments
             cgroups.leave(groups)
             self._engine.close()
+
+    def _note_usage(self) -> None:
+        if self._usage is not None:
+            self._usage.end()
 
     def _disk_watches(self) -> list[DiskWatch]:
         plan, tell = self._plan, self._allow_writing
@@ -100,6 +104,7 @@ class Host:
                         elif not self._serve(ours):
                             selector.unregister(ours)
             finally:
+                self._note_usage()  # while there is memory in use
                 server.kill()
                 self._kernels.end_all()
             return server.wait(10)

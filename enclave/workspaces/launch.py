@@ -171,39 +171,6 @@ def base_python(image: Path) -> Path:
     return Path(record["base"])
 
 
-def environment(username: Username) -> dict[str, str]:
-    """The whole environment of a kernel; it holds no secret."""
-    return {
-        "HOME": str(HOME),
-        "USER": username,
-        "PATH": "/opt/image/bin:/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-        "LD_LIBRARY_PATH": "/opt/python/lib",
-        "PYTHONPATH": "/opt/enclave_client",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "ENCLAVE_TOKEN_FILE": str(RUN / "token"),
-        "ENCLAVE_GATEWAY": f"grpc+unix://{RUN}/gateway.sock",
-        "ENCLAVE_USERNAME": username,
-        "JUPYTER_RUNTIME_DIR": "/tmp/jupyter",  # noqa: S108  (the sandbox's own /tmp)
-        "MPLCONFIGDIR": "/tmp/matplotlib",  # noqa: S108
-        "OMP_NUM_THREADS": "4",
-    }
-
-
-def server_environment(username: Username, base_url: str, listen_fd: int) -> dict[str, str]:
-    """The Jupyter server's; no secret either."""
-    return {
-        **environment(username),
-        "PYTHONPATH": "/opt/enclave_client:/opt/enclave_server",
-        "ENCLAVE_BASE_URL": base_url,
-        "ENCLAVE_LISTEN_FD": str(listen_fd),
-        "ENCLAVE_IPC": str(INSIDE_IPC),
-        "JUPYTER_CONFIG_DIR": "/opt/enclave_server/jupyter",
-        "JUPYTERLAB_SETTINGS_DIR": str(HOME / ".jupyter/lab/user-settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(HOME / ".jupyter/lab/workspaces"),
-    }
-
-
 RESERVED_MB = 1536
 """Writable memory that a kernel with pandas, pyarrow and an ADBC driver maps without touching it (measured: 1.6 GB
 mapped at 0.25 GB in use; 4.1 GB of address space, which is why RLIMIT_AS at 4 GB killed kernels at random)."""

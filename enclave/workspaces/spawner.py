@@ -27,6 +27,7 @@ from enclave.workspaces.added_packages import with_packages
 from enclave.workspaces.docker_plan import with_engine
 from enclave.workspaces.ending import clear
 from enclave.workspaces.engines import check_engine
+from enclave.workspaces.environments import kernel_environment, server_environment
 from enclave.workspaces.host import NO_SANDBOX
 from enclave.workspaces.host_process import HostIdentity, HostProcess
 from enclave.workspaces.hub_words import WORDS, preferred_language
@@ -121,7 +122,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             settings,
             places,
             home,
-            launch.environment(username),
+            kernel_environment(username),
             uid=uid,
             memory_mb=grant.memory_mb,
             processes=grant.processes,
@@ -129,7 +130,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             disk_mb=grant.disk_mb,
         )
         with launch.listen(places) as listening:
-            env = launch.server_environment(username, self.server.base_url, listening.fileno())
+            env = server_environment(username, self.server.base_url, listening.fileno())
             plan = launch.plan(
                 settings,
                 places,

@@ -435,6 +435,13 @@ class Browser:
         """Run ``code`` through the edge's WebSocket, return what it printed (or the error)."""
         return asyncio.run(asyncio.wait_for(self._execute(here, kernel, code), seconds))
 
+    def answers(self, here: str, kernel: str, code: str, printed: str) -> bool:
+        """Does it print this within a few seconds? What is sent between two kernels reaches neither."""
+        try:
+            return self.execute(here, kernel, code, 5) == printed
+        except TimeoutError:
+            return False
+
     def run_cell(self, here: str, code: str, seconds: float = 60) -> str:
         """The same in a kernel of its own."""
         kernel = self.open_kernel(here)

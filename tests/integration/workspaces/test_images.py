@@ -22,7 +22,8 @@ from enclave.domain.ids import Username, WorkspaceId
 from enclave.sandbox import SandboxProfile, popen
 from enclave.settings import Settings
 from enclave.workspaces import kernel_images
-from enclave.workspaces.launch import Places, environment, profile
+from enclave.workspaces.environments import kernel_environment
+from enclave.workspaces.launch import Places, profile
 
 FIT_ONE_OF_EACH = """
 import altair, dask, distributed, duckdb, lifelines, matplotlib, numpy, pandas, plotnine, polars, pyarrow, sklearn
@@ -165,7 +166,7 @@ def test_a_crashed_r_kernel_comes_back(alice: Any) -> None:
     with ThreadPoolExecutor(1) as pool:
         crash = pool.submit(alice.watch, alice.here, alice.r, "tools::pskill(Sys.getpid(), 9)", "restarting")
         assert crash.result(60)
-    wait_for(lambda: in_r(alice, "cat('back')") == "back", "the kernel to be back")
+    wait_for(lambda: alice.answers(alice.here, alice.r, "cat('back')", "back"), "the kernel to be back")
 
 
 def test_python_runs_on_the_sites_own_root_file_system(tmp_path: Path) -> None:
@@ -176,7 +177,7 @@ def test_python_runs_on_the_sites_own_root_file_system(tmp_path: Path) -> None:
     places.create()
     home = tmp_path / "researcher"
     home.mkdir(mode=0o755)
-    env = environment(Username("alice"))
+    env = kernel_environment(Username("alice"))
     made = profile(settings, places, home, env, uid=os.geteuid(), memory_mb=2048, processes=64, disk_mb=64)
     code = (
         "import ctypes, lzma, os, readline, sqlite3, ssl, pandas, pyarrow\n"
