@@ -22,6 +22,8 @@ from enclave.journey.forms import Form, Page, read_page
 from enclave.settings import Settings
 
 _AWAY = (502, 503, 504)
+_MOST_REDIRECTS = 20
+"""As browsers have it. Logging in at the hub, the pass for a workspace's own origin and its page take about ten."""
 
 
 class JourneyError(Exception):
@@ -79,15 +81,18 @@ class Browser:
         return self._session
 
     async def request(self, method: str, url: str, **options: Any) -> tuple[int, str, bytes, aiohttp.ClientResponse]:
-        """One request, redirects followed; a process that is just being restarted is waited for (30 s)."""
+        """One request, redirects followed; a process that is just being restarted is waited for (30 s).
+
+        So is a workspace whose route is just being made: until it is there, the hub sends a browser round and round.
+        """
         deadline = time.monotonic() + 30
         while True:
             try:
-                async with self.session.request(method, url, **options) as answer:
+                async with self.session.request(method, url, max_redirects=_MOST_REDIRECTS, **options) as answer:
                     body = await answer.read()
                     if answer.status not in _AWAY or time.monotonic() > deadline:
                         return answer.status, str(answer.url), body, answer
-            except (TimeoutError, aiohttp.ClientConnectionError) as error:
+            except (TimeoutError, aiohttp.ClientConnectionError, aiohttp.TooManyRedirects) as error:
                 if time.monotonic() > deadline:
                     raise JourneyError(f"Expected {url} to answer, found {type(error).__name__}.") from error
             await asyncio.sleep(0.25)

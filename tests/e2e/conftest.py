@@ -23,6 +23,9 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, 
 from enclave.journey.browser import totp_code
 
 ENCLAVE = Path(sys.executable).with_name("enclave")
+PORT = "E2E_FIRST_PORT"
+os.environ[PORT] = str(8000 + 200 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
+"""Each of the processes that pytest runs at once looks for free ports from another number on."""
 LONG_MS = 60_000
 
 
@@ -43,7 +46,7 @@ class RunningEnclave:
 
 def demo_environment(home: str) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("ENCLAVE_")}
-    return {**kept, "ENCLAVE_HOME": home}
+    return {**kept, "ENCLAVE_HOME": home, "ENCLAVE_PORT": os.environ[PORT]}
 
 
 def run_journey(home: str, *arguments: str) -> RunningEnclave:
