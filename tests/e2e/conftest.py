@@ -5,9 +5,11 @@ Screenshots go to ``ENCLAVE_SCREENSHOTS`` (``make e2e`` sets it to docs/images) 
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,9 +25,11 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, 
 from enclave.journey.browser import totp_code
 
 ENCLAVE = Path(sys.executable).with_name("enclave")
-PORT = "E2E_FIRST_PORT"
-os.environ[PORT] = str(8000 + 200 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
-"""Each of the processes that pytest runs at once looks for free ports from another number on."""
+_CONFIG = Path(tempfile.mkdtemp(prefix="e2e")) / "enclave.toml"
+_CONFIG.write_text(f"port = {8000 + 200 * int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw'))}\n")
+os.environ["E2E_CONFIG"] = str(_CONFIG)
+"""Settings of all enclaves here: each process of pytest prefers another port, so that two do not take the same one."""
+atexit.register(shutil.rmtree, _CONFIG.parent, ignore_errors=True)
 LONG_MS = 60_000
 
 
@@ -46,7 +50,7 @@ class RunningEnclave:
 
 def demo_environment(home: str) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("ENCLAVE_")}
-    return {**kept, "ENCLAVE_HOME": home, "ENCLAVE_PORT": os.environ[PORT]}
+    return {**kept, "ENCLAVE_HOME": home, "ENCLAVE_CONFIG": str(_CONFIG)}
 
 
 def run_journey(home: str, *arguments: str) -> RunningEnclave:

@@ -125,7 +125,7 @@ def test_an_unreadable_source_is_refused_on_record(enclave_command: Path, tmp_pa
         kept = {key: value for key, value in os.environ.items() if not key.startswith("ENCLAVE_")}
         command = [enclave_command, "demo", "--journey", "--source", tmp_path / "nowhere"]
         command += ["--permit", PERMIT.parent / "mimic-demo.yaml"]
-        environment = {**kept, "ENCLAVE_HOME": f"{folder}/home", "ENCLAVE_PORT": os.environ["E2E_FIRST_PORT"]}
+        environment = {**kept, "ENCLAVE_HOME": f"{folder}/home", "ENCLAVE_CONFIG": os.environ["E2E_CONFIG"]}
         result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
         assert result.returncode == 1
         assert "nowhere" in result.stderr

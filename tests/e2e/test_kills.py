@@ -70,8 +70,8 @@ def home() -> Iterator[Path]:
 
 def environment_for(home: Path) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("ENCLAVE_")}
-    port = os.environ["E2E_FIRST_PORT"]
-    return {**kept, "ENCLAVE_HOME": str(home), "ENCLAVE_PORT": port, "PYTHONUNBUFFERED": "1"}
+    config = os.environ["E2E_CONFIG"]
+    return {**kept, "ENCLAVE_HOME": str(home), "ENCLAVE_CONFIG": config, "PYTHONUNBUFFERED": "1"}
 
 
 def services(home: Path) -> dict[str, int]:
