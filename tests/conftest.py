@@ -18,16 +18,18 @@ settings.register_profile("busy-machine", deadline=None, suppress_health_check=[
 settings.load_profile("busy-machine")
 
 
-def _load_docker() -> Any:
-    spec = importlib.util.spec_from_file_location("enclave_test_docker", Path(__file__).parent / "docker_engine.py")
+def _load(name: str, file: str) -> Any:
+    # pytest's importlib mode puts no test folder on sys.path.
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["enclave_test_docker"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
 
-_DOCKER = _load_docker()
+_DOCKER = _load("enclave_test_docker", "docker_engine.py")
+_load("enclave_test_live_log", "live_log.py")
 
 
 @pytest.fixture(scope="session")

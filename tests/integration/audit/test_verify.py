@@ -180,6 +180,7 @@ def test_inputs_that_cannot_be_read_exit_with_2_and_a_sentence(log, arguments, s
 
 
 def test_a_certificate_that_is_none(log):
+    assert log.stop() == 0, "a daemon that goes on takes partial files away while they are copied"
     shutil.copytree(log.log_dir, log.home / "copy")
     assert verify_log(log.home / "copy", log.vkey, tsa_certificate=b"text").ok, "nothing to check it against"
 
