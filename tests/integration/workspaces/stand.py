@@ -7,6 +7,7 @@ otherwise: it exists only in the test process. The real portal and gateway are u
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -27,6 +28,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import aiohttp
 import httpx
 from aiohttp import web
+from docker.errors import NotFound
 
 from enclave import keys
 from enclave.access import AccessFiles
@@ -343,7 +345,11 @@ class Stand:
             return {}
         with docker_daemon.connected(self.settings.docker_host) as client:
             found = client.containers(filters={"label": f"{docker_daemon.LABEL_WORKSPACE}={workspace}"})
-            return {c["Id"]: int(client.inspect_container(c["Id"])["State"]["Pid"]) for c in found}
+            running = {}
+            for container in found:
+                with contextlib.suppress(NotFound):  # ended between the two questions
+                    running[container["Id"]] = int(client.inspect_container(container["Id"])["State"]["Pid"])
+            return running
 
     def hub_url(self, path: str) -> str:
         """Where a browser finds a path: a workspace at its own origin, all else at the hub's."""
