@@ -52,9 +52,9 @@ class Month:
 
     @classmethod
     def parse(cls, text: str) -> Month:
-        """``2026-11``. Raises ValueError."""
+        """``2026-11``; of this century, so that the months around it are months as well. Raises ValueError."""
         found = datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC)
-        if text != f"{found:%Y-%m}":
+        if text != f"{found:%Y-%m}" or not 2000 <= found.year < 2100:
             raise ValueError("Expected a month such as 2026-11.")
         return cls(found.year, found.month)
 

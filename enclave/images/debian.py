@@ -142,8 +142,12 @@ def _wanted(files: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 def _as_ours(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
     """Owner: whoever builds. No set-uid programs. Paths stay below the root: dpkg made them, we do not rely on it."""
-    if PurePosixPath(member.name).is_absolute() or ".." in PurePosixPath(member.name).parts:
-        raise PackageError(f"Expected a path inside the package, found {member.name}.")
+    for name in (member.name, *([member.linkname] if member.islnk() else [])):
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise PackageError(f"Expected a path inside the package, found {name}.")
+        # a link of another package leads to where it points on this machine, and not below the root
+        if not (Path(folder) / name).parent.resolve().is_relative_to(Path(folder).resolve()):
+            raise PackageError(f"Expected a path below the image's root, found {name}, which a link leads out of it.")
     return member.replace(mode=member.mode & 0o755 | 0o644 if not member.issym() else 0o777, uid=0, gid=0, deep=False)
 
 

@@ -79,7 +79,7 @@ class Fetching:
         arguments = ["install", "--dry-run", "--report", "/out/report.json", "-c", "/in/constraints.txt"]
         self._pip([*arguments, "-r", "/in/wanted.txt"], given)
         report = self._folder / "out" / "report.json"
-        if report.is_symlink() or report.stat().st_size > _LARGEST_REPORT:
+        if report.is_symlink() or not report.is_file() or report.stat().st_size > _LARGEST_REPORT:
             raise IngressError("Expected pip's report, found something else. Tell the admin.")
         return read_report(report.read_bytes())
 
@@ -162,7 +162,7 @@ def read_report(content: bytes) -> list[Pinned]:
     try:
         found = json.loads(content)["install"]
         return sorted((_pinned(one) for one in found), key=lambda one: one.name)
-    except (ValueError, KeyError, TypeError, InvalidVersion) as error:
+    except (ValueError, KeyError, TypeError, InvalidVersion, RecursionError) as error:
         raise IngressError("Expected wheels with SHA-256 in pip's report, found others. Tell the admin.") from error
 
 

@@ -2,46 +2,73 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 
+from audit.client import AuditUnavailable
 from enclave.domain.decisions import RefusedError
 from enclave.domain.ids import ProjectId
 from enclave.domain.packages import PackageState
+from enclave.domain.projects import ProjectState
 from enclave.packages.fetch import IngressError
-from enclave.packages.ingress import discard_set, make_set
+from enclave.packages.ingress import PackageSet, discard_set, make_set
 from enclave.portal.actions.packages import deliver_packages, fail_packages, queue_ingress
 from enclave.portal.models import PackageRequest, Project
 from enclave.settings import Settings
 
 log = structlog.get_logger()
+_LOG_AWAY = timedelta(minutes=1)
+_NOT_ACTIVE = "Packages are added to active projects only, and this one is not active any more. Nothing was added."
+_UNFORESEEN = (
+    "The packages could not be made for a reason that was not foreseen; it is in the runner's log. Tell the admin, "
+    "then try again."
+)
 
 
 def ingress(settings: Settings, payload: dict[str, Any]) -> None:
     """Make the project's set with all its packages and, when ``payload["request"]`` is not 0, that one more.
 
     When it cannot be made, the set stays as it is and the new request fails; made again after a removal, all of them.
+    No request stays *approved* for a reason that nobody sees.
     """
     project = ProjectId(payload["project"])
     fresh = list(_in_state(project, PackageState.APPROVED).filter(pk=payload["request"]))
     kept = list(_in_state(project, PackageState.AVAILABLE))
-    has_set = bool(Project.objects.get(pk=project).packages_version)
-    if not fresh and (payload["request"] or not kept or has_set):
+    row = Project.objects.get(pk=project)
+    if not fresh and (payload["request"] or not kept or row.packages_version):
         log.info("ingress-not-needed", project=project)  # a repeated job, or decided otherwise meanwhile
         return
-    wanted = [*kept, *fresh]
+    concerned = [one.pk for one in fresh or kept]
+    if row.project_state is not ProjectState.ACTIVE:
+        fail_packages(project, concerned, [_NOT_ACTIVE])
+        return
     try:
-        made = make_set(settings, project, [one.requirement for one in wanted])
-        added = [f"{one.name}=={one.version}" for one in made.added]
-        deliver_packages(project, [one.pk for one in wanted], made.version, made.bom_sha256, made.versions, added)
+        made = make_set(settings, project, [one.requirement for one in (*kept, *fresh)])
     except IngressError as error:
-        fail_packages(project, [one.pk for one in fresh or kept], list(error.reasons))
+        fail_packages(project, concerned, list(error.reasons))
         raise
+    except Exception:  # what nobody foresaw: the runner's log has it, the steward can try again
+        fail_packages(project, concerned, [_UNFORESEEN])
+        raise
+    _deliver(settings, payload, [one.pk for one in (*kept, *fresh)], made)
+
+
+def _deliver(settings: Settings, payload: dict[str, Any], wanted: list[int], made: PackageSet) -> None:
+    """A set that is not given out does not stay, and is made once more."""
+    project, added = ProjectId(payload["project"]), [f"{one.name}=={one.version}" for one in made.added]
+    try:
+        deliver_packages(project, wanted, made.version, made.bom_sha256, made.versions, added)
     except RefusedError:
-        log.warning("ingress-overtaken", project=project)  # something was removed while it was made: once more
+        log.warning("ingress-overtaken", project=project)  # something was removed while it was made
         discard_set(settings, project, made.version)
         queue_ingress(project, payload["request"])
+    except AuditUnavailable:
+        log.warning("ingress-not-recorded", project=project)
+        discard_set(settings, project, made.version)
+        queue_ingress(project, payload["request"], datetime.now(UTC) + _LOG_AWAY)
+        raise
 
 
 def _in_state(project: ProjectId, state: PackageState) -> Any:

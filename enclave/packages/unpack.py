@@ -13,9 +13,12 @@ import csv
 import hashlib
 import io
 import json
+import lzma
 import py_compile
+import struct
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +29,19 @@ MOUNTED = "/opt/project"
 MOST_FILES = 100_000
 _CHUNK = 1 << 20
 _UNSIGNED = ("RECORD", "RECORD.jws", "RECORD.p7s")
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    csv.Error,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    EOFError,
+)
+"""What reading a damaged or hostile archive raises."""
 
 
 class Unpacking:
@@ -40,7 +56,7 @@ class Unpacking:
         try:
             with zipfile.ZipFile(path) as wheel:
                 return list(self._unpack(path.name, wheel))
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, UnicodeError) as error:
+        except _UNREADABLE as error:
             raise WheelRefusedError(f"Expected a wheel, found a file that cannot be read: {path.name}.") from error
 
     def _unpack(self, name: str, wheel: zipfile.ZipFile) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 A wheel (PEP 427) is a zip. Left out, and said so: programs and data (``*.data/scripts``, ``headers``, ``data``) and
 compiled ``.pyc``. Refused: names that climb, links, files that Python runs at its start (``*.pth``, ``sitecustomize``),
-and top-level names that would stand before Python's own, the image's or ours (``PYTHONPATH`` is searched first).
+top-level names that would stand before Python's own, the image's or ours (``PYTHONPATH`` is searched first), and
+metadata of another package than the wheel's own (what is installed would be told wrongly).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from zipfile import ZipInfo
+
+from packaging.utils import canonicalize_name
 
 _LEFT_OUT_SCHEMES = frozenset({"scripts", "headers", "data"})
 _MODULE_SCHEMES = frozenset({"purelib", "platlib"})
@@ -66,6 +69,10 @@ def _parts(wheel: str, info: ZipInfo) -> tuple[str, ...]:
 
 def _check_top(wheel: str, parts: tuple[str, ...], around: Surroundings) -> None:
     top = parts[0]
+    if top.endswith((".dist-info", ".egg-info")) and _package_of(top) != _package_of(wheel):
+        raise WheelRefusedError(
+            f"Expected metadata of its own in {wheel}, found another package's. It does not come in."
+        )
     if len(parts) == 1 and top.lower().endswith(".pth"):
         raise WheelRefusedError(f"Expected no .pth file in {wheel}, found one: Python would run it at every start.")
     module = module_name(top) if len(parts) == 1 else top
@@ -79,6 +86,11 @@ def _check_top(wheel: str, parts: tuple[str, ...], around: Surroundings) -> None
             f"Expected modules of its own in {wheel}, found `{module[:60]}`, which the image has already. "
             "Ask for a package that does not replace a part of the image."
         )
+
+
+def _package_of(name: str) -> str:
+    """Of a wheel, or of a metadata folder: what stands before the version (PEP 427), in its normal form."""
+    return canonicalize_name(name.removesuffix(".egg-info").split("-")[0])
 
 
 def module_name(file: str) -> str | None:

@@ -1,7 +1,8 @@
 """One self-test from beginning to end: on record first, then carried out, reported, and its outcome on record.
 
-Contract: a run that was begun ends with ``selftest:finished``, also when it could not be carried out; only a killed
-process leaves a start without an end, which the alert sees. Non-goal: deciding when (``enclave.selftest.schedule``).
+Contract: a run that was begun ends with ``selftest:finished``, also when it could not be carried out or was stopped
+(then without a report); only a killed process leaves a start without an end, which the alert sees. Non-goal: deciding
+when (``enclave.selftest.schedule``).
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import fcntl
 import platform
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -60,36 +61,50 @@ def code_version() -> str:
     if not (REPOSITORY / ".git").exists():
         return found
     asked = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--abbrev=12"]
-    done = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False)
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.SubprocessError):  # no git on this machine, or a busy one
+        return found
     return f"{found}+{done.stdout.strip()}" if done.returncode == 0 else found
 
 
 def run_selftest(settings: Settings, reason: str, attack: Callable[[Settings], Outcomes] | None = None) -> Report:
     """Record, attack, report, record. Raises RefusedError when it cannot begin, AuditUnavailable without the log."""
     _check_it_runs(settings)
-    with _alone(settings):
-        now, at = datetime.now(UTC), conditions(settings)
-        client = AuditClient(settings.audit_socket, WRITER)
-        catalogue = bundle_sha256()
-        data = {"engine": at.engine, "kernel": at.kernel, "code": at.code, "catalogue": catalogue, "why": reason}
-        subject = f"selftest:{now:%Y%m%dT%H%M%SZ}"
-        begun = client.record(AuditEvent(EventType.SELFTEST_STARTED.value, ACTOR, subject=subject, data=data))
-        findings, problem = _carry_out(settings, attack or attack_this_installation)
-        report = Report(
-            started_at=now,
-            finished_at=datetime.now(UTC),
-            engine=at.engine,
-            kernel=at.kernel,
-            code=at.code,
-            catalogue_sha256=catalogue,
-            reason=reason,
-            findings=tuple(findings),
-            problem=problem,
-            started_index=begun.index,
-        )
+    with _alone(settings), closing(AuditClient(settings.audit_socket, WRITER)) as client:
+        begun = _begin(client, settings, reason)
+        subject = _subject(begun.started_at)
+        try:
+            findings, problem = _carry_out(settings, attack or attack_this_installation)
+        except BaseException as error:
+            _record_outcome(client, subject, replace(begun, problem=f"It ended early ({type(error).__name__})."))
+            raise
+        report = replace(begun, finished_at=datetime.now(UTC), findings=tuple(findings), problem=problem)
         _record_outcome(client, subject, report)
         store(settings, report)
     return report
+
+
+def _subject(at: datetime) -> str:
+    return f"selftest:{at:%Y%m%dT%H%M%SZ}"
+
+
+def _begin(client: AuditClient, settings: Settings, reason: str) -> Report:
+    """On record; what is known of its report so far."""
+    now, at, catalogue = datetime.now(UTC), conditions(settings), bundle_sha256()
+    data = {"engine": at.engine, "kernel": at.kernel, "code": at.code, "catalogue": catalogue, "why": reason}
+    begun = client.record(AuditEvent(EventType.SELFTEST_STARTED.value, ACTOR, subject=_subject(now), data=data))
+    return Report(
+        started_at=now,
+        finished_at=now,
+        engine=at.engine,
+        kernel=at.kernel,
+        code=at.code,
+        catalogue_sha256=catalogue,
+        reason=reason,
+        findings=(),
+        started_index=begun.index,
+    )
 
 
 def _record_outcome(client: AuditClient, subject: str, report: Report) -> None:

@@ -26,7 +26,10 @@ _COMMAND = (sys.executable, "-m", "enclave.cli.main", "selftest", "--reason")
 
 
 def find_reason(days: int, last: Report | None, now: datetime, at: Conditions) -> str | None:
-    """Why one is due (a word for the record), or None. ``days`` 0: never by itself. Pure."""
+    """Why one is due (a word for the record), or None. ``days`` 0: never by itself. Pure.
+
+    One that could not be carried out has proved nothing, so it is tried again the next day.
+    """
     if days <= 0:
         return None
     if last is None:
@@ -37,7 +40,7 @@ def find_reason(days: int, last: Report | None, now: datetime, at: Conditions) -
         return "kernel"
     if last.engine != at.engine:
         return "engine"
-    return "due" if now - last.started_at >= timedelta(days=days) else None
+    return "due" if now - last.started_at >= timedelta(days=1 if last.problem else days) else None
 
 
 class SelftestSchedule:

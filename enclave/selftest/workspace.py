@@ -15,7 +15,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -64,25 +64,27 @@ class Running:
 def opened(settings: Settings) -> Iterator[Running]:
     """Folders, account number and doors; all of it is taken away again. Raises PartnerAwayError, OSError."""
     uid = launch.allocate_uid(settings, PROJECT, USERNAME)
-    shutil.rmtree(settings.workspaces_dir / PROJECT, ignore_errors=True)
-    home, _ = launch.prepare_home(settings, PROJECT, USERNAME, uid)
+    homes, partners = settings.workspaces_dir / PROJECT, Partners(settings)
+    shutil.rmtree(homes, ignore_errors=True)
     mine, other = new_workspace_id(), new_workspace_id()
-    running = Running(mine, other, launch.Places(settings.root, mine), launch.Places(settings.root, other), home, uid)
-    partners = Partners(settings)
-    try:
+    with ExitStack() as taken_away:  # one that fails does not keep the others
+        taken_away.callback(cgroups.remove, launch.control_group(mine))
+        taken_away.callback(shutil.rmtree, homes, ignore_errors=True)
+        home, _ = launch.prepare_home(settings, PROJECT, USERNAME, uid)
+        running = Running(
+            mine, other, launch.Places(settings.root, mine), launch.Places(settings.root, other), home, uid
+        )
         for workspace, places in ((mine, running.places), (other, running.other_places)):
+            taken_away.callback(places.remove)
             places.create()
             places.write_token(_token(settings, workspace))
+            taken_away.callback(_close_gateway, partners, workspace)
             asyncio.run(partners.open_gateway(workspace, PROJECT, PERSON))
         yield running
-    finally:
-        for workspace, places in ((mine, running.places), (other, running.other_places)):
-            try:
-                asyncio.run(partners.close_gateway(workspace))
-            finally:
-                places.remove()
-        shutil.rmtree(settings.workspaces_dir / PROJECT, ignore_errors=True)
-        cgroups.remove(launch.control_group(mine))
+
+
+def _close_gateway(partners: Partners, workspace: WorkspaceId) -> None:
+    asyncio.run(partners.close_gateway(workspace))
 
 
 def _token(settings: Settings, workspace: WorkspaceId, door: DoorKind = DoorKind.UNIX) -> str:
@@ -177,8 +179,8 @@ def _read(file: Path, running: Running) -> dict[str, list[str]]:
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as content:
-            found: dict[str, list[str]] = json.loads(content.read(1 << 20))
-    except (OSError, ValueError) as error:
+            found: dict[str, list[str]] = dict(json.loads(content.read(1 << 20)))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise SelftestError(
             f"Expected the outcomes of the probes ({file.name}), found none. The sandbox did not start or ended early: "
             f"{launch.log_tail(running.places, 500)}"

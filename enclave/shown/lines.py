@@ -63,7 +63,8 @@ def parse_line(raw: bytes) -> Line | None:
         )
     except (ValueError, KeyError, TypeError):
         return None
-    texts = isinstance(line.number, int) and line.number > 0 and isinstance(line.at, str)
-    if not texts or not _HEX.fullmatch(line.before) or not _KEY.fullmatch(line.key):
+    is_numbered = isinstance(line.number, int) and line.number > 0
+    texts = all(isinstance(text, str) for text in (line.at, line.before, line.key))
+    if not is_numbered or not texts or not _HEX.fullmatch(line.before) or not _KEY.fullmatch(line.key):
         return None
     return line if encode_line(line) == raw else None

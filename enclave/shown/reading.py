@@ -88,9 +88,10 @@ def _find(access: AccessFiles, username: str) -> Person | None:
 
 
 def list_places(settings: Settings) -> Iterator[tuple[Place, int]]:
-    """Every file of the archive and its bytes."""
-    for path in sorted(settings.shown_dir.glob("*/*/????-??-??.jsonl")):
-        yield Place(path.parts[-3], path.parts[-2], path.stem), path.stat().st_size
+    """Every file of the archive and its bytes. A file whose name is no day is not of the archive."""
+    for path in sorted(settings.shown_dir.glob("*/*/*.jsonl")):
+        if is_day(path.stem):
+            yield Place(path.parts[-3], path.parts[-2], path.stem), path.stat().st_size
 
 
 def open_lines(path: Path, place: Place, key: X25519PrivateKey) -> Iterator[Opened]:

@@ -14,15 +14,22 @@ from enclave.shown.sealing import Shown
 
 
 def as_text(shown: Shown) -> str:
-    """Never fails: what has no known form is named by its size."""
-    if shown.kind == "message":
-        message = _message(shown.content)
-        return _visible("\n".join(_lines(message))) if message is not None else f"<{len(shown.content)} bytes>"
+    """Never fails: what has no known form, or is nested past all reading, is named by its size."""
     try:
-        model = json.loads(shown.content)
-    except ValueError:
-        return f"<{len(shown.content)} bytes>"
-    return _visible(f"[opened] {model.get('path', '')}\n" + "\n".join(_content(model.get("content"))))
+        lines = _of_message(shown.content) if shown.kind == "message" else _of_file(shown.content)
+    except (ValueError, RecursionError):
+        lines = None
+    return f"<{len(shown.content)} bytes>" if lines is None else _visible("\n".join(lines))
+
+
+def _of_message(content: str | bytes) -> list[str] | None:
+    message = _message(content)
+    return None if message is None else _lines(message)
+
+
+def _of_file(content: str | bytes) -> list[str] | None:
+    model = json.loads(content)
+    return [f"[opened] {model.get('path', '')}", *_content(model.get("content"))] if isinstance(model, dict) else None
 
 
 def _message(content: str | bytes) -> KernelMessage | None:

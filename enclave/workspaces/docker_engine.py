@@ -146,10 +146,13 @@ def _meet(listener: socket.socket, pid: int, profile: SandboxProfile, log: IO[by
         if listener.fileno() not in ready:
             raise SandboxError("Expected the container to ask for its descriptors, found that it did not.")
         connection = listener.accept()[0]
-        if _peer(connection) != pid:
+        try:
+            if _peer(connection) != pid:
+                raise SandboxError("Expected the container's first process to ask, found another one.")
+            _hand_over(connection, profile.pass_fds, log)
+        except BaseException:
             connection.close()
-            raise SandboxError("Expected the container's first process to ask, found another one.")
-        _hand_over(connection, profile.pass_fds, log)
+            raise
     except BaseException:
         os.close(process)
         raise
@@ -195,7 +198,7 @@ class DockerSandbox:
     def _reported(self) -> int:
         try:
             return int(json.loads(self._connection.recv(_CODE_BYTES))["code"])
-        except (OSError, ValueError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # the keeper runs beside a researcher's code
             return -signal.SIGKILL
 
     def signal(self, number: int) -> None:
@@ -223,18 +226,27 @@ class DockerSandbox:
         """Process 1 goes, and with it everything inside. Where we may not end it, hanging up does the same."""
         if self.poll() is not None:
             return
-        try:
-            signal.pidfd_send_signal(self._process, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-        except PermissionError:
-            with contextlib.suppress(OSError):
-                self._connection.shutdown(socket.SHUT_RDWR)
+        with self._lock:  # another thread's look may close the descriptor, and its number may be somebody else's then
+            if self._process < 0:
+                return
+            try:
+                signal.pidfd_send_signal(self._process, signal.SIGKILL)
+            except ProcessLookupError:
+                return
+            except PermissionError:
+                with contextlib.suppress(OSError):
+                    self._connection.shutdown(socket.SHUT_RDWR)
 
     def wait(self, timeout: float) -> int:
         """See Sandboxed."""
-        if self._process >= 0 and not _is_readable(self._process, timeout):
-            raise subprocess.TimeoutExpired("container", timeout)
+        with self._lock:  # a descriptor of our own: see kill
+            process = os.dup(self._process) if self._process >= 0 else -1
+        if process >= 0:
+            try:
+                if not _is_readable(process, timeout):
+                    raise subprocess.TimeoutExpired("container", timeout)
+            finally:
+                os.close(process)
         return self.poll() or 0
 
 

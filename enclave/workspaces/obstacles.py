@@ -60,22 +60,23 @@ SENTENCES: dict[Obstacle, dict[str, str]] = {
         "Attendez une minute et réessayez ; si cela dure, prévenez l'équipe qui exploite l'enclave.",
     },
     Obstacle.IMAGE_MISSING: {
-        "en": "The software of workspaces is not installed on this machine. Nothing you can mend: tell the people who "
-        "run this enclave that «enclave doctor» says how.",
-        "fr": "Les logiciels des espaces de travail ne sont pas installés sur cette machine. Vous n'y pouvez rien : "
-        "dites à l'équipe qui exploite l'enclave que «enclave doctor» indique comment faire.",
+        "en": "The software of workspaces is not installed on this machine. You cannot mend this yourself: tell the "
+        "people who run this enclave that “enclave doctor” says how.",
+        "fr": "Les logiciels des espaces de travail ne sont pas installés sur cette machine. Cela ne dépend pas de "
+        "vous : dites à l'équipe qui exploite l'enclave que « enclave doctor » indique comment faire.",
     },
     Obstacle.ENGINE_MISSING: {
-        "en": "This machine cannot make the sandbox a workspace runs in, and none is started without one. Nothing you "
-        "can mend: tell the people who run this enclave that «enclave doctor» says what is missing.",
+        "en": "This machine cannot make the sandbox a workspace runs in, and none is started without one. You cannot "
+        "mend this yourself: tell the people who run this enclave that “enclave doctor” says what is missing.",
         "fr": "Cette machine ne peut pas créer le bac à sable d'un espace de travail, et aucun ne démarre sans lui. "
-        "Vous n'y pouvez rien : dites à l'équipe qui exploite l'enclave que «enclave doctor» indique ce qui manque.",
+        "Cela ne dépend pas de vous : dites à l'équipe qui exploite l'enclave que « enclave doctor » indique ce qui "
+        "manque.",
     },
     Obstacle.PACKAGES_MISSING: {
         "en": "The packages that were added to this project are not on this machine, and your notebooks may need them. "
-        "Nothing you can mend: tell the people who run this enclave.",
+        "You cannot mend this yourself: tell the people who run this enclave.",
         "fr": "Les paquets ajoutés à ce projet ne sont pas sur cette machine, et vos carnets peuvent en avoir besoin. "
-        "Vous n'y pouvez rien : prévenez l'équipe qui exploite l'enclave.",
+        "Cela ne dépend pas de vous : prévenez l'équipe qui exploite l'enclave.",
     },
     Obstacle.DISK_FULL: {
         "en": "The disk for workspaces is full, so none can start; your files are safe. Tell the people who run this "

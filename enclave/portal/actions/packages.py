@@ -1,4 +1,5 @@
 """What people and the runner do to package requests. One verb, one transaction, one record; the record comes first.
+Rows are locked in one order: the project, then its requests.
 
 Removing takes the whole set away at once (no workspace that starts from now on has it) and orders it anew without the
 package: what was removed for a reason must not stay because the mirror is away.
@@ -65,6 +66,8 @@ def request_package(user: User, project_id: str, name: str, versions: str, reaso
 def decide_package(user: User, project_id: str, number: int, verb: PackageVerb, comment: str = "") -> PackageRequest:
     """What a person does to a request. Raises RefusedError, StateConflictError, both recorded."""
     with audited_change(user, project=project_id, subject=f"package-request:{number}") as change:
+        # the project before its request, as a delivery does: the other way round the two would wait for each other
+        Project.objects.select_for_update().filter(pk=project_id).first()
         found = _locked(project_id, number)
         _check(verb, found, user)
         if verb in _NEEDS_REASON and not comment.strip():
@@ -109,9 +112,10 @@ def _take_set_away(project: Project) -> None:
         queue_ingress(project.pk, 0)
 
 
-def queue_ingress(project_id: str, number: int) -> None:
+def queue_ingress(project_id: str, number: int, not_before: datetime | None = None) -> None:
     """Order the runner's work; ``number`` 0: make the set again."""
-    Job.objects.create(kind=JobKind.INGRESS_PACKAGES, payload={"project": project_id, "request": number})
+    payload = {"project": project_id, "request": number}
+    Job.objects.create(kind=JobKind.INGRESS_PACKAGES, payload=payload, not_before=not_before or datetime.now(UTC))
 
 
 def deliver_packages(
@@ -140,7 +144,7 @@ def deliver_packages(
 def fail_packages(project_id: str, numbers: list[int], reasons: list[str]) -> None:
     """Called by the runner: these requests could not be fulfilled; a steward may try again."""
     with audited_change(RUNNER, project=project_id, subject="packages") as change:
-        for number in numbers:
+        for number in sorted(numbers):
             found = _locked(project_id, number)
             if isinstance(decide_package_state(PackageVerb.FAIL, found.package_state), Deny):
                 continue  # removed meanwhile

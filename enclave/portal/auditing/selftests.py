@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.utils.functional import Promise
-from django.utils.translation import get_language, pgettext_lazy
+from django.utils.translation import get_language, gettext, ngettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop as noop
 
 from enclave.selftest.report import Finding, Report, stored
 from enclave.selftest.residuals import RESIDUALS
@@ -31,6 +32,11 @@ MEANINGS: dict[str, Label] = {
     "noted": _("Tells something about the machine; harms nobody by itself."),
     "not-applicable": _("This machine has nothing of the kind, so there was nothing to attack."),
 }
+DETAILS = (
+    noop("nothing of this kind on this machine"),
+    noop("the machine's load is readable (it tells when others compute)"),
+)
+"""What probes often say; other words of theirs are shown as they are."""
 GROUPS: dict[str, Label] = {
     "network": _("Network"),
     "socket-families": _("Kinds of sockets"),
@@ -69,6 +75,8 @@ class FindingRow:
     place: str
     tried: str
     detail: str
+    is_english: bool
+    """Of ``detail``: the probe's own words, whatever the page's language is."""
     residual: str
 
 
@@ -97,7 +105,8 @@ class ReportRow:
 
     report: Report
     reason: Label
-    counts: tuple[tuple[Label, str, int], ...]
+    counts: tuple[str, ...]
+    """Such as “611 closed”."""
     seconds: int
 
 
@@ -115,9 +124,24 @@ def row_of(report: Report) -> ReportRow:
     """Counts that are not nothing, bad ones first."""
     counts = report.counts()
     order = ("open", "error", "residual", "noted", "closed")
-    shown = tuple((*VERDICT_LABELS[verdict], counts[verdict]) for verdict in order if counts[verdict])
+    shown = tuple(_counted(verdict, counts[verdict]) for verdict in order if counts[verdict])
     seconds = int((report.finished_at - report.started_at).total_seconds())
     return ReportRow(report, REASONS.get(report.reason, report.reason), shown, seconds)
+
+
+def _counted(verdict: str, n: int) -> str:
+    match verdict:
+        case "open":
+            text = ngettext("%(n)s open", "%(n)s open", n)
+        case "error":
+            text = ngettext("%(n)s did not run", "%(n)s did not run", n)
+        case "residual":
+            text = ngettext("%(n)s known risk", "%(n)s known risks", n)
+        case "noted":
+            text = ngettext("%(n)s noted", "%(n)s noted", n)
+        case _:
+            text = ngettext("%(n)s closed", "%(n)s closed", n)
+    return text % {"n": n}
 
 
 def groups_of(report: Report) -> list[GroupRow]:
@@ -148,4 +172,6 @@ def _row(finding: Finding, places: Sequence[str]) -> FindingRow:
     residual = "" if known is None or finding.verdict != "residual" else known.fr if french else known.en
     tried = finding.fr if french else finding.en
     where = ", ".join(str(PLACES.get(place, place)) for place in places)
-    return FindingRow(finding.probe, where, tried, finding.detail, residual)
+    is_known = finding.detail in DETAILS
+    detail = gettext(finding.detail) if is_known else finding.detail
+    return FindingRow(finding.probe, where, tried, detail, not is_known, residual)

@@ -25,8 +25,10 @@ def wheel(
     *,
     links: Mapping[str, str] | None = None,
     unlisted: Mapping[str, bytes] | None = None,
+    record: bytes = b"",
 ) -> tuple[str, bytes]:
-    """File name and bytes. ``links``: members that are symbolic links; ``unlisted``: files whose hash is not listed."""
+    """File name and bytes. ``links``: members that are symbolic links; ``unlisted``: files whose hash is not listed;
+    ``record``: further lines of the list."""
     info = f"{name}-{version}.dist-info"
     lines = "".join(f"Requires-Dist: {one}\n" for one in requires)
     members = {
@@ -34,8 +36,8 @@ def wheel(
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{lines}".encode(),
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
-    record = "".join(f"{path},{recorded(content)},{len(content)}\n" for path, content in members.items())
-    members |= {**(unlisted or {}), f"{info}/RECORD": f"{record}{info}/RECORD,,\n".encode()}
+    listed = "".join(f"{path},{recorded(content)},{len(content)}\n" for path, content in members.items())
+    members |= {**(unlisted or {}), f"{info}/RECORD": f"{listed}{info}/RECORD,,\n".encode() + record}
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, content in members.items():

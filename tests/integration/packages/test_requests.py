@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from package_mirror import UnsafeMirror, serving, wheel  # type: ignore[import-not-found]
 from portal_house import page_words, permit_text, running_house  # type: ignore[import-not-found]
 
+from audit.client import AuditUnavailable
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
 from enclave.domain.packages import PackageVerb
@@ -196,3 +198,50 @@ def test_who_may_not_ask_and_what_was_asked_already(house: Any) -> None:
     with pytest.raises(StateConflictError, match="active projects only"):
         packages.decide_package(user("sofia"), "study", first.pk, PackageVerb.APPROVE)
     Project.objects.filter(pk="study").update(state="active")
+
+
+def test_no_approved_request_is_left_without_an_end(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ask("toy")
+    packages.decide_package(user("sofia"), "study", asked.pk, PackageVerb.APPROVE)
+    job = Job.objects.get(state="queued")
+    Project.objects.filter(pk="study").update(state="closed")
+    assert house.runner.take_turn()
+    asked.refresh_from_db()
+    assert asked.state == "failed" and "active projects only" in asked.outcome
+    Project.objects.filter(pk="study").update(state="active")
+
+    packages.decide_package(user("tomas"), "study", asked.pk, PackageVerb.RETRY)
+    with monkeypatch.context() as broken:
+        broken.setattr("enclave.packages.jobs.make_set", lambda *_: 1 // 0)
+        assert house.runner.take_turn()
+    asked.refresh_from_db()
+    assert asked.state == "failed" and "not foreseen" in asked.outcome
+
+    packages.decide_package(user("tomas"), "study", asked.pk, PackageVerb.RETRY)
+    before = sorted((house.settings.projects_dir / "study/packages").iterdir())
+    with monkeypatch.context() as away:
+        away.setattr("enclave.packages.jobs.deliver_packages", _log_is_away)
+        assert house.runner.take_turn()
+    again = Job.objects.get(state="queued")
+    assert again.payload == job.payload and again.not_before > again.created_at
+    assert sorted((house.settings.projects_dir / "study/packages").iterdir()) == before, "not given out, so not kept"
+    Job.objects.filter(pk=again.pk).update(not_before=again.created_at)
+    assert house.runner.take_turn()
+    asked.refresh_from_db()
+    assert asked.state == "available"
+
+
+def _log_is_away(*_: object) -> None:
+    raise AuditUnavailable("Expected the audit log, found nobody at its socket.")
+
+
+@pytest.mark.parametrize("verb", [PackageVerb.WITHDRAW, PackageVerb.REJECT])
+def test_a_decision_locks_as_a_delivery_does(house: Any, verb: PackageVerb) -> None:
+    found = PackageRequest.objects.create(
+        project_id="study", requester=user("amelie"), name=f"locked-{verb}", reason="x"
+    )
+    who = user("amelie" if verb is PackageVerb.WITHDRAW else "sofia")
+    with CaptureQueriesContext(connection) as asked:
+        packages.decide_package(who, "study", found.pk, verb, "Not needed.")
+    tables = [query["sql"].split(" FROM ")[1].split()[0].strip('"') for query in asked if "SELECT" in query["sql"]]
+    assert tables.index("portal_project") < tables.index("portal_packagerequest")

@@ -249,10 +249,34 @@ def test_two_unpackings_are_the_same_and_hold_no_more_than_they_should(tmp_path:
     assert (part.licence, part.sha256) == ("GPL-2+, MIT", package.sha256)
 
 
-def test_a_path_out_of_the_root_is_refused(tmp_path: Path) -> None:
+def _hard_link(name: str, target: str) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = tarfile.LNKTYPE, target
+    return member
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        (tarfile.TarInfo("../outside"), "inside the package"),
+        (tarfile.TarInfo("/outside"), "inside the package"),
+        (tarfile.TarInfo("usr/led/astray"), "a link leads out"),
+        (_hard_link("usr/copy", "../outside"), "inside the package"),
+        (_hard_link("usr/copy", "usr/led/astray"), "a link leads out"),
+    ],
+)
+def test_a_path_out_of_the_root_is_refused(tmp_path: Path, member: tarfile.TarInfo, said: str) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "astray").write_text("somebody else's")
+    (root / "usr").mkdir(parents=True)
+    (root / "usr/led").symlink_to(outside)  # as another package may have it
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as archive:
-        archive.addfile(tarfile.TarInfo("../outside"))
+        archive.addfile(member)
     made.seek(0)
-    with tarfile.open(fileobj=made) as archive, pytest.raises(debian.PackageError, match="inside the package"):
-        archive.extract("../outside", tmp_path, filter=debian._as_ours)
+    with tarfile.open(fileobj=made) as archive, pytest.raises(debian.PackageError, match=said):
+        archive.extract(archive.next() or member, root, filter=debian._as_ours)
+    assert [path.name for path in outside.iterdir()] == ["astray"] and list((root / "usr").iterdir()) == [
+        root / "usr/led"
+    ]

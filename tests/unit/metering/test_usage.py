@@ -32,7 +32,9 @@ def test_the_months_of_the_calendar() -> None:
     assert (NOVEMBER.days, Month(2028, 2).days, str(Month(2026, 3))) == (30, 29, "2026-03")
 
 
-@pytest.mark.parametrize("text", ["", "2026", "2026-13", "2026-1", "26-01", "2026-11-01", " 2026-11", "2026-11\n"])
+@pytest.mark.parametrize(
+    "text", ["", "2026", "2026-13", "2026-1", "26-01", "2026-11-01", " 2026-11", "2026-11\n", "9999-12", "1999-12"]
+)
 def test_other_texts_are_no_month(text: str) -> None:
     with pytest.raises(ValueError):
         Month.parse(text)

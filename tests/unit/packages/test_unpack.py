@@ -40,8 +40,10 @@ def unpack(tmp_path: Path, image: Path, *made: tuple[str, bytes], most: int = 1 
     unpacking = Unpacking(target, surroundings(image), most)
     left_out = []
     for number, (name, content) in enumerate(made):
-        (tmp_path / f"{number}-{name}").write_bytes(content)
-        left_out += unpacking.unpack(tmp_path / f"{number}-{name}")
+        file = tmp_path / str(number) / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content)
+        left_out += unpacking.unpack(file)
     return left_out
 
 
@@ -66,6 +68,9 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
     "before the image's compiled module": ({"files": {"_cffi.py": b""}}, "`_cffi`"),
     "before ours": ({"files": {"enclave_client.py": b""}}, "`enclave_client`"),
     "takes a shared folder over": ({"files": {"google/__init__.py": b""}}, "`google`"),
+    "another package's version": ({"files": {"numpy-9.dist-info/METADATA": b"Name: numpy"}}, "metadata of its own"),
+    "the same, by data": ({"files": {"w-1.data/purelib/numpy-9.dist-info/METADATA": b""}}, "metadata of its own"),
+    "the same, old form": ({"files": {"numpy.egg-info/PKG-INFO": b""}}, "metadata of its own"),
     "unlisted file": ({"files": {"w.py": b""}, "unlisted": {"w2.py": b"x"}}, "lists with their hashes"),
     "a bomb": ({"files": {"w.bin": bytes(50 << 20)}}, "at most 1 MB"),
     "too much": ({"files": {"w.bin": bytes(2 << 20)}}, "at most 1 MB"),
@@ -112,3 +117,13 @@ def test_two_packages_may_share_a_file_only_when_it_is_the_same(tmp_path: Path, 
 def test_what_is_no_wheel_is_refused(tmp_path: Path, image: Path, content: bytes) -> None:
     with pytest.raises(WheelRefusedError, match="cannot be read"):
         unpack(tmp_path, image, ("w-1-py3-none-any.whl", content))
+
+
+def test_a_damaged_archive_is_refused_like_one_that_is_none(tmp_path: Path, image: Path) -> None:
+    name, whole = wheel("w", "1", {"w.py": bytes(range(256)) * 64})
+    at = whole.index(b"w.py") + len(b"w.py")
+    torn = whole[:at] + b"\xff" * 8 + whole[at + 8 :]  # no deflated stream begins like this
+    unread = wheel("w", "1", {"w.py": b""}, record=b'"' + b"z" * 200_000 + b'",,\n')  # longer than csv takes
+    for content in (torn, unread[1]):
+        with pytest.raises(WheelRefusedError, match="cannot be read"):
+            unpack(tmp_path, image, (name, content))

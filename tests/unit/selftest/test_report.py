@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,12 @@ def test_when_one_is_due(days: int, age: timedelta, then: Conditions, reason: st
     last = report(CLOSED, started_at=NOW - age, engine=then.engine, kernel=then.kernel, code=then.code)
     assert find_reason(days, last, NOW, HERE) == reason
     assert find_reason(days, None, NOW, HERE) == ("first" if days else None)
+
+
+def test_one_that_could_not_be_carried_out_is_tried_again_the_next_day() -> None:
+    last = report({}, problem="The gateway was away.", started_at=NOW - timedelta(hours=25))
+    assert find_reason(7, last, NOW, HERE) == "due"
+    assert find_reason(7, replace(last, started_at=NOW - timedelta(hours=23)), NOW, HERE) is None
 
 
 class Pretended:

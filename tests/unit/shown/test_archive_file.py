@@ -20,6 +20,7 @@ from enclave.domain.decisions import Deny
 from enclave.domain.ids import PersonId, Username
 from enclave.domain.people import Person, Role
 from enclave.domain.shown_archive import decide_reading
+from enclave.edge.budgets import Terms
 from enclave.settings import Settings
 from enclave.shown import destroying, writer
 from enclave.shown.lines import Head, Line, encode_line, parse_line
@@ -192,20 +193,21 @@ def test_who_may_read(person: Person | None, subject: Person | None, reason: str
 def test_an_archive_is_destroyed_when_its_time_is_over_and_on_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Terms:
+    class KnownTerms:
         def __init__(self, _: object) -> None: ...
         def terms(self, project: str) -> Any:
-            return type("T", (), {"archive_days": 30 if project == "known" else None})
+            return type("T", (), {"kept_days": 30 if project == "known" else None})
 
         def person(self, username: str) -> PersonId:
             return RESEARCHER.id
 
-    monkeypatch.setattr(destroying, "Budgets", Terms)
+    monkeypatch.setattr(destroying, "Budgets", KnownTerms)
     for project in ("known", "unreadable"):
         for day in ("2026-10-26", "2026-10-27"):
             file = tmp_path / "shown" / project / "alice" / f"{day}.jsonl"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("x")
+    (tmp_path / "shown" / "known" / "alice" / "abcd-ef-gh.jsonl").write_text("no day: not ours, and in nobody's way")
     records: list[AuditEvent] = []
 
     def record(event: AuditEvent) -> None:
@@ -217,7 +219,35 @@ def test_an_archive_is_destroyed_when_its_time_is_over_and_on_record(
     assert [(e.type, e.project, dict(e.data)) for e in records] == [
         ("shown-archive:destroyed", "known", {"day": "2026-10-26"})
     ]
-    assert len(list((tmp_path / "shown").glob("*/*/*.jsonl"))) == 3
+    assert len(list((tmp_path / "shown").glob("*/*/20*.jsonl"))) == 3
+
+
+def test_what_a_permit_no_longer_orders_ends_and_what_could_not_be_destroyed_is_on_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordered = Terms(archive_days=None, kept_days=30, is_known=True)
+    monkeypatch.setattr(destroying.Budgets, "terms", lambda self, project: ordered)
+    file = tmp_path / "shown" / "study-one" / "alice" / "2026-10-26.jsonl"
+    file.mkdir(parents=True)  # what stands there cannot be unlinked
+    records: list[str] = []
+    with pytest.raises(OSError, match="directory"):
+        destroying.destroy_expired(
+            Settings(home=tmp_path), lambda event: records.append(event.type), date(2026, 11, 26)
+        )
+    assert records == ["shown-archive:destroyed", "action:failed"]
+    file.rmdir()
+    file.write_text("x")
+    assert destroying.destroy_expired(Settings(home=tmp_path), lambda event: None, date(2026, 11, 26)) == 1
+
+
+def test_a_line_of_another_shape_ends_no_reading(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    write(path, "one")
+    whole = json.loads(path.read_bytes())
+    with path.open("ab") as file:
+        for name in ("n", "at", "before", "key", "box"):
+            file.write(json.dumps({**whole, name: ["another"]}, separators=(",", ":")).encode() + b"\n")
+    assert len(texts(path)) == 6 and texts(path)[0] == "one"
 
 
 def test_an_auditors_terminal_obeys_no_archived_byte() -> None:
@@ -230,3 +260,11 @@ def test_an_auditors_terminal_obeys_no_archived_byte() -> None:
     outputs = [{"data": {"text/plain": "42", "image/png": "iVBO"}}]
     model = json.dumps({"path": "n.ipynb", "content": {"cells": [{"outputs": outputs}]}})
     assert as_text(Shown("file", model)) == "[opened] n.ipynb\n42\n<image/png, 4 characters>"
+    nested = "[" * 5000 + "]" * 5000
+    for shown in (
+        Shown("file", "[1]"),
+        Shown("file", nested),
+        Shown("file", json.dumps({"content": json.loads("[" * 900 + "]" * 900)})),
+        Shown("message", f'{{"header": {{}}, "parent_header": {{}}, "metadata": {{}}, "content": {{"a": {nested}}}}}'),
+    ):
+        assert as_text(shown) == f"<{len(shown.content)} bytes>"

@@ -28,7 +28,7 @@ const FRENCH = {
   "This workspace ends at {time}: its hours are over. Save your work; you can open it again afterwards.":
     "Cet espace de travail se ferme à {time} : sa durée est écoulée. Enregistrez votre travail ; vous pourrez le rouvrir ensuite.",
   "Nobody has used this workspace for a while. It ends at {time} unless a cell is still running then. What is saved stays.":
-    "Espace de travail inutilisé : il se ferme à {time}, sauf si une cellule tourne encore. Ce qui est enregistré reste.",
+    "Espace de travail inutilisé : il se ferme à {time}, sauf si une cellule tourne encore. Ce qui est enregistré est conservé.",
   "The workspace goes on.": "L’espace de travail reste ouvert.",
   "The workspace could not be told to go on. Run a cell or save the notebook instead.":
     "L’espace de travail n’a pas pu être prolongé. Exécutez une cellule ou enregistrez le carnet.",
