@@ -74,6 +74,8 @@ class FrameReader:
         self._held = bytearray()
         self._at = 0
         self._descriptors: deque[int] = deque()
+        self.was_reset = False
+        """The other side closed while bytes for it lay unread, or never took the connection (Linux, ``unix(7)``)."""
 
     def receive(self, while_waiting: Callable[[], None] | None = None) -> tuple[bytes, bytes] | None:
         """Next frame, or None when the other side closed between frames. Raises BrokenFrameError."""
@@ -108,8 +110,9 @@ class FrameReader:
                 _wait(self._peer, while_waiting)
             try:
                 content, descriptors, _, _ = socket.recv_fds(self._peer, max(missing, _SMALL), 1)
-            except ConnectionError:
+            except ConnectionError as error:
                 content, descriptors = b"", []
+                self.was_reset = isinstance(error, ConnectionResetError)
             self._descriptors += descriptors
             if len(self._descriptors) > self._most:
                 raise BrokenFrameError(f"expected at most {self._most} descriptors at once, found more")

@@ -171,6 +171,11 @@ class BatchReceiver:
         self._frames = FrameReader(peer, SLOTS)
         self._slots: dict[int, int] = {}
 
+    @property
+    def was_reset(self) -> bool:
+        """The worker ended and had not read all that was sent to it."""
+        return self._frames.was_reset
+
     def receive(self, while_waiting: Callable[[], None] | None = None) -> tuple[bytes, pa.Buffer] | None:
         """The next frame with its content, or None at a clean end; a shared batch comes as BATCH.
 

@@ -28,6 +28,7 @@ from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest, Worke
 MAXIMUM_STREAMS = 8
 """Running queries of one person in one project: a stalled reader holds up to three batches, 27 MB (``handover``)."""
 _ANSWER_SECONDS = 30.0
+_END_SECONDS = 1.0
 _HELD_ELSEWHERE_SECONDS = 3.0
 WorkerKey = tuple[ProjectId, PersonId]
 
@@ -124,7 +125,7 @@ class PersonWorker:
             with self._lock:
                 self._writes += 1
                 self._is_changing, self._names = True, None
-        return WorkerStream(peer, request, is_cancelled, process)
+        return WorkerStream(peer, request, is_cancelled, process, lambda: self._connect(source))
 
     def table_schemas(self, source: ExtractSource) -> dict[str, pa.Schema]:
         """Arrow schema of each table of the extract. Raises QueryFailedError."""
@@ -219,19 +220,11 @@ class PersonWorker:
         return False
 
     def _ask(self, source: ExtractSource, question: dict[str, Any]) -> dict[str, Any]:
-        _, peer = self._connect(source)
-        ends_at = time.monotonic() + _ANSWER_SECONDS
-
-        def check() -> None:
-            if time.monotonic() > ends_at:
-                raise TimeoutError
-
-        with peer:
-            try:
-                send_frame(peer, QUERY, json.dumps(question).encode())
-                frame = receive_frame(peer, check)
-            except OSError:
-                frame = None
+        """A question changes nothing: one that a worker ended over is asked once more."""
+        process, peer = self._connect(source)
+        frame = _answer(peer, question)
+        if frame is None and process.wait_for_end(_END_SECONDS) is not None:
+            frame = _answer(self._connect(source)[1], question)
         if frame is None or frame[0] != DONE:
             raise QueryFailedError("error", "The project's worker does not answer. Try again.")
         answer: dict[str, Any] = json.loads(frame[1])
@@ -275,6 +268,22 @@ class PersonWorker:
         process = WorkerProcess.start(replace(plan, is_checked=self._checked.is_checked(folder, stamp)))
         self._checked.keep(folder, stamp)
         return process
+
+
+def _answer(peer: socket.socket, question: dict[str, Any]) -> tuple[bytes, bytearray] | None:
+    """None: the worker ended, or took too long."""
+    ends_at = time.monotonic() + _ANSWER_SECONDS
+
+    def check() -> None:
+        if time.monotonic() > ends_at:
+            raise TimeoutError
+
+    with peer:
+        try:
+            send_frame(peer, QUERY, json.dumps(question).encode())
+            return receive_frame(peer, check)
+        except OSError:
+            return None
 
 
 def _is_for(plan: WorkerPlan, source: ExtractSource) -> bool:

@@ -83,17 +83,18 @@ class Server:
                 self._waiting += 1
             try:
                 peer, _ = self._listener.accept()
-            except OSError:
-                os._exit(EXIT_UNUSABLE)  # the front starts another worker
+            except (OSError, MemoryError):
+                os._exit(EXIT_UNUSABLE)  # the front starts another worker and asks that one what waits here
             with self._lock:
                 self._waiting -= 1
                 is_last = self._waiting == 0
             if is_last:
-                _thread.start_new_thread(self._serve, ())  # does not wait for its start, as Thread does
+                with contextlib.suppress(RuntimeError, MemoryError):  # no room for one more: who connects waits
+                    _thread.start_new_thread(self._serve, ())  # does not wait for its start, as Thread does
             self._answer(peer)
 
     def _answer(self, peer: socket.socket) -> None:
-        with peer, contextlib.suppress(OSError):
+        with peer, contextlib.suppress(OSError, MemoryError):
             frame = receive_frame(peer)
             if frame is None or frame[0] != QUERY:
                 return
@@ -128,12 +129,13 @@ class Server:
                 self._change(peer, cursor, request, write)
             is_clean = write is None
         except (RowTooLargeError, ScratchRefusedError) as error:
+            watch.end()
             _send_error(peer, "error", str(error))
         except OSError:
             raise
         except Exception as error:
             sql = write.sql if write is not None else str(request["sql"])
-            self._report(peer, error, watch.reason, lambda: binding_message(cursor, sql), str(request["sql"]))
+            self._report(peer, error, watch, lambda: binding_message(cursor, sql), str(request["sql"]))
         finally:
             watch.end()
             # given back only when no interrupt meant for this query can meet the next
@@ -143,18 +145,18 @@ class Server:
         self,
         peer: socket.socket,
         error: Exception,
-        reason: str | None,
+        watch: QueryWatch,
         at_binding: Callable[[], str | None],
         typed: str,
     ) -> None:
+        reason, status, sentence = watch.reason, "cancelled", "The query was stopped."
         if reason == "quota":
-            _send_error(peer, "error", self._engine.scratch.full_sentence())
-        elif isinstance(error, duckdb.InterruptException):
-            _send_error(peer, reason or "cancelled", "The query was stopped.")
-        else:
-            found = "memory" if is_out_of_memory(error) else "error"
+            reason, status, sentence = None, "error", self._engine.scratch.full_sentence()
+        elif not isinstance(error, duckdb.InterruptException):
+            status = "memory" if is_out_of_memory(error) else "error"
             sentence = describe_engine_error(error, typed, at_binding)
-            _send_error(peer, reason or found, sentence, ends_worker=is_fatal(error))
+        watch.end()  # once its reader hears of the end, the watchdog ends no worker for it: the next query may be here
+        _send_error(peer, reason or status, sentence, ends_worker=is_fatal(error))
         if is_fatal(error):
             os._exit(EXIT_UNUSABLE)
 

@@ -2,6 +2,8 @@
 
 Contract: iterate once; whoever stops early calls ``abandon``, which interrupts the query and, if the worker does not
 obey within ``GRACE_SECONDS``, kills it. The front never lets a query run longer than its time plus that grace.
+A worker that ends before it has read the whole query has run nothing of it: that query goes to a new worker, once. One
+that has read it may have run it (and changed the scratch space): that query fails.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ _END_SECONDS = 1.0
 _ABORTED = 128 + signal.SIGABRT
 """How a process ends whose allocation fails where nothing can catch it (std::terminate)."""
 _ENDED = "The project's worker ended while this query ran. Nothing more is released; run the query again."
+_GIVEN_UP = "The client gave up, so the query was stopped."
 
 
 class QueryFailedError(Exception):
@@ -87,21 +90,42 @@ class WorkerStream:
         request: WorkerRequest,
         is_cancelled: Callable[[], bool],
         process: RunningWorker,
+        renew: Callable[[], tuple[RunningWorker, socket.socket]] | None = None,
     ) -> None:
-        self._peer, self._receiver = peer, BatchReceiver(peer)
+        """``renew``: a connection to a new worker, when this one has ended; may raise QueryFailedError."""
+        self._request = request.encode()
         self._seconds = request.seconds
         self._is_cancelled = is_cancelled
-        self._process = process
+        self._renew = renew
         self._waited = 0.0
-        self._ended = False
+        self._ended = self._has_heard = False
         self._schema = pa.schema([])
         self.read_so_far: Any = None
         """What the worker says the query has read (``scans``), unchecked; None while it has said nothing."""
+        self._send(process, peer)
+
+    def _send(self, process: RunningWorker, peer: socket.socket) -> None:
+        self._process, self._peer, self._receiver = process, peer, BatchReceiver(peer)
         try:
-            send_frame(peer, QUERY, request.encode())
+            send_frame(peer, QUERY, self._request)
         except OSError as error:
             self._finish()
-            raise QueryFailedError("error", _ENDED) from error
+            if self._renew is None:
+                raise QueryFailedError("error", _ENDED) from error
+            self._send_again()
+
+    def _send_again(self) -> None:
+        """To a new worker. The old one read no whole query, so it has run nothing of it."""
+        assert self._renew is not None  # noqa: S101
+        log.warning("worker-ended-before-query")
+        self._finish()
+        self._process.kill()
+        if self._is_cancelled():
+            raise QueryFailedError("cancelled", _GIVEN_UP)
+        renew, self._renew = self._renew, None
+        found = renew()
+        self._ended = False
+        self._send(*found)
 
     def read_schema(self) -> pa.Schema:
         """Wait for the first frame. Raises QueryFailedError."""
@@ -175,6 +199,10 @@ class WorkerStream:
         except BrokenFrameError:
             frame = None
         self._waited += time.monotonic() - started_at
+        if frame is None and self._receiver.was_reset and not self._has_heard and self._renew is not None:
+            self._send_again()
+            return self._next_frame()
+        self._has_heard = True
         if frame is None:
             self._finish()
             code = self._process.wait_for_end(_END_SECONDS)
@@ -195,7 +223,7 @@ class WorkerStream:
         """Only time spent waiting for the worker counts: a slow reader is not a slow query."""
         if self._is_cancelled():
             self.abandon()
-            raise QueryFailedError("cancelled", "The client gave up, so the query was stopped.")
+            raise QueryFailedError("cancelled", _GIVEN_UP)
         if self._waited + time.monotonic() - waits_since > self._seconds + GRACE_SECONDS:
             self._finish()
             self._process.kill()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +72,32 @@ def test_an_idle_worker_is_stopped_and_comes_back(pool: WorkerPool, extracts: tu
     worker.stop_if_idle(time.monotonic() + IDLE_SECONDS + 1, IDLE_SECONDS)
     assert not socket.exists()
     assert answer(worker, extracts[0]) == "v1"
+
+
+def test_a_worker_that_ends_before_it_takes_a_query_is_replaced_and_the_new_one_answers(
+    pool: WorkerPool, extracts: tuple[Path, Path]
+) -> None:
+    worker, source = pool.worker(PROJECT, ALICE), ExtractSource(extracts[0])
+    assert answer(worker, extracts[0]) == "v1"
+    line = worker.find_line(source)
+    assert line is not None
+    for pid in descendants(line.process.pid):
+        os.kill(pid, signal.SIGSTOP)
+    stream = worker.open_stream(source, WorkerRequest("SELECT v FROM t", 30), lambda: False)
+    line.process.kill()
+    line.close()
+    stream.read_schema()
+    assert [batch.to_pylist() for batch, _ in stream.batches()] == [[{"v": "v1"}]]
+
+
+def descendants(pid: int) -> list[int]:
+    """Children first; a process that ends meanwhile is left out."""
+    found: list[int] = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in children.read_text().split():
+                found += [*descendants(int(child)), int(child)]
+    return found
 
 
 def test_a_person_runs_a_limited_number_of_queries(pool: WorkerPool) -> None:

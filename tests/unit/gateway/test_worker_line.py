@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -15,11 +16,12 @@ from enclave.domain.ids import PersonId, ProjectId
 from enclave.domain.permits import QueryCaps
 from enclave.gateway.checked_extracts import CheckedExtracts
 from enclave.gateway.extract_source import ExtractSource
-from enclave.gateway.frames import QUERY, receive_frame
+from enclave.gateway.frames import ERROR, QUERY, receive_frame, send_frame
 from enclave.gateway.gate import ExaminedStatement
 from enclave.gateway.person_worker import PersonWorker, WorkerPlace
 from enclave.gateway.recording import RecordingFailedError
 from enclave.gateway.relay import Relay
+from enclave.gateway.scratch_names import ScratchKind, ScratchWrite
 from enclave.gateway.statements import Prepared
 from enclave.gateway.usage import DailyUsage
 from enclave.gateway.worker_process import WorkerPlan
@@ -53,6 +55,7 @@ class Process:
         return 0
 
     def kill(self) -> None:
+        self.running = False
         for end in self.ends:
             end.close()
 
@@ -167,3 +170,70 @@ def test_a_worker_hears_of_a_query_only_after_its_intent_is_durable(
     thread.join(60)
     assert heard == [not fails]
     assert len(process.ends) == 1
+
+
+class Moment(enum.Enum):
+    """When a worker ends under a query."""
+
+    BEFORE_IT_IS_SENT = enum.auto()
+    BEFORE_IT_IS_READ = enum.auto()
+    WHEN_IT_IS_HALF_READ = enum.auto()
+    ONCE_IT_IS_READ = enum.auto()
+
+
+class Successor(Process):
+    """Answers at once, with an error that names it; ``stays`` False: ends before it has read anything."""
+
+    def __init__(self, *, stays: bool = True) -> None:
+        super().__init__()
+        self.stays = stays
+
+    def connect(self, seconds: float = 10) -> socket.socket:
+        ours = super().connect(seconds)
+        if self.stays:
+            send_frame(self.ends[-1], ERROR, b'{"status": "error", "message": "from the successor"}')
+        else:
+            self.ends[-1].close()
+        return ours
+
+
+WRITE = WorkerRequest("", 5, write=ScratchWrite("t", ScratchKind.TABLE, "CREATE TABLE t AS SELECT 1"))
+
+
+@pytest.mark.parametrize("moment", Moment)
+@pytest.mark.parametrize("asked_for", [REQUEST, WRITE], ids=["reads", "writes"])
+def test_a_query_goes_to_a_new_worker_when_the_old_one_has_run_nothing_of_it(
+    process: Process, monkeypatch: pytest.MonkeyPatch, moment: Moment, asked_for: WorkerRequest
+) -> None:
+    person, successor = worker(process), Successor()
+    monkeypatch.setattr(person, "_start", lambda _: successor)
+    line = person.find_line(SOURCE)
+    (end,) = process.ends
+    if moment is Moment.BEFORE_IT_IS_SENT:
+        end.close()
+    stream = person.open_stream(SOURCE, asked_for, lambda: False, line)
+    if moment is Moment.WHEN_IT_IS_HALF_READ:
+        end.recv(5)
+    elif moment is Moment.ONCE_IT_IS_READ:
+        assert asked(end)
+    process.kill()
+    may_have_run = moment is Moment.ONCE_IT_IS_READ
+    with pytest.raises(QueryFailedError, match="ended while this query ran" if may_have_run else "from the successor"):
+        stream.read_schema()
+    assert len(successor.ends) == (0 if may_have_run else 1)
+    if not may_have_run:
+        assert asked(successor.ends[0])
+    successor.kill()
+
+
+@pytest.mark.parametrize(("is_cancelled", "found"), [(False, "ended while this query ran"), (True, "gave up")])
+def test_it_goes_to_one_new_worker_at_most_and_only_while_somebody_waits(
+    process: Process, monkeypatch: pytest.MonkeyPatch, is_cancelled: bool, found: str
+) -> None:
+    person, successor = worker(process), Successor(stays=False)
+    monkeypatch.setattr(person, "_start", lambda _: successor)
+    stream = person.open_stream(SOURCE, REQUEST, lambda: is_cancelled)
+    process.kill()
+    with pytest.raises(QueryFailedError, match=found):
+        stream.read_schema()
+    assert len(successor.ends) == (0 if is_cancelled else 1)
