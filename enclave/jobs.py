@@ -6,6 +6,7 @@ Each function may be repeated after a crash. Releases are the egress review's (`
 from __future__ import annotations
 
 import hashlib
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,20 +17,23 @@ from adbc_driver_flightsql import dbapi
 from audit.client import AuditClient, AuditUnavailable
 from enclave.access import AccessFiles
 from enclave.catalogue import find_manifest
+from enclave.destruction.carry_out import count_running, destroy_project_data
+from enclave.destruction.remains import find_remains
 from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, Username
 from enclave.domain.projects import ProjectState
 from enclave.extracts.launch import run_builder
 from enclave.keys import hub_api_token
 from enclave.portal.actions.projects import activate_project, fail_project
 from enclave.portal.actions.workspaces import issue_workspace_token
-from enclave.portal.models import Project, User
+from enclave.portal.models import Job, JobKind, JobState, Project, User
 from enclave.settings import Settings
 from enclave.shown.destroying import destroy_expired
 from enclave.tokens import CANARY_WORKSPACE
-from enclave.workspaces.shared_folder import SharedFolders
 
 log = structlog.get_logger()
 _CANARY_TOKEN_LIFE = timedelta(minutes=2)
+_END_SECONDS = 10.0
+"""For workspaces to end once the hub was told (``enclave.workspaces.standing``)."""
 
 
 class JobError(Exception):
@@ -93,7 +97,10 @@ def destroy_expired_archives(settings: Settings) -> None:
 
 
 def stop_workspaces(settings: Settings, payload: dict[str, Any]) -> None:
-    """Stop every running workspace of ``payload["person"]`` or of ``payload["project"]`` through the hub's API."""
+    """Stop every running workspace of ``payload["person"]`` or of ``payload["project"]`` through the hub's API.
+
+    What a closed project left on the disk is then destroyed (``enclave.destruction``).
+    """
     project = payload.get("project")
     username = _username(settings, PersonId(payload["person"])) if "person" in payload else None
     transport = httpx.HTTPTransport(uds=str(settings.hub_socket), retries=3)
@@ -106,17 +113,33 @@ def stop_workspaces(settings: Settings, payload: dict[str, Any]) -> None:
                 if project is None or server == project:
                     _stop_server(hub, user["name"], server)
     if project is not None and Project.objects.get(pk=project).project_state is ProjectState.CLOSED:
-        _destroy_shared_folder(settings, ProjectId(project))
+        _destroy_what_is_left(settings, ProjectId(project))
 
 
-def _destroy_shared_folder(settings: Settings, project: ProjectId) -> None:
-    """What members shared ends with the project; nobody has a mount of it any more once the workspaces have ended."""
-    client = AuditClient(settings.audit_socket, "runner")
-    try:
-        if SharedFolders(settings, client.record).destroy(project):
-            log.info("shared-folder-destroyed", project=project)
-    finally:
-        client.close()
+def _destroy_what_is_left(settings: Settings, project: ProjectId) -> None:
+    """The hub has been asked; a workspace takes a few seconds to end, and nothing goes while one is there."""
+    ends = time.monotonic() + _END_SECONDS
+    while count_running(settings, project) and time.monotonic() < ends:
+        time.sleep(0.1)
+    if count := destroy_project_data(settings, project):
+        log.info("project-data-destroyed", project=project, folders=count)
+
+
+def queue_destructions(settings: Settings) -> None:
+    """Put the job of every closed project with something left back into the queue; called by the runner's loop."""
+    waiting = (JobState.QUEUED, JobState.RUNNING)
+    for name in Project.objects.filter(state=ProjectState.CLOSED).values_list("pk", flat=True):
+        if not find_remains(settings, ProjectId(name)):
+            continue
+        payload = {"project": name}
+        jobs = Job.objects.filter(kind=JobKind.STOP_WORKSPACES, payload=payload)
+        if jobs.filter(state__in=waiting).exists():
+            continue
+        last = jobs.order_by("-pk").first()
+        if last is None:
+            Job.objects.create(kind=JobKind.STOP_WORKSPACES, payload=payload)
+        else:
+            Job.objects.filter(pk=last.pk).update(state=JobState.QUEUED, not_before=datetime.now(UTC))
 
 
 def _username(settings: Settings, person: PersonId) -> Username:

@@ -95,12 +95,13 @@ class Runner:
 
     def _queue_expiries(self) -> None:
         """Workspaces of a project whose permit ended are stopped (the gateway refuses its queries already); archives
-        of displayed output go when their time is over."""
-        from enclave.jobs import destroy_expired_archives
+        of displayed output go when their time is over, and what a closed project left until nothing is left."""
+        from enclave.jobs import destroy_expired_archives, queue_destructions
         from enclave.portal.models import Job, Project
 
         self._expiry_at = time.monotonic() + EXPIRY_SECONDS
         destroy_expired_archives(self._settings)
+        queue_destructions(self._settings)
         today = datetime.now(UTC).date()
         for project in Project.objects.filter(state="active", expires_on__lt=today):
             payload = {"project": project.pk}

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from audit.own_events import OwnEvent
+from enclave.destruction.remains import RemainKind
 from enclave.domain.events import EventType
 from enclave.domain.packages import PackageState
 from enclave.domain.people import Role
@@ -76,6 +77,7 @@ EVENTS: dict[str, Label] = {
     EventType.EXTRACT_STARTED: _("Extract started"),
     EventType.EXTRACT_BUILT: _("Extract built"),
     EventType.EXTRACT_REFUSED: _("Extract refused"),
+    EventType.EXTRACT_DESTROYED: _("Extract destroyed"),
     EventType.WORKSPACE_STARTED: _("Workspace started"),
     EventType.WORKSPACE_STOPPED: _("Workspace stopped"),
     EventType.WORKSPACE_REFUSED: _("Workspace refused"),
@@ -83,6 +85,8 @@ EVENTS: dict[str, Label] = {
     EventType.WORKSPACE_EXPOSURE_SLOWED: _("Display budget used up: slowed down"),
     EventType.WORKSPACE_EXPOSURE_STOPPED: _("Display stopped for the day"),
     EventType.SCREEN_SHOWN: _("Shown on screen"),
+    EventType.HOME_DESTROYED: _("Home destroyed"),
+    EventType.SCRATCH_DESTROYED: _("Scratch space destroyed"),
     EventType.SHARED_FOLDER_CREATED: _("Shared folder made"),
     EventType.SHARED_FOLDER_FULL: _("Shared folder full"),
     EventType.SHARED_FOLDER_DESTROYED: _("Shared folder destroyed"),
@@ -153,6 +157,13 @@ OWN_EVENTS: dict[str, Label] = {
     OwnEvent.ANCHOR_RECEIVED: _("Time stamp received"),
 }
 """What the audit daemon writes of itself."""
+REMAINS: dict[str, Label] = {
+    RemainKind.EXTRACT: _("Extract"),
+    RemainKind.SHARED_FOLDER: _("Shared folder"),
+    RemainKind.HOME: pgettext_lazy("destroyed", "Home"),
+    RemainKind.SCRATCH: _("Scratch space"),
+}
+"""What is destroyed with a project."""
 OTHERS: dict[str, Label] = {
     "allow": _("Allowed"),
     "deny": _("Refused"),

@@ -146,6 +146,28 @@ class Membership(models.Model):
         return f"{self.project_id} {self.user_id}"
 
 
+class Destruction(models.Model):
+    """What was destroyed of a closed project, one line per folder; ``audit_index`` points at its record in the log."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="destructions")
+    kind = models.CharField(max_length=20)
+    """``RemainKind`` value."""
+    name = models.CharField(max_length=255)
+    """Of an extract its version, of a home or scratch space the username."""
+    token = models.CharField(max_length=20, unique=True)
+    """Of the folder that was set aside: a removal that begins anew is not a second destruction."""
+    files = models.BigIntegerField()
+    bytes = models.BigIntegerField()
+    audit_index = models.BigIntegerField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("at", "pk")
+
+    def __str__(self) -> str:
+        return f"{self.project_id} {self.kind} {self.name}"
+
+
 class PackageRequest(models.Model):
     """One package that a project asked for. The constraints back the rules of ``domain.packages``."""
 

@@ -9,7 +9,8 @@ from django.conf import settings
 from pydantic import ValidationError
 
 from enclave.access import AccessFiles
-from enclave.domain.ids import Username
+from enclave.destruction.remains import Extent, find_remains
+from enclave.domain.ids import ProjectId, Username
 from enclave.domain.manifest import Manifest
 from enclave.domain.people import Role
 from enclave.domain.permits import Permit
@@ -61,6 +62,7 @@ def project_context(project: Project, user: User) -> dict[str, Any]:
         "workspace_url": f"{settings.ENCLAVE.hub_url}/hub/spawn/{user.username}/{project.pk}",
         "running": running,
         "is_auditor": Role.AUDITOR in user.role_set,
+        **(_destroyed(project) if project.project_state is ProjectState.CLOSED else {}),
     }
 
 
@@ -87,6 +89,16 @@ def find_manifest(project: Project) -> Manifest | None:
         return Manifest.model_validate_json((folder / "manifest.json").read_bytes()) if folder else None
     except (OSError, ValidationError):
         return None
+
+
+def _destroyed(project: Project) -> dict[str, Any]:
+    """What went with the project, and how many folders are still there: the receipt that a data holder asks for."""
+    gone = list(project.destructions.all())
+    return {
+        "destructions": gone,
+        "destroyed": Extent(sum(one.files for one in gone), sum(one.bytes for one in gone)),
+        "left": len(find_remains(settings.ENCLAVE, ProjectId(project.pk))),
+    }
 
 
 def _uncounted(manifest: Manifest | None, permit: Permit | None, user: User) -> list[str]:

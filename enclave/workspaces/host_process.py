@@ -111,6 +111,20 @@ class HostProcess:
 
 def find_hosts(run_dir: Path) -> Iterator[HostProcess]:
     """All hosts whose state files are under ``run/ws``; the caller closes them."""
+    for _workspace, host in _hosts_by_workspace(run_dir):
+        yield host
+
+
+def running_workspaces(run_dir: Path) -> frozenset[str]:
+    """Ids of the workspaces whose hosts live."""
+    found = set()
+    for workspace, host in _hosts_by_workspace(run_dir):
+        found.add(workspace)
+        host.close()
+    return frozenset(found)
+
+
+def _hosts_by_workspace(run_dir: Path) -> Iterator[tuple[str, HostProcess]]:
     for file in sorted((run_dir / "ws").glob(f"*/host/{STATE}")):
         try:
             content = json.loads(file.read_bytes())
@@ -118,7 +132,7 @@ def find_hosts(run_dir: Path) -> Iterator[HostProcess]:
         except (OSError, ValueError, KeyError, TypeError):
             continue
         if (found := HostProcess.find(identity)) is not None:
-            yield found
+            yield file.parents[1].name, found
 
 
 def end_hosts(run_dir: Path, seconds: float = 5.0) -> None:

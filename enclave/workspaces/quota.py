@@ -117,6 +117,18 @@ def used_bytes(folder: Path) -> int:
     return int(counted)
 
 
+def count_files(folder: Path) -> int:
+    """Names of all files and folders below ``folder`` and itself, links not followed. Raises OSError.
+
+    Names and not inodes: ``find`` need not ask for each (half the time of ``du``), and a name costs disk as well.
+    """
+    command = ["find", "-P", str(folder), "-xdev", "-printf", "x"]
+    done = subprocess.run(command, capture_output=True, check=False)  # 1: a file went away meanwhile
+    if not done.stdout:
+        raise OSError(f"Expected the number of files of {folder.name}, found none.")
+    return len(done.stdout)
+
+
 def processes_below(top: int) -> list[int]:
     """Process ids of all descendants of ``top``."""
     parents: dict[int, int] = {}

@@ -6,8 +6,8 @@ whose size is measured. Everybody who has the mount may read and write everythin
 program's umask undoes it); the folder above belongs to root alone, so that nobody else comes near. A workspace that
 ends takes its mount with it.
 
-Contract: a folder is on record before it exists, its destruction before it happens. Where sockets cannot be forbidden
-in it (``enclave.gateway.landlock``), there is none. Non-goal: a record of each file.
+Contract: a folder is on record before it exists; ``enclave.destruction`` destroys it with the project. Where sockets
+cannot be forbidden in it (``enclave.gateway.landlock``), there is none. Non-goal: a record of each file.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ from enclave.workspaces.shared_mount import SharedMount
 _OPTIONS = "loop,nosuid,nodev,noexec,nosymfollow,noatime,errors=remount-ro"
 _LEAST_MB = 16
 _BYTES_PER_FILE = 16_384
+_OWN_INODES = 10
+"""Of the inodes, ext4 keeps the first ten for itself."""
+_SUPERBLOCK = ("Inode count", "Free inodes", "Block count", "Free blocks", "Block size")
 _ACL = "system.posix_acl_default"
 _EVERYBODY = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", tag, 7, 0xFFFFFFFF) for tag in (0x01, 0x04, 0x20))
 """acl(5) as the kernel stores it: version 2; owner, group and others, each rwx. It takes the umask's place."""
@@ -109,18 +112,14 @@ class SharedFolders:
             self._record(_event(EventType.SHARED_FOLDER_FULL, project, **used))
             self._full.add(project)
 
-    def destroy(self, project: ProjectId) -> bool:
-        """Take the folder and all in it away for good; False when there is none. Raises AuditUnavailable, OSError."""
-        folder = self._root / project
-        if not folder.exists():
-            return False
-        with _locked(self._root):
-            self._record(_event(EventType.SHARED_FOLDER_DESTROYED, project))
-            _unmount(folder / "files")
-            if (folder / "files").is_mount():
-                raise OSError(errno.EBUSY, "Expected the shared folder to be unmounted, found it in use")
-            shutil.rmtree(folder)
-        return True
+
+def close_for_good(settings: Settings, project: ProjectId) -> None:
+    """Unmount the folder before it is destroyed (``enclave.destruction``). Raises OSError while somebody uses it."""
+    files = settings.shared_dir / project / "files"
+    with _locked(settings.shared_dir):
+        _unmount(files)
+        if files.is_mount():
+            raise OSError(errno.EBUSY, "Expected the shared folder to be unmounted, found it in use")
 
 
 def release_all(settings: Settings) -> None:
@@ -132,6 +131,18 @@ def release_all(settings: Settings) -> None:
 def is_image(folder: Path) -> bool:
     """Does the file system keep the quota (else somebody has to measure)?"""
     return (folder / "image.ext4").exists()
+
+
+def image_fill(folder: Path) -> tuple[int, int]:
+    """Files and bytes in an image that is not mounted. Raises OSError when it has no readable superblock."""
+    try:
+        said = _run("dumpe2fs", "-h", str(folder / "image.ext4"))
+        facts = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
+        count = {name: int(facts[name]) for name in _SUPERBLOCK}
+    except (subprocess.SubprocessError, KeyError, ValueError) as error:
+        raise OSError("Expected a file system in the shared folder's image, found none that can be read.") from error
+    files = count["Inode count"] - count["Free inodes"] - _OWN_INODES
+    return max(0, files), (count["Block count"] - count["Free blocks"]) * count["Block size"]
 
 
 def _make_image(folder: Path, megabytes: int) -> None:
@@ -169,8 +180,11 @@ def _unmount(files: Path) -> None:
             return
 
 
-def _run(*command: str) -> None:
-    subprocess.run(command, env={"PATH": _PATH}, check=True, capture_output=True, text=True, timeout=60)
+def _run(*command: str) -> str:
+    done = subprocess.run(
+        command, env={"PATH": _PATH, "LC_ALL": "C"}, check=True, capture_output=True, text=True, timeout=60
+    )
+    return done.stdout
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""The admin: provisions a project, revokes a person; the running workspace stops within 10 s and the token dies."""
+"""The admin: provisions a project, revokes a person; the running workspace stops within 10 s and the token dies.
+Then the admin closes the project: its workspace ends, and nothing of it is left on the machine."""
 
 from __future__ import annotations
 
@@ -78,6 +79,33 @@ def test_revoking_a_person_stops_the_workspace_and_the_token(visit: Any) -> None
     admin.shoot("admin-revoked")
     again = researcher.enclave.command("token", "issue", "--user", "karim", "--project", project)
     assert again.returncode == 1
+
+
+def test_closing_a_project_ends_its_workspace_and_leaves_nothing(visit: Any) -> None:
+    researcher = visit("amelie")
+    researcher.log_in()
+    researcher.page.goto(f"{researcher.enclave.info['hub']}/hub/spawn/amelie/{SECOND}")
+    researcher.page.wait_for_url(re.compile(rf"/user/amelie/{SECOND}/lab"), timeout=60_000)
+    home = Path(researcher.enclave.info["home"])
+    assert (home / "workspaces" / SECOND / "amelie" / "outbox").is_dir()
+
+    admin = visit("adele")
+    admin.log_in()
+    admin.portal(f"/projects/{SECOND}/")
+    admin.page.get_by_role("button", name="Close").click()
+    card = admin.page.locator("#destroyed")
+    for _ in range(120):
+        if card.count() and not card.locator(".notice").count():
+            break
+        admin.page.wait_for_timeout(500)
+        admin.page.reload()
+    expect(card.get_by_role("row", name=re.compile("^Home amelie"))).to_be_visible()
+    expect(card.get_by_role("row", name=re.compile("^Home karim"))).to_be_visible()
+    expect(card.get_by_role("row", name=re.compile("^Extract v1"))).to_be_visible()
+    admin.shoot("admin-closed")
+    assert not (home / "workspaces" / SECOND).exists()
+    assert not (home / "shared" / SECOND).exists()
+    assert not list((home / "projects" / SECOND).rglob("*.duckdb"))
 
 
 def _socket(visitor: Any, project: str) -> str:

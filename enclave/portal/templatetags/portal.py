@@ -6,7 +6,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from enclave.portal.labels import VERBS, label_of, tone_of
+from enclave.portal.labels import REMAINS, VERBS, label_of, tone_of
 from enclave.portal.sentences import translated_sentence
 
 register = template.Library()
@@ -22,6 +22,12 @@ def label(value: object) -> str:
 def verb(value: object) -> str:
     """Translated label of a verb, for buttons."""
     return str(VERBS.get(str(value), value))
+
+
+@register.filter
+def remain(value: object) -> str:
+    """Translated name of something that is destroyed with a project."""
+    return str(REMAINS.get(str(value), value))
 
 
 @register.filter

@@ -6,12 +6,10 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-import httpx
 import pytest
 from django.db import connections
 from portal_house import PASSWORD, page_words, permit_text
 
-from enclave import jobs
 from enclave.access import AccessFiles
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
@@ -21,8 +19,6 @@ from enclave.extracts.permit_file import PermitError
 from enclave.portal.actions import people, projects
 from enclave.portal.models import Job, Project, User
 from enclave.portal.rules import StateConflictError
-from enclave.shown.reading import recording
-from enclave.workspaces.shared_folder import SharedFolders, release_all
 
 
 def person(username: str) -> User:
@@ -225,25 +221,6 @@ def test_closing_stops_workspaces(house: Any) -> None:
     record = AccessFiles(house.settings).project(ProjectId("to-be-closed"))
     assert record is not None
     assert record.state == "closed"
-
-
-@pytest.mark.needs_root
-def test_what_members_shared_ends_with_the_project(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    approved("shared-one")
-    with recording(house.settings) as record:
-        files = SharedFolders(house.settings, record).open(ProjectId("shared-one"), 16).files
-    hub = httpx.MockTransport(lambda request: httpx.Response(200, json=[]))  # nobody has a workspace open
-    monkeypatch.setattr(jobs.httpx, "HTTPTransport", lambda **_: hub)
-    try:
-        jobs.stop_workspaces(house.settings, {"project": "shared-one"})
-        assert files.is_mount(), "an expired project may be prolonged"
-        projects.close_project(person("ines"), "shared-one", "done")
-        jobs.stop_workspaces(house.settings, {"project": "shared-one"})
-        jobs.stop_workspaces(house.settings, {"project": "shared-one"})
-    finally:
-        release_all(house.settings)
-    assert not files.parent.exists()
-    assert len(house.events(EventType.SHARED_FOLDER_DESTROYED, "shared-one")) == 1
 
 
 def test_researchers_see_only_their_own_projects(house: Any) -> None:

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 from enclave_test_stand import Stand, wait_for  # type: ignore[import-not-found]
 
-from audit.client import AuditClient
 from audit.reader import LogUnreadable, read_entries
 from enclave import keys
+from enclave.destruction.remains import RemainKind, find_remains, measure, remove_tree, set_aside
 from enclave.domain.ids import ProjectId
-from enclave.workspaces.shared_folder import SharedFolders
+from enclave.workspaces.shared_folder import close_for_good
 
 PROBES = Path(__file__).with_name("shared_probes.py")
 PROJECT = ProjectId("first-project")
@@ -194,11 +194,11 @@ def test_who_leaves_loses_the_folder_and_it_ends_with_the_project(
     stopped = shared_stand.hub_api("DELETE", f"/users/bob/servers/{PROJECT}", runner)
     assert stopped.status_code in (202, 204)
     wait_for(lambda: not mounts_of(200_001, device), "the end of bob's processes")
-    client = AuditClient(shared_stand.settings.audit_socket, "test")
-    assert SharedFolders(shared_stand.settings, client.record).destroy(PROJECT)
-    client.close()
+    close_for_good(shared_stand.settings, PROJECT)
+    (folder,) = (r for r in find_remains(shared_stand.settings, PROJECT) if r.kind is RemainKind.SHARED_FOLDER)
+    assert measure(folder.path).files > 0
+    remove_tree(set_aside(folder).path)
     assert not (shared_stand.settings.shared_dir / PROJECT).exists()
-    wait_for(lambda: shared_stand.has_record("shared-folder:destroyed", PROJECT), "the record of the destruction")
 
 
 def mounts_of(uid: int, device: int) -> list[int]:
