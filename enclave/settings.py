@@ -77,6 +77,8 @@ class Settings(BaseSettings):
     """How often the storage of all projects is measured."""
     workspaces: int = Field(default=50, ge=1)
     """Workspaces at once, all projects together; each may use the memory its permit says."""
+    cluster_workers: int = Field(default=0, ge=0, le=256)
+    """Workers of Dask clusters that one workspace may have at once (ADR 27). 0: no clusters."""
     r_image: Path = REPOSITORY / ".images" / "r"
     """Root file system of R kernels. Not there: workspaces have no R."""
     image_root: Path | None = None

@@ -215,7 +215,6 @@ def plan(
     ends_at: float,
     usage: Path | None = None,
     shared: SharedMount | None = None,
-    clusters: int = 0,
 ) -> HostPlan:
     """What the workspace host is told: the kernel's sandbox, and the server's made from it."""
     own = (
@@ -249,7 +248,7 @@ def plan(
         shared=shared.files if shared is not None and shared.is_measured else None,
         shared_mb=shared.megabytes if shared is not None else 0,
         launcher=() if shared is None else LAUNCHER,
-        clusters=clusters,
+        clusters=settings.cluster_workers,
     )
 
 
