@@ -98,6 +98,8 @@ class Settings(BaseSettings):
     """Disk that one person may keep intermediate results in, per project."""
     query_workers: int = Field(default=32, ge=1)
     """Query workers at once, all projects together."""
+    cluster_workers: int = Field(default=0, ge=0)
+    """Most workers of a researcher's Dask cluster beside the workspace; 0: no clusters, no process, no socket."""
     run_folder: Path | None = None
     """Sockets and process state of a gateway replica on another machine. None: ``run/`` under ``home``."""
     gateway_tcp: str = ""
@@ -162,6 +164,16 @@ class Settings(BaseSettings):
     def gateway_control_socket(self) -> Path:
         """The hub tells the gateway front here that a workspace starts or stops."""
         return self.run_dir / "gateway.sock"
+
+    @property
+    def clusters_socket(self) -> Path:
+        """The clusters' service says here that it runs; nobody else's business goes through it."""
+        return self.run_dir / "clusters.sock"
+
+    @property
+    def clusters_dir(self) -> Path:
+        """A file per cluster whose end is not recorded yet. Mode 0700."""
+        return self.root / "clusters"
 
     @property
     def log_dir(self) -> Path:
