@@ -77,6 +77,8 @@ class Settings(BaseSettings):
     """How often the storage of all projects is measured."""
     workspaces: int = Field(default=50, ge=1)
     """Workspaces at once, all projects together; each may use the memory its permit says."""
+    cluster_workers: int = Field(default=0, ge=0, le=256)
+    """Workers of Dask clusters that one workspace may have at once (ADR 27). 0: no clusters."""
     r_image: Path = REPOSITORY / ".images" / "r"
     """Root file system of R kernels. Not there: workspaces have no R."""
     image_root: Path | None = None
@@ -98,8 +100,6 @@ class Settings(BaseSettings):
     """Disk that one person may keep intermediate results in, per project."""
     query_workers: int = Field(default=32, ge=1)
     """Query workers at once, all projects together."""
-    cluster_workers: int = Field(default=0, ge=0)
-    """Most workers of a researcher's Dask cluster beside the workspace; 0: no clusters, no process, no socket."""
     run_folder: Path | None = None
     """Sockets and process state of a gateway replica on another machine. None: ``run/`` under ``home``."""
     gateway_tcp: str = ""

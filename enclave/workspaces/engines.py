@@ -134,7 +134,7 @@ class BubblewrapSandbox:
         if self._process.poll() is not None:
             return
         self._process.send_signal(signal.SIGSTOP)
-        for inside in _children(self._process.pid):
+        for inside in children(self._process.pid):
             with suppress(ProcessLookupError):
                 os.kill(inside, signal.SIGKILL)
         self._process.kill()
@@ -150,11 +150,12 @@ class BubblewrapSandbox:
 
 def find_program(bwrap: int) -> int | None:
     """The host's number of process 2 in the sandbox of this ``bwrap``; None before it exists and after its end."""
-    first = _children(bwrap)
-    return next((pid for one in first for pid in _children(one) if _number_inside(pid) == 2), None)
+    first = children(bwrap)
+    return next((pid for one in first for pid in children(one) if _number_inside(pid) == 2), None)
 
 
-def _children(parent: int) -> list[int]:
+def children(parent: int) -> list[int]:
+    """Process ids of those whose parent this is."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
