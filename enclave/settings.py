@@ -166,6 +166,16 @@ class Settings(BaseSettings):
         return self.run_dir / "gateway.sock"
 
     @property
+    def clusters_socket(self) -> Path:
+        """The clusters' service says here that it runs; nobody else's business goes through it."""
+        return self.run_dir / "clusters.sock"
+
+    @property
+    def clusters_dir(self) -> Path:
+        """A file per cluster whose end is not recorded yet. Mode 0700."""
+        return self.root / "clusters"
+
+    @property
     def log_dir(self) -> Path:
         """The published tlog-tiles tree: public to auditors, holds no payload."""
         return self.root / "log"

@@ -1,8 +1,9 @@
-"""The only program of ours in an island: leads two fixed ways between it and unix sockets, and reads no byte of them.
+"""The only program of ours in an island: leads three fixed ways between it and unix sockets, and reads no byte of them.
 
-``/opt/image/bin/python3.11 -I -S -B relay.py LISTENING API``: what connects to the inherited socket ``LISTENING`` is
-led to the scheduler's port in the island, and what connects to the island's API port is led to the unix socket ``API``,
-which may come later or be made anew. Says ``ready`` on its standard output once both listen, and nothing afterwards.
+``/opt/image/bin/python3.11 -I -S -B relay.py SCHEDULER CONTROL API``: what connects to the inherited sockets
+``SCHEDULER`` and ``CONTROL`` is led to the scheduler's two ports in the island (work, and its HTTP API), and what
+connects to the island's API port is led to the unix socket ``API``, which may come later or be made anew. Says
+``ready`` on its standard output once all listen, and nothing afterwards.
 Contract: at most ``MOST`` connections each way; a further one is closed at once, as where nobody is on the other side.
 Imports the standard library only, because it is mounted alone. Non-goal: knowing who may connect; the services do.
 """
@@ -14,7 +15,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 
-HOST, SCHEDULER_PORT, API_PORT = "127.0.0.1", 8786, 8000
+HOST, SCHEDULER_PORT, CONTROL_PORT, API_PORT = "127.0.0.1", 8786, 8787, 8000
 MOST = 256
 _CHUNK = 1 << 18
 
@@ -34,7 +35,7 @@ class Way:
         try:
             if self._led <= MOST:
                 far_reader, far_writer = await self._connect()
-                await _join(reader, writer, far_reader, far_writer)
+                await join(reader, writer, far_reader, far_writer)
         except OSError:
             return  # nobody there
         finally:
@@ -42,7 +43,7 @@ class Way:
             writer.transport.abort()
 
 
-async def _join(
+async def join(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     far_reader: asyncio.StreamReader,
@@ -72,19 +73,23 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     await writer.drain()
 
 
-async def main(listening: int, api: str) -> None:
+def _to_port(port: int) -> Way:
+    return Way(lambda: asyncio.open_connection(HOST, port, limit=_CHUNK))
+
+
+async def main(scheduler: int, control: int, api: str) -> None:
     """Serve until killed."""
-    inward = Way(lambda: asyncio.open_connection(HOST, SCHEDULER_PORT, limit=_CHUNK))
+    inward = {given: _to_port(port) for given, port in ((scheduler, SCHEDULER_PORT), (control, CONTROL_PORT))}
     outward = Way(lambda: asyncio.open_unix_connection(api, limit=_CHUNK))
-    given = socket.socket(fileno=listening)
-    async with (
-        await asyncio.start_unix_server(inward.lead, sock=given, limit=_CHUNK) as first,
-        await asyncio.start_server(outward.lead, HOST, API_PORT, limit=_CHUNK) as second,
-    ):
-        sys.stdout.write("ready\n")
-        sys.stdout.close()
-        await asyncio.gather(first.serve_forever(), second.serve_forever())
+    servers = [
+        await asyncio.start_unix_server(way.lead, sock=socket.socket(fileno=given), limit=_CHUNK)
+        for given, way in inward.items()
+    ]
+    servers.append(await asyncio.start_server(outward.lead, HOST, API_PORT, limit=_CHUNK))
+    sys.stdout.write("ready\n")
+    sys.stdout.close()
+    await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2]))
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))

@@ -13,7 +13,7 @@ from enclave.settings import REPOSITORY
 from enclave.workspaces.engines import Engine, Sandboxed, children
 from enclave.workspaces.listening import listen_in
 
-SCHEDULER_SOCKET, API_SOCKET = "scheduler.sock", "api.sock"
+SCHEDULER_SOCKET, CONTROL_SOCKET, API_SOCKET = "scheduler.sock", "control.sock", "api.sock"
 _FOLDER = Path("/run/island")
 _PROGRAM = Path("/opt/enclave_relay/relay.py")
 _PYTHON = ("/opt/image/bin/python3.11", "-I", "-S", "-B")
@@ -25,11 +25,16 @@ _READY = b"ready\n"
 def start_relay(engine: Engine, kernel: SandboxProfile, folder: Path) -> Sandboxed:
     """The relay between ``folder``'s sockets and a new island, once it listens on both sides. Raises SandboxError.
 
-    The scheduler's socket is opened out here and inherited, and the folder is read-only inside: so nothing in it can be
+    The scheduler's sockets are opened out here and inherited, and the folder is read-only inside: so nothing in it can be
     replaced by a link that a service would follow.
     """
     reading, writing = os.pipe()
-    with listen_in(folder, SCHEDULER_SOCKET) as listening, os.fdopen(reading, "rb", buffering=0) as told:
+    with (
+        listen_in(folder, SCHEDULER_SOCKET) as scheduler,
+        listen_in(folder, CONTROL_SOCKET) as control,
+        os.fdopen(reading, "rb", buffering=0) as told,
+    ):
+        inherited = (scheduler.fileno(), control.fileno())
         profile = replace(
             kernel,
             binds=(
@@ -38,9 +43,9 @@ def start_relay(engine: Engine, kernel: SandboxProfile, folder: Path) -> Sandbox
                 Bind(folder, _FOLDER),
             ),
             env={name: kernel.env[name] for name in ("LD_LIBRARY_PATH", "PATH") if name in kernel.env},
-            pass_fds=(listening.fileno(),),
+            pass_fds=inherited,
         )
-        command = (*_PYTHON, str(_PROGRAM), str(listening.fileno()), str(_FOLDER / API_SOCKET))
+        command = (*_PYTHON, str(_PROGRAM), *map(str, inherited), str(_FOLDER / API_SOCKET))
         try:
             relay = engine.start(profile, command, writing)
         finally:
