@@ -23,8 +23,6 @@ from enclave.seccomp import filter_descriptor
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _FOUNDATION = (Path("/etc/ld.so.cache"), Path("/etc/localtime"), Path("/etc/ssl/certs"), Path("/etc/fonts"))
-_GO_ON_BELOW = 'test "$PPID" = "$0" && exec "$@"'
-"""A program between us and bubblewrap is tied to us as bubblewrap will be, and ends if we had ended before that."""
 _USR_LINKS = ("bin", "lib", "lib64", "sbin")
 
 
@@ -186,9 +184,7 @@ def _joining(profile: SandboxProfile, root: bool) -> list[str]:
         return []
     if not root or profile.network:
         raise SandboxError("Expected root, and one network, to join a network namespace; found otherwise.")
-    host = os.getpid()
-    tied = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", _GO_ON_BELOW, str(host)]
-    return [*tied, "nsenter", f"--net=/proc/{host}/fd/{profile.network_namespace}", "--"]
+    return ["nsenter", f"--net=/proc/{os.getpid()}/fd/{profile.network_namespace}", "--"]
 
 
 def _inner_command(profile: SandboxProfile, root: bool) -> list[str]:

@@ -81,15 +81,28 @@ def clear_away(settings: Settings, workspace: str | None = None) -> None:
         sweep(settings.docker_host, settings.root, workspace)
 
 
+_WHILE_HOST_LIVES = (
+    'dd bs=1 count=1 iflag=nonblock status=none of=/dev/null 2>/dev/null && exit 75; exec "$@" </dev/null'
+)
+"""Goes before the program. ``bwrap --die-with-parent`` ties itself and process 1 one after the other: a host that was
+killed in between would leave a sandbox behind. Its standard input is a pipe that ends when the host does."""
+
+
 class BubblewrapEngine:
     """One ``bwrap`` per sandbox."""
 
+    def __init__(self) -> None:
+        self._life, self._ours = os.pipe()
+
     def start(self, profile: SandboxProfile, argv: Sequence[str], log: IO[bytes] | int) -> BubblewrapSandbox:
         """See Engine."""
-        return BubblewrapSandbox(popen(profile, argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+        command = ("/bin/sh", "-c", _WHILE_HOST_LIVES, "sh", *argv)
+        return BubblewrapSandbox(popen(profile, command, stdin=self._life, stdout=log, stderr=log))
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """Whatever still starts now ends."""
+        os.close(self._life)
+        os.close(self._ours)
 
 
 class BubblewrapSandbox:
