@@ -81,11 +81,14 @@ def clear_away(settings: Settings, workspace: str | None = None) -> None:
         sweep(settings.docker_host, settings.root, workspace)
 
 
-_WHILE_HOST_LIVES = (
-    'dd bs=1 count=1 iflag=nonblock status=none of=/dev/null 2>/dev/null && exit 75; exec "$@" </dev/null'
-)
+_WHILE_HOST_LIVES = """\
+until grep -qs '^Seccomp:.2' /proc/1/status; do :; done
+dd bs=1 count=1 iflag=nonblock status=none of=/dev/null 2>/dev/null && exit 75
+exec "$@" </dev/null
+"""
 """Goes before the program. ``bwrap --die-with-parent`` ties itself and process 1 one after the other: a host that was
-killed in between would leave a sandbox behind. Its standard input is a pipe that ends when the host does."""
+killed in between would leave a sandbox behind. Process 1 is tied before it takes the filter, and the standard input is
+a pipe that ends when the host does: so either the host ends us from here on, or it has ended and so do we."""
 
 
 class BubblewrapEngine:
