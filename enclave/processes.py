@@ -45,6 +45,7 @@ def service_specs(settings: Settings) -> tuple[ServiceSpec, ...]:
         ServiceSpec("runner", (*python, "enclave.runner"), None, stage=2),
         alert_watch(settings),
         metering(settings),
+        *((clusters(settings),) if settings.cluster_workers else ()),
         *((exports(settings, settings.audit_exports),) if settings.audit_exports else ()),
     )
 
@@ -103,6 +104,12 @@ def metering(settings: Settings) -> ServiceSpec:
     """Measures storage and answers Prometheus."""
     ready = settings.run_dir / "metrics.sock" if settings.metrics == "unix" else None
     return ServiceSpec("metering", (sys.executable, "-m", "enclave.metering.serve"), ready, stage=2)
+
+
+def clusters(settings: Settings) -> ServiceSpec:
+    """Leads researchers to their Dask clusters. It ends them when it stops, so it gets time for that."""
+    argv = (sys.executable, "-m", "enclave.clusters.serve")
+    return ServiceSpec("clusters", argv, settings.clusters_socket, stage=2, grace_seconds=20.0)
 
 
 def exports(settings: Settings, config: Path) -> ServiceSpec:

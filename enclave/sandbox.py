@@ -42,6 +42,9 @@ class SandboxProfile:
     binds: tuple[Bind, ...]
     env: dict[str, str] = field(default_factory=dict)
     network: bool = False
+    """The machine's network. Otherwise none but a loopback interface, the sandbox's own or that of the next field."""
+    network_namespace: int | None = None
+    """Descriptor of a network namespace to join instead of a new one (as root only). It is not inherited."""
     hosts: tuple[tuple[str, str], ...] = ()
     """Further names that resolve inside, each with its address; there is no other way to look one up."""
     uid: int | None = None
@@ -55,6 +58,8 @@ class SandboxProfile:
     open_files: int = 4096
     tmp_mb: int = 512
     pass_fds: tuple[int, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+    """Absolute path → content of read-only files that exist in this sandbox alone; the folder above may be new."""
     seccomp: bool = True
     working_dir: Path = Path("/")
     user_name: str = "enclave"
@@ -131,15 +136,29 @@ def account(profile: SandboxProfile) -> int:
 
 
 def _identity_arguments(profile: SandboxProfile, uid: int) -> tuple[list[str], list[int]]:
-    """Those files through descriptors that bubblewrap reads."""
+    """Those files and the profile's own, through descriptors that bubblewrap reads."""
     arguments, descriptors = [], []
-    for target, text in identity_files(profile, uid).items():
-        descriptor = os.memfd_create("identity", 0)
-        os.write(descriptor, text.encode())
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        arguments += ["--perms", "0444", "--ro-bind-data", str(descriptor), target]
-        descriptors.append(descriptor)
+    for folder in sorted({str(Path(target).parent) for target in profile.files}):
+        arguments += ["--perms", "0755", "--dir", folder]
+    for target, text in {**profile.files, **identity_files(profile, uid)}.items():
+        descriptors.append(_in_memory(text))
+        arguments += ["--perms", "0444", "--ro-bind-data", str(descriptors[-1]), target]
     return arguments, descriptors
+
+
+def _in_memory(text: str) -> int:
+    """Descriptor of a file that holds ``text`` and has no name."""
+    descriptor = os.memfd_create("sandbox", 0)
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
+        file.write(text.encode())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _environment(profile: SandboxProfile) -> int:
+    """Descriptor of the arguments that set it: what is on a command line everybody on this machine may read."""
+    env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **profile.env}
+    return _in_memory("".join(f"--setenv\0{name}\0{value}\0" for name, value in env.items()))
 
 
 def _host_lines(profile: SandboxProfile) -> str:
@@ -148,7 +167,7 @@ def _host_lines(profile: SandboxProfile) -> str:
 
 def _namespaces(profile: SandboxProfile, root: bool) -> list[str]:
     arguments = ["--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try", "--hostname", "workspace"]
-    if not profile.network:
+    if not profile.network and profile.network_namespace is None:
         arguments.append("--unshare-net")
     if not root:
         arguments.append("--unshare-user")
@@ -157,6 +176,15 @@ def _namespaces(profile: SandboxProfile, root: bool) -> list[str]:
         for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):  # for setpriv alone; gone before the program
             arguments += ["--cap-add", capability]
     return arguments
+
+
+def _joining(profile: SandboxProfile, root: bool) -> list[str]:
+    """What goes before bubblewrap. It opens our descriptor for itself: one that is handed down would be seen inside."""
+    if profile.network_namespace is None:
+        return []
+    if not root or profile.network:
+        raise SandboxError("Expected root, and one network, to join a network namespace; found otherwise.")
+    return ["nsenter", f"--net=/proc/{os.getpid()}/fd/{profile.network_namespace}", "--"]
 
 
 def _inner_command(profile: SandboxProfile, root: bool) -> list[str]:
@@ -185,14 +213,15 @@ def popen(profile: SandboxProfile, argv: Sequence[str], **options: Any) -> subpr
     """
     check_binds(profile)
     root = os.geteuid() == 0
+    joined = _joining(profile, root)
     identity, descriptors = _identity_arguments(profile, account(profile))
     try:
-        arguments = ["bwrap", *_namespaces(profile, root), *_mount_arguments(profile), *identity]
+        arguments = [*joined, "bwrap", *_namespaces(profile, root), *_mount_arguments(profile), *identity]
         if profile.seccomp:
             descriptors.append(filter_descriptor())
             arguments += ["--seccomp", str(descriptors[-1])]
-        for name, value in {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **profile.env}.items():
-            arguments += ["--setenv", name, value]
+        descriptors.append(_environment(profile))
+        arguments += ["--args", str(descriptors[-1])]
         arguments += ["--remount-ro", "/", "--chdir", str(profile.working_dir), "--", *_inner_command(profile, root)]
         options["pass_fds"] = (*profile.pass_fds, *descriptors)
         return _SPAWNER.submit(_start, [*arguments, *argv], options).result()

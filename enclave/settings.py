@@ -77,6 +77,8 @@ class Settings(BaseSettings):
     """How often the storage of all projects is measured."""
     workspaces: int = Field(default=50, ge=1)
     """Workspaces at once, all projects together; each may use the memory its permit says."""
+    cluster_workers: int = Field(default=0, ge=0, le=256)
+    """Workers of Dask clusters that one workspace may have at once (ADR 27). 0: no clusters."""
     r_image: Path = REPOSITORY / ".images" / "r"
     """Root file system of R kernels. Not there: workspaces have no R."""
     image_root: Path | None = None
@@ -162,6 +164,16 @@ class Settings(BaseSettings):
     def gateway_control_socket(self) -> Path:
         """The hub tells the gateway front here that a workspace starts or stops."""
         return self.run_dir / "gateway.sock"
+
+    @property
+    def clusters_socket(self) -> Path:
+        """The clusters' service says here that it runs; nobody else's business goes through it."""
+        return self.run_dir / "clusters.sock"
+
+    @property
+    def clusters_dir(self) -> Path:
+        """A file per cluster whose end is not recorded yet. Mode 0700."""
+        return self.root / "clusters"
 
     @property
     def log_dir(self) -> Path:

@@ -16,5 +16,7 @@ class PolicyAction(StrEnum):
     """Ask that files of the outbox leave the project."""
     OPEN_WORKSPACE = "open-workspace"
     """Start JupyterLab in the project space."""
+    RUN_CLUSTER = "run-cluster"
+    """Start, scale and stop Dask workers beside the own workspace."""
     SEND_CANARY = "send-canary"
     """Run an auditor's test query, which reads no table."""

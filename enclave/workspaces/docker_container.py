@@ -65,7 +65,8 @@ def needed(profile: SandboxProfile, provides: Sequence[Path]) -> tuple[Bind, ...
 
 def describe(profile: SandboxProfile, argv: Sequence[str], place: Place) -> dict[str, Any]:
     """The body of ``POST /containers/create``. Raises SandboxError for what this engine cannot promise."""
-    if profile.network or profile.memory_mb is not None or not profile.seccomp:
+    is_other = profile.network or profile.network_namespace is not None or profile.files
+    if is_other or profile.memory_mb is not None or not profile.seccomp:
         raise SandboxError("Expected a workspace's sandbox, found a profile that Docker is not used for.")
     return {
         "Image": place.image_id,

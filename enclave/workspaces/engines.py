@@ -81,15 +81,31 @@ def clear_away(settings: Settings, workspace: str | None = None) -> None:
         sweep(settings.docker_host, settings.root, workspace)
 
 
+_WHILE_HOST_LIVES = """\
+until grep -qs '^Seccomp:.2' /proc/1/status; do :; done
+dd bs=1 count=1 iflag=nonblock status=none of=/dev/null 2>/dev/null && exit 75
+exec "$@" </dev/null
+"""
+"""Goes before the program. ``bwrap --die-with-parent`` ties itself and process 1 one after the other: a host that was
+killed in between would leave a sandbox behind. Process 1 is tied before it takes the filter, and the standard input is
+a pipe that ends when the host does: so either the host ends us from here on, or it has ended and so do we."""
+
+
 class BubblewrapEngine:
     """One ``bwrap`` per sandbox."""
 
+    def __init__(self) -> None:
+        self._life, self._ours = os.pipe()
+
     def start(self, profile: SandboxProfile, argv: Sequence[str], log: IO[bytes] | int) -> BubblewrapSandbox:
         """See Engine."""
-        return BubblewrapSandbox(popen(profile, argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+        command = ("/bin/sh", "-c", _WHILE_HOST_LIVES, "sh", *argv)
+        return BubblewrapSandbox(popen(profile, command, stdin=self._life, stdout=log, stderr=log))
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """Whatever still starts now ends."""
+        os.close(self._life)
+        os.close(self._ours)
 
 
 class BubblewrapSandbox:
@@ -134,7 +150,7 @@ class BubblewrapSandbox:
         if self._process.poll() is not None:
             return
         self._process.send_signal(signal.SIGSTOP)
-        for inside in _children(self._process.pid):
+        for inside in children(self._process.pid):
             with suppress(ProcessLookupError):
                 os.kill(inside, signal.SIGKILL)
         self._process.kill()
@@ -150,11 +166,12 @@ class BubblewrapSandbox:
 
 def find_program(bwrap: int) -> int | None:
     """The host's number of process 2 in the sandbox of this ``bwrap``; None before it exists and after its end."""
-    first = _children(bwrap)
-    return next((pid for one in first for pid in _children(one) if _number_inside(pid) == 2), None)
+    first = children(bwrap)
+    return next((pid for one in first for pid in children(one) if _number_inside(pid) == 2), None)
 
 
-def _children(parent: int) -> list[int]:
+def children(parent: int) -> list[int]:
+    """Process ids of those whose parent this is."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:

@@ -7,8 +7,9 @@ from enclave.workspaces.host_plan import INSIDE_IPC
 from enclave.workspaces.launch import HOME, RUN
 
 
-def kernel_environment(username: Username) -> dict[str, str]:
-    """A kernel's."""
+def kernel_environment(username: Username, *, clusters: bool = False) -> dict[str, str]:
+    """A kernel's; with ``clusters`` it is told where to ask for a Dask cluster."""
+    door = {"ENCLAVE_DASK_GATEWAY": f"unix:{RUN}/dask.sock"} if clusters else {}
     return {
         "HOME": str(HOME),
         "USER": username,
@@ -23,6 +24,7 @@ def kernel_environment(username: Username) -> dict[str, str]:
         "JUPYTER_RUNTIME_DIR": "/tmp/jupyter",  # noqa: S108  (the sandbox's own /tmp)
         "MPLCONFIGDIR": "/tmp/matplotlib",  # noqa: S108
         "OMP_NUM_THREADS": "4",
+        **door,
     }
 
 

@@ -1,7 +1,8 @@
 """``python -m enclave.workspaces.host``: keeps one workspace, outside of its sandboxes; outlives a restart of the hub.
 
 Starts the Jupyter server's sandbox, and kernels' sandboxes when the server asks over a descriptor it inherited (there
-is no path that a researcher could replace). Everything ends with this process, and this process ends when the server
+is no path that a researcher could replace); Dask clusters when their service asks, where the plan has any (ADR 27).
+Everything ends with this process, and this process ends when the server
 ends, on SIGTERM, at the end of the permit's hours, when the enclave has stopped, and when no hub looks after it
 for long.
 Holds no secret and speaks to nobody else.
@@ -30,6 +31,8 @@ from enclave.sandbox import SandboxError, SandboxProfile
 from enclave.workspaces import cgroups
 from enclave.workspaces.engines import Engine, Sandboxed, engine_of
 from enclave.workspaces.host_plan import HostPlan
+from enclave.workspaces.island_door import IslandDoor
+from enclave.workspaces.islands import Islands
 from enclave.workspaces.kernels import Kernels
 from enclave.workspaces.quota import SHARED, DiskWatch
 
@@ -52,6 +55,7 @@ class Host:
         self._engine = engine
         self._clock = clock
         self._kernels = Kernels(plan, engine)
+        self._islands = Islands(plan, engine)
         self._server: Sandboxed | None = None
         self._usage: UsageWatch | None = None
         self._free_looks = 0
@@ -93,24 +97,30 @@ class Host:
             with servers, self._plan.log.open("ab") as log:
                 command = (*self._plan.launcher, *self._plan.command)
                 server = self._server = self._engine.start(self._server_profile(servers), command, log)
-            selector.register(ours, selectors.EVENT_READ)
-            selector.register(wake, selectors.EVENT_READ)
+            selector.register(ours, selectors.EVENT_READ, lambda: self._serve(ours) or selector.unregister(ours))
+            selector.register(wake, selectors.EVENT_READ, lambda: self._reap(wake))
+            door = IslandDoor(self._plan.state.parent, selector, self._islands.answer) if self._plan.clusters else None
             try:
                 while server.poll() is None and not should_stop() and self._reason_to_end() is None:
                     for key, _ in selector.select(_LOOK_SECONDS):
-                        if key.fileobj is wake:
-                            wake.recv(4096)
-                            self._kernels.reap()
-                        elif not self._serve(ours):
-                            selector.unregister(ours)
+                        key.data()
             finally:
                 self._note_usage()  # while there is memory in use
                 server.kill()
                 self._kernels.end_all()
+                self._islands.end_all()
+                if door is not None:
+                    door.close()
             return server.wait(10)
 
+    def _reap(self, wake: socket.socket) -> None:
+        wake.recv(4096)
+        self._kernels.reap()
+        self._islands.reap()
+
     def _allow_writing(self, allowed: bool) -> None:
-        for sandbox in (*self._kernels.sandboxes(), *([self._server] if self._server else [])):
+        running = (*self._kernels.sandboxes(), *self._islands.sandboxes())
+        for sandbox in (*running, *([self._server] if self._server else [])):
             sandbox.allow_writing(allowed)
 
     def _server_profile(self, channel: socket.socket) -> SandboxProfile:

@@ -12,7 +12,8 @@ from enclave.sandbox import Bind, SandboxProfile
 INSIDE_IPC = Path("/run/kernels")
 """Where server and kernels see the folders of their ZeroMQ sockets; a kernel sees its own alone."""
 
-INSIDE_SHARED = Path("/home/researcher/shared")
+INSIDE_HOME = Path("/home/researcher")
+INSIDE_SHARED = INSIDE_HOME / "shared"
 """The folder that the project's members share."""
 
 SERVER = ("/opt/image/bin/python3.11", "-m", "enclave_jupyter")
@@ -73,6 +74,8 @@ class HostPlan:
     """What runs in the server's sandbox; another one only in a self-test."""
     docker: DockerPlan | None = None
     """None: bubblewrap."""
+    clusters: int = 0
+    """Most workers of Dask clusters at once; 0: no clusters, and no door to ask for them."""
     usage: Path | None = None
     """File in which the host writes down what the workspace uses; None: nowhere."""
 

@@ -95,10 +95,8 @@ class Kernels:
         return {}
 
     def _start(self, kernel: str, request: dict[str, Any]) -> dict[str, Any]:
-        argv, cwd = request.get("argv"), request.get("cwd")
-        if not isinstance(argv, list) or not 0 < len(argv) <= _MOST_WORDS or not all(map(_is_word, argv)):
-            raise RefusedRequest("Expected a command of at most 64 words, found something else.")
-        if not _is_word(cwd) or not str(cwd).startswith("/"):
+        argv, cwd = get_command(request.get("argv")), request.get("cwd")
+        if not is_word(cwd) or not str(cwd).startswith("/"):
             raise RefusedRequest("Expected an absolute working folder, found something else.")
         folder = self._folder(kernel)
         if self._is_running(kernel) or not folder.is_dir() or folder.is_symlink():
@@ -143,5 +141,15 @@ def _own_start_files(cwd: str) -> tuple[str, ...]:
     return (f"R_PROFILE_USER={INSIDE_SHARED.parent}/.Rprofile", f"R_ENVIRON_USER={INSIDE_SHARED.parent}/.Renviron")
 
 
-def _is_word(given: object) -> bool:
-    return isinstance(given, str) and "\0" not in given and len(given) <= _LONGEST
+def get_command(given: object) -> list[str]:
+    """Raises RefusedRequest for what cannot be a program and its arguments."""
+    if not isinstance(given, list) or not 0 < len(given) <= _MOST_WORDS or not all(map(is_word, given)):
+        raise RefusedRequest(f"Expected a command of at most {_MOST_WORDS} words, found something else.")
+    return given
+
+
+def is_word(given: object) -> bool:
+    """Can it be an argument? (Half a surrogate pair, which JSON can hold, cannot.)"""
+    if not isinstance(given, str) or "\0" in given or len(given) > _LONGEST:
+        return False
+    return given.encode(errors="replace").decode() == given

@@ -23,6 +23,7 @@ from enclave.settings import REPOSITORY, Settings
 from enclave.workspaces import kernel_images
 from enclave.workspaces.host_plan import INSIDE_IPC, HostPlan
 from enclave.workspaces.host_process import STATE
+from enclave.workspaces.listening import listen_in
 from enclave.workspaces.shared_mount import LAUNCHER, SharedMount
 
 HOME = Path("/home/researcher")
@@ -104,20 +105,7 @@ class Places:
 
 def listen(places: Places) -> socket.socket:
     """A listening socket in the host folder, closed by the caller once the sandbox has inherited it."""
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    folder = os.open(places.host, os.O_PATH | os.O_DIRECTORY)
-    try:
-        path = f"/proc/self/fd/{folder}/j.sock"
-        Path(path).unlink(missing_ok=True)
-        listening.bind(path)
-        Path(path).chmod(0o600)
-        listening.listen(128)
-    except OSError:
-        listening.close()
-        raise
-    finally:
-        os.close(folder)
-    return listening
+    return listen_in(places.host, "j.sock")
 
 
 def allocate_uid(settings: Settings, project: ProjectId, username: Username) -> int:
@@ -260,6 +248,7 @@ def plan(
         shared=shared.files if shared is not None and shared.is_measured else None,
         shared_mb=shared.megabytes if shared is not None else 0,
         launcher=() if shared is None else LAUNCHER,
+        clusters=settings.cluster_workers,
     )
 
 

@@ -122,7 +122,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             settings,
             places,
             home,
-            kernel_environment(username),
+            kernel_environment(username, clusters=settings.cluster_workers > 0),
             uid=uid,
             memory_mb=grant.memory_mb,
             processes=grant.processes,

@@ -1,0 +1,139 @@
+"""What the clusters' service writes to the audit log, and the file per cluster that makes sure of its last record.
+
+``started`` returns only when the record is durable and raises otherwise: no record, no cluster. The end of a cluster is
+recorded before it is carried out; a log that is away does not keep a cluster alive, its record is made when the log
+answers again (``late_records``), or by the next start of this service, which finds the file. EHDS art. 73(1)(e).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import structlog
+
+from audit.client import AuditClient, AuditUnavailable
+from audit.event import AuditEvent, EventError
+from enclave.domain.events import EventType
+from enclave.files import write_atomically
+from enclave.gateway.admission import Caller, CallRefusedError, Door
+from enclave.gateway.late_records import LateRecords
+from enclave.settings import Settings
+
+_log = structlog.get_logger()
+_UNKNOWN = "unknown"
+AWAY = "The audit log does not answer, so no cluster is started. Try again soon; if it stays, tell the administrator."
+
+
+class RecordingFailedError(Exception):
+    """Nothing may start: the record is not durable. The sentence is for the reader."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose a cluster is."""
+
+    person: str
+    project: str
+    workspace: str
+
+
+class Records:
+    """One per service; used in its event loop, the log's answer is waited for on a thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.clusters_dir
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._client = AuditClient(settings.audit_socket, "clusters")
+        self._late = LateRecords(settings.usage_dir / "late-clusters", self._client)
+
+    async def started(self, owner: Owner, cluster: str, caller: Caller, most_workers: int) -> None:
+        """cluster:started, durable. Raises RecordingFailedError."""
+        write_atomically(self._path(cluster), json.dumps(asdict(owner)).encode(), mode=0o600)
+        event = AuditEvent(
+            type=EventType.CLUSTER_STARTED,
+            actor=owner.person,
+            project=owner.project,
+            workspace=owner.workspace,
+            subject=cluster,
+            decision="allow",
+            policies=caller.policies,
+            counts={"most_workers": most_workers},
+            data={"token": caller.claims.token_id},
+        )
+        try:
+            await asyncio.to_thread(self._client.record, event)
+        except AuditUnavailable as error:
+            _log.error("start-not-recorded", cluster=cluster)
+            await self.stopped(owner, cluster, "not-recorded")  # the start may be in the log all the same
+            raise RecordingFailedError(AWAY) from error
+
+    async def stopped(self, owner: Owner, cluster: str, reason: str) -> None:
+        """cluster:stopped, once. Never raises."""
+        if not self._path(cluster).exists():
+            return
+        event = AuditEvent(
+            type=EventType.CLUSTER_STOPPED,
+            actor=owner.person,
+            project=owner.project,
+            workspace=owner.workspace,
+            subject=cluster,
+            data={"reason": reason},
+        )
+        await asyncio.to_thread(self._record_or_keep, event)
+        self._path(cluster).unlink(missing_ok=True)
+
+    async def refused(self, door: Door, rule: str, sentence: str, caller: Caller | None = None) -> None:
+        """cluster:refused. Never raises: it is refused either way."""
+        await asyncio.to_thread(
+            self._record_or_keep,
+            AuditEvent(
+                type=EventType.CLUSTER_REFUSED,
+                actor=caller.claims.person if caller else _UNKNOWN,
+                project=door.project,
+                workspace=door.workspace,
+                decision="deny",
+                policies=caller.policies if caller else (),
+                data={"rule": rule},
+                payload={"reason": sentence},
+            ),
+        )
+
+    async def call_refused(self, door: Door, error: CallRefusedError) -> None:
+        """token:refused when the token is at fault, else cluster:refused. Never raises."""
+        event = AuditEvent(
+            type=EventType.TOKEN_REFUSED if error.about_token else EventType.CLUSTER_REFUSED,
+            actor=error.claims.person if error.claims else _UNKNOWN,
+            project=door.project,
+            workspace=door.workspace,
+            decision="deny",
+            policies=error.policies,
+            data={"rule": error.rule, "at": "clusters"},
+            payload={"reason": error.sentence},
+        )
+        await asyncio.to_thread(self._record_or_keep, event)
+
+    def left_over(self) -> dict[str, Owner]:
+        """Clusters of an earlier run of this service whose end is not recorded."""
+        found = {}
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                found[path.stem] = Owner(**json.loads(path.read_bytes()))
+            except (OSError, ValueError, TypeError) as error:
+                _log.error("cluster-file-unreadable", kind=type(error).__name__)
+        return found
+
+    def _record_or_keep(self, event: AuditEvent) -> None:
+        envelope = self._client.new_envelope()
+        try:
+            self._client.record(event, envelope=envelope)
+        except AuditUnavailable:
+            _log.error("not-recorded-yet", event_type=str(event.type))
+            self._late.keep(event, envelope)
+        except EventError:
+            _log.error("cannot-be-recorded", event_type=str(event.type))
+
+    def _path(self, cluster: str) -> Path:
+        return self._folder / f"{cluster}.json"
