@@ -25,8 +25,8 @@ _READY = b"ready\n"
 def start_relay(engine: Engine, kernel: SandboxProfile, folder: Path) -> Sandboxed:
     """The relay between ``folder``'s sockets and a new island, once it listens on both sides. Raises SandboxError.
 
-    The scheduler's sockets are opened out here and inherited, and the folder is read-only inside: so nothing in it can be
-    replaced by a link that a service would follow.
+    The scheduler's sockets are opened out here and inherited, and the folder is read-only inside: so nothing in it can
+    be replaced by a link that a service would follow.
     """
     reading, writing = os.pipe()
     with (
