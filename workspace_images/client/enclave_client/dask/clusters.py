@@ -1,7 +1,8 @@
-"""Where Dask runs: worker processes inside the workspace by default, a dask-gateway where the site has one.
+"""Where Dask runs: worker processes inside the workspace, or on an island beside it where the site offers clusters.
 
-A workspace has no network, so its workers listen on its own loopback interface, which nobody else reaches, and there is
-no dashboard. Memory: what the workspace may use is shared out between the workers.
+A workspace has no network, so workers inside listen on its own loopback interface, which nobody else reaches, and there
+is no dashboard. Memory: what the workspace may use is shared out between the workers. Workers on an island have a
+sandbox each (``ENCLAVE_DASK_GATEWAY`` names the way there); they count into the workspace's memory all the same.
 """
 
 from __future__ import annotations
@@ -17,31 +18,45 @@ from enclave_client.errors import EnclaveError
 _GATEWAY = "ENCLAVE_DASK_GATEWAY"
 _RESERVED = 1536 << 20
 """What the sandbox allows above the permit's memory, for what runtimes reserve and never touch."""
+_USUAL = 2
 _SHARE = 0.8
 """Of the workspace's memory: the notebook needs some as well."""
 
 
 def cluster(workers: int | None = None) -> Any:
-    """A ``distributed.LocalCluster`` of processes inside this workspace; close it when done.
+    """A ``distributed.LocalCluster`` or a ``dask_gateway.GatewayCluster``; close it when done. Raises EnclaveError.
 
-    ``workers``: one process with one thread each; by default as many as there are cores, at most four.
+    ``workers``: processes with one thread each; by default inside as many as there are cores, at most four, else two.
     """
+    path = _find_service()
+    if path is not None:
+        return _remote().new_cluster(path, workers or _USUAL)
     from distributed import LocalCluster
 
     return LocalCluster(**_inside(workers))
 
 
 def client(workers: int | None = None) -> Any:
-    """A ``distributed.Client``; ``with client(): …`` ends it together with its cluster.
-
-    Of a new cluster in this workspace, or of the dask-gateway that ENCLAVE_DASK_GATEWAY names. Raises EnclaveError.
-    """
-    address = os.environ.get(_GATEWAY)
-    if address:
-        return _remote(address, workers)
+    """A ``distributed.Client`` of a new cluster; ``with client(): …`` ends both. Raises EnclaveError."""
+    path = _find_service()
+    if path is not None:
+        return _remote().new_client(path, workers or _USUAL)
     from distributed import Client
 
     return Client(**_inside(workers))
+
+
+def _find_service() -> str | None:
+    """The socket of the clusters' service; None where there is none."""
+    address = os.environ.get(_GATEWAY)
+    if not address:
+        return None
+    path = address.removeprefix("unix:")
+    if path == address or not path.startswith("/"):
+        raise EnclaveError(
+            f"Expected a socket (unix:/…) in {_GATEWAY}, found something else. Unset it to work inside the workspace."
+        )
+    return path
 
 
 def _inside(workers: int | None) -> dict[str, Any]:
@@ -60,17 +75,15 @@ def _inside(workers: int | None) -> dict[str, Any]:
     }
 
 
-def _remote(address: str, workers: int | None) -> Any:
+def _remote() -> Any:
     try:
-        from dask_gateway import Gateway
+        from enclave_client.dask import remote
     except ImportError as error:
         raise EnclaveError(
             f"{_GATEWAY} names a dask-gateway, and the package dask-gateway is not in this image. Ask your admin to "
-            f"add it to workspace_images/python/requirements.in, or unset {_GATEWAY} to work inside the workspace."
+            f"build the image anew, or unset {_GATEWAY} to work inside the workspace."
         ) from error
-    started = Gateway(address).new_cluster()
-    started.scale(workers or 2)
-    return started.get_client()
+    return remote
 
 
 def _memory_of_each(workers: int) -> int | str:
