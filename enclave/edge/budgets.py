@@ -28,6 +28,7 @@ class Terms:
 
     budget: Budget = WITHOUT_PERMIT
     archive_days: int | None = None
+    terminals: bool = False
     is_known: bool = False
     """False: the permit is missing, changed or unreadable."""
 
@@ -70,7 +71,8 @@ class Budgets:
             log.warning("exposure:permit-unreadable", project=project, error=type(error).__name__)
             return None
         budget = Budget(rules.shown_bytes_per_day, rules.shown_rows_per_day)
-        return Terms(budget, rules.archive_days if rules.archive_shown else None, is_known=True)
+        archive_days = rules.archive_days if rules.archive_shown else None
+        return Terms(budget, archive_days, terminals=rules.terminals, is_known=True)
 
     def person(self, username: str) -> PersonId | None:
         """The pseudonymous identity that records carry."""
