@@ -116,6 +116,8 @@ class WorkspaceRules:
     """Displayed output is kept, sealed to a key that auditors hold; the researcher is told."""
     archive_days: int = 365
     """For so long after the day it was shown (EHDS art. 73(1)(e): logs of activities at least a year)."""
+    terminals: bool = False
+    """JupyterLab offers terminals, each in a sandbox of its own; what they show counts like a notebook's output."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from enclave.domain.decisions import Deny
 from enclave.edge import pages
+from enclave.edge.account import Account
 from enclave.edge.exposure_page import EXPOSURE_PAGE, exposure_page
 from enclave.edge.forward import Errand, forward, is_websocket
 from enclave.edge.headers import (
@@ -37,7 +38,8 @@ from enclave.edge.passes import CODE_PAGE, find_holder, wants_renewal
 from enclave.edge.routes import Route, RouteTable
 from enclave.edge.shown import Screen
 from enclave.edge.sockets import Upstreams
-from enclave.edge.workspace_rules import decide_request, is_looked_into, is_persons_doing
+from enclave.edge.terminal_screen import TerminalScreen
+from enclave.edge.workspace_rules import decide_request, is_looked_into, is_persons_doing, is_terminal
 from enclave.settings import Settings
 
 
@@ -127,22 +129,25 @@ class Edge:
         if inner == EXPOSURE_PAGE and request.method == "GET":
             archive = self._meter.archive
             return exposure_page(account, archive.days(account.project) if archive else None)
-        passage = decide_request(request.method, inner, request.query)
+        terminals = self._meter.has_terminals(account)
+        passage = decide_request(request.method, inner, request.query, terminals=terminals)
         if isinstance(passage.decision, Deny):
             return pages.refusal(request, passage.decision.reasons)
         if is_persons_doing(request.method, inner):
             route.touch()
-        is_channel = inner.endswith("/channels")
-        errand = self._errand(request, inner, prefix, route, Screen(self._meter, account, pages.language_of(request)))
+        is_channel = _is_channel(inner)
+        errand = self._errand(request, inner, prefix, route, account)
         account.sockets += is_channel
         try:
             return await forward(request, self.upstreams, replace(errand, maximum_bytes=passage.maximum_bytes))
         finally:
             account.sockets -= is_channel
 
-    def _errand(self, request: web.Request, inner: str, prefix: str, route: Route, screen: Screen) -> Errand:
+    def _errand(self, request: web.Request, inner: str, prefix: str, route: Route, account: Account) -> Errand:
         query = without_token(request.rel_url.raw_query_string)
-        is_channel = inner.endswith("/channels")
+        is_channel = _is_channel(inner)
+        kind = TerminalScreen if is_terminal(inner) else Screen
+        screen = kind(self._meter, account, pages.language_of(request))
         channels = self._origins.origin_of(route).replace("http", "ws", 1)
         return Errand(
             route.socket,
@@ -151,6 +156,7 @@ class Edge:
             lambda headers: from_workspace(headers, prefix=prefix, websocket_origin=channels),
             on_message=route.touch if is_channel else lambda: None,
             frames=screen.frame if is_channel else screen.event,
+            typed=screen.typed if isinstance(screen, TerminalScreen) else None,
             whole_body=screen.contents if is_looked_into(request.method, inner) else None,
             on_bytes=screen.other,
         )
@@ -187,3 +193,8 @@ class Edge:
         if self._settings.scheme == "https":
             response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
         response.headers["Server"] = "enclave"
+
+
+def _is_channel(inner: str) -> bool:
+    """A WebSocket over which outputs come, a kernel's or a terminal's."""
+    return inner.endswith("/channels") or is_terminal(inner)

@@ -30,6 +30,7 @@ class Terms:
     archive_days: int | None = None
     kept_days: int | None = None
     """The same for what is kept already, which a permit that orders no archive any more lets end as well."""
+    terminals: bool = False
     is_known: bool = False
     """False: the permit is missing, changed or unreadable."""
 
@@ -73,7 +74,7 @@ class Budgets:
             return None
         budget = Budget(rules.shown_bytes_per_day, rules.shown_rows_per_day)
         ordered = rules.archive_days if rules.archive_shown else None
-        return Terms(budget, ordered, rules.archive_days, is_known=True)
+        return Terms(budget, ordered, rules.archive_days, terminals=rules.terminals, is_known=True)
 
     def person(self, username: str) -> PersonId | None:
         """The pseudonymous identity that records carry."""

@@ -38,6 +38,8 @@ class Errand:
     """Called for each WebSocket message of a person at work."""
     frames: Callable[[Data, str | None], Awaitable[Sequence[Data]]] | None = None
     """What goes on to the browser in place of a frame, given the subprotocol. None: the frame itself."""
+    typed: Callable[[Data], Awaitable[Sequence[Data]]] | None = None
+    """What goes on to the workspace in place of a browser's frame. None: the frame itself."""
     whole_body: Callable[[bytes], Awaitable[bytes]] | None = None
     """What goes on in place of a whole body; needs ``maximum_bytes``. UnreadableAnswerError, NotShownError."""
     on_bytes: Callable[[int], Awaitable[None]] | None = None
@@ -168,7 +170,7 @@ async def _pump_both_ways(
         return (data,) if errand.frames is None else await errand.frames(data, upstream.protocol)
 
     ways = [
-        asyncio.create_task(_pump(browser, upstream, errand.on_message, _as_it_is)),
+        asyncio.create_task(_pump(browser, upstream, errand.on_message, errand.typed or _as_it_is)),
         asyncio.create_task(_pump(upstream, browser, errand.on_message, onwards)),
     ]
     try:

@@ -87,6 +87,10 @@ class Meter:
             self._tried_at[key] = self._clock()
         return self._accounts[key]
 
+    def has_terminals(self, account: Account) -> bool:
+        """Does the permit allow terminals, as it stands now? One that cannot be read does not."""
+        return self._budgets.terms(ProjectId(account.project)).terminals
+
     async def pace(self, account: Account, size: int) -> None:
         """Wait as long as the person's state asks for before ``size`` bytes go on. One bucket for all their windows."""
         state = account.state()

@@ -71,7 +71,7 @@ class Screen:
     async def frame(self, data: Data, protocol: str | None) -> Sequence[Data]:
         """What goes on to the browser in place of a kernel's frame."""
         message = parse_frame(data, protocol)
-        size = _size(data)
+        size = size_of(data)
         try:
             volume = measure_message(message, size)
         except RecursionError:
@@ -132,7 +132,7 @@ class Screen:
 
     async def event(self, data: Data, _protocol: str | None) -> Sequence[Data]:
         """A frame of a channel that is no kernel's."""
-        await self.other(_size(data))
+        await self.other(size_of(data))
         return (data,)
 
 
@@ -141,7 +141,8 @@ def _shows(message: KernelMessage, volume: Volume) -> bool:
     return bool(volume.bytes) or not is_driving(message)
 
 
-def _size(data: Data) -> int:
+def size_of(data: Data) -> int:
+    """Bytes of a frame."""
     return len(data.encode("utf-8", "replace")) if isinstance(data, str) else len(data)
 
 

@@ -2,7 +2,7 @@
 
 JupyterLab stays usable (open, run, save notebooks and source files); everything whose purpose is to hand a file to the
 browser is refused with a sentence. What a notebook shows on the screen is not stopped here: volume is a matter of the
-size caps below and of ``shown``, which counts it.
+size caps below and of ``shown``, which counts it. Terminals are reached only where the data permit allows them.
 """
 
 from __future__ import annotations
@@ -24,13 +24,17 @@ NO_DOWNLOAD = (
     "Files cannot be downloaded from a workspace. Copy what should leave into outbox/ and ask for a release: "
     "enclave_client.request_release([…], title=…, context=…)."
 )
+NO_TERMINALS = (
+    "This project's data permit does not allow terminals. Work in a notebook: a line that begins with ! runs a command."
+)
 NOT_SERVED = "This address is not part of a workspace. JupyterLab itself is at /lab."
 NOT_SHOWN = (
     "In the browser a workspace opens notebooks and source files (.ipynb, .py, .md, .sql, .r, .txt). "
     "Read other files in a notebook, and show plots inline. " + NO_DOWNLOAD
 )
 
-_DOWNLOADS = re.compile(r"/(files|view|nbconvert|lab/api/extensions|lsp|metrics|api/terminals|terminals)(/.*)?")
+_DOWNLOADS = re.compile(r"/(files|view|nbconvert|lab/api/extensions|lsp|metrics)(/.*)?")
+_TERMINALS = re.compile(r"/(api/)?terminals(/.*)?")
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ def _rule(methods: str, pattern: str, maximum_bytes: int | None = API_BYTES) -> 
 
 
 _ID = r"[0-9A-Za-z-]+"
+_TERMINAL = r"[1-9][0-9]{0,2}"
 RULES: tuple[Rule, ...] = (
     _rule("GET HEAD", r"/?"),
     _rule("GET HEAD", r"/lab(/(tree|doc|workspaces)(/.*)?)?/?"),
@@ -68,6 +73,9 @@ RULES: tuple[Rule, ...] = (
     _rule("GET PATCH DELETE", rf"/api/sessions/{_ID}"),
     _rule("GET PATCH PUT", r"/api/config/[A-Za-z0-9_-]+"),
     _rule("GET POST", r"/api/events(/subscribe)?", None),
+    _rule("GET POST", r"/api/terminals"),
+    _rule("GET DELETE", rf"/api/terminals/{_TERMINAL}"),
+    _rule("GET", rf"/terminals/websocket/{_TERMINAL}", None),
     _rule("PUT POST PATCH DELETE", r"/api/contents(/.*)?"),
     _rule("GET", r"/enclave/(project|tables|queries|outbox|limits)", EXTENSION_BYTES),
     _rule("POST", r"/enclave/(cancel|release|keep)", EXTENSION_BYTES),
@@ -85,8 +93,13 @@ class Passage:
     maximum_bytes: int | None = None
 
 
-def decide_request(method: str, path: str, query: Mapping[str, str]) -> Passage:
-    """May ``method`` on the decoded ``path`` (below the workspace's prefix, beginning with ``/``) go through?"""
+def decide_request(method: str, path: str, query: Mapping[str, str], *, terminals: bool = False) -> Passage:
+    """May ``method`` on the decoded ``path`` (below the workspace's prefix, beginning with ``/``) go through?
+
+    ``terminals``: does the data permit allow them?
+    """
+    if not terminals and _TERMINALS.fullmatch(path):
+        return Passage(Deny((NO_TERMINALS,)))
     if _DOWNLOADS.fullmatch(path):
         return Passage(Deny((NO_DOWNLOAD,)))
     contents = _CONTENTS.fullmatch(path)
@@ -117,6 +130,11 @@ def _decide_contents(path: str, query: Mapping[str, str]) -> Passage:
 def is_persons_doing(method: str, path: str) -> bool:
     """A request that shows somebody at work, unlike JupyterLab's own polling; keeps a workspace from being idle."""
     return method not in ("GET", "HEAD") and _OWN_STATE.fullmatch(path) is None
+
+
+def is_terminal(path: str) -> bool:
+    """The channel of a terminal."""
+    return path.startswith("/terminals/websocket/")
 
 
 def is_looked_into(method: str, path: str) -> bool:

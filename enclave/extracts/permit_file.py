@@ -58,6 +58,7 @@ _BOUNDS: dict[str, tuple[int, int]] = {
     "archive_days": (1, 36_500),
 }
 """Least and most of every number in the optional parts."""
+_YES_OR_NO = ("archive_shown", "terminals")
 
 
 def read_permit(path: Path) -> Permit:
@@ -213,12 +214,12 @@ def _read_dates(reader: NodeReader, node: Node, parts: _Parts) -> None:
 
 
 def _rules(reader: NodeReader, node: Node, what: str, kind: type[_Rules]) -> _Rules:
-    """An optional part: every key is a number within ``_BOUNDS``, but ``file_types`` and ``archive_shown``."""
+    """An optional part: every key is a number within ``_BOUNDS``, but ``file_types`` and what is yes or no."""
     values: dict[str, Any] = {}
     for name, value in reader.mapping(node, what, (), [f.name for f in fields(kind)]).items():
         if name == "file_types":
             values[name] = _file_types(reader, value)
-        elif name == "archive_shown":
+        elif name in _YES_OR_NO:
             values[name] = reader.yes_or_no(value, f"{what}.{name}") is True
         else:
             least, most = _BOUNDS[name]

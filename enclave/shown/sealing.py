@@ -46,7 +46,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Shown:
-    """What reached the browser: a kernel's ``message`` or the answer that opened a ``file``."""
+    """What reached the browser: a kernel's ``message``, a ``terminal``'s frame, the answer that opened a ``file``."""
 
     kind: str
     content: str | bytes

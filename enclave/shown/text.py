@@ -10,11 +10,14 @@ from typing import Any
 
 from enclave.edge.displayed import MIME_TYPE
 from enclave.edge.kernel_frames import V1_PROTOCOL, KernelMessage, parse_frame
+from enclave.edge.terminal_frames import read_shown, without_escapes
 from enclave.shown.sealing import Shown
 
 
 def as_text(shown: Shown) -> str:
     """Never fails: what has no known form, or is nested past all reading, is named by its size."""
+    if shown.kind == "terminal" and (text := read_shown(shown.content)) is not None:
+        return _visible(without_escapes(text))
     try:
         lines = _of_message(shown.content) if shown.kind == "message" else _of_file(shown.content)
     except (ValueError, RecursionError):

@@ -50,6 +50,7 @@ class WorkspaceGrant:
     shared_mb: int
     packages: str
     """Version of the project's package set; empty: none."""
+    terminals: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Partners:
                 disk_mb=int(answer["disk_mb"]),
                 shared_mb=int(answer["shared_mb"]),
                 packages=str(answer["packages"]),
+                terminals=answer.get("terminals") is True,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise PartnerAwayError("The portal's answer is not complete.", "portal") from error

@@ -130,7 +130,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             disk_mb=grant.disk_mb,
         )
         with launch.listen(places) as listening:
-            env = server_environment(username, self.server.base_url, listening.fileno())
+            env = server_environment(username, self.server.base_url, listening.fileno(), grant.terminals)
             plan = launch.plan(
                 settings,
                 places,

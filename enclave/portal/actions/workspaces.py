@@ -38,6 +38,7 @@ class StartedWorkspace:
     shared_mb: int
     packages: str
     """Version of the project's package set; empty: none."""
+    terminals: bool
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,11 @@ def start_workspace(username: str, project_id: str) -> StartedWorkspace:
             subject=user.person_id,
             decision="allow",
             policies=policies,
-            counts={"token_seconds": int(_token_life().total_seconds()), "shared_mb": permit.shared_folder_mb},
+            counts={
+                "token_seconds": int(_token_life().total_seconds()),
+                "shared_mb": permit.shared_folder_mb,
+                "terminals": int(rules.terminals),
+            },
         )
         WorkspaceSession.objects.create(id=workspace, project=project, user=user)
     return StartedWorkspace(
@@ -137,6 +142,7 @@ def start_workspace(username: str, project_id: str) -> StartedWorkspace:
         disk_mb=rules.disk_mb,
         shared_mb=permit.shared_folder_mb,
         packages=project.packages_version,
+        terminals=rules.terminals,
     )
 
 

@@ -24,6 +24,7 @@ def _load(name: str, file: str) -> Any:
 _STAND = _load("enclave_test_stand", "stand.py")
 _load("enclave_gateway_stand", "gateway_stand.py")
 _load("enclave_island_stand", "island_stand.py")
+_load("enclave_terminal_window", "terminal_window.py")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

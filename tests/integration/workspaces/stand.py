@@ -76,6 +76,7 @@ class UnsafeTestPortal:
         self.roles: dict[str, list[str]] = {}
         self.packages: dict[str, str] = {}
         self.shared_mb = 0
+        self.terminals: set[str] = set()
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=1 << 30)
@@ -144,6 +145,7 @@ class UnsafeTestPortal:
                 "disk_mb": 20_480,
                 "shared_mb": self.shared_mb,
                 "packages": self.packages.get(body["project"], ""),
+                "terminals": body["project"] in self.terminals,
             }
         )
 

@@ -1,13 +1,15 @@
 """Kernels in sandboxes of their own: run, interrupt, restart, crash, many at once; a stop leaves nothing behind.
 
-How a workspace is kept going, and how a revocation ends it, stands here too: the stand is the same.
+How a workspace is kept going, its terminals, and how a revocation ends it, stand here too: the stand is the same.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,17 +17,23 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from enclave_test_stand import is_alive, wait_for  # type: ignore[import-not-found]
+from enclave_terminal_window import look, open_terminal, stdin  # type: ignore[import-not-found]
+from enclave_test_stand import REPOSITORY, is_alive, wait_for  # type: ignore[import-not-found]
 
 from enclave import keys
+from enclave.access import AccessFiles
 from enclave.domain.ids import ProjectId, WorkspaceId
 from enclave.domain.usage import Computed
+from enclave.edge.terminal_screen import SENTENCES
 from enclave.metering.ledger import find_ledger
 from enclave.workspaces.host_process import end_hosts
 
 ENGINES = ("bubblewrap", "docker")
 SIX = 6
 MINUTES = 120
+STUDY = ProjectId("study")
+PERMIT = (REPOSITORY / "examples" / "permits" / "gibleed.yaml").read_text()
+BUDGET = 400_000
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +144,7 @@ def test_a_stop_of_the_enclave_ends_what_the_hub_could_not(stand: Any) -> None:
 
 @pytest.fixture(scope="module")
 def dora(stand: Any) -> Any:
+    stand.portal.terminals.add(STUDY)
     browser = stand.browser("dora")
     browser.here = browser.start_workspace("study")
     browser.wid = next(wid for wid, who in stand.portal.started.items() if who == "dora/study")
@@ -157,23 +166,101 @@ def test_keep_it_going_counts_as_activity_and_looking_does_not(dora: Any) -> Non
     assert dora.call("POST", f"{dora.here}/enclave/keep", json={"hours": 99}).status_code == 400
 
 
+def approve(stand: Any, more: str) -> None:
+    """The project's permit says so from now on."""
+    access = AccessFiles(stand.settings)
+    permit = PERMIT.replace("idle_minutes: 120", f"idle_minutes: 120, {more}")
+    record = access.project(STUDY)
+    assert record is not None
+    access.permit_file(STUDY).write_text(permit)
+    access.write_project(replace(record, permit_sha256=hashlib.sha256(permit.encode()).hexdigest()))
+
+
+def test_a_permit_that_says_nothing_of_terminals_allows_none(stand: Any, dora: Any) -> None:
+    """The server has them; the edge goes by the permit."""
+    approve(stand, "archive_days: 1")
+    for method, path in (("GET", "api/terminals"), ("POST", "api/terminals"), ("GET", "terminals/websocket/1")):
+        refused = dora.call(method, f"{dora.here}/{path}")
+        assert (refused.status_code, "does not allow terminals" in refused.text) == (403, True)
+    approve(stand, f"terminals: true, shown_bytes_per_day: {BUDGET}")
+    assert dora.call("GET", f"{dora.here}/api/terminals").json() == []
+
+
+def test_a_shell_works_in_the_home_and_knows_its_size(dora: Any) -> None:
+    name = open_terminal(dora, dora.here)
+    shown = look(
+        dora,
+        dora.here,
+        name,
+        (stdin("echo $((6*7))"), "\r42\r\n"),
+        (["set_size", 33, 121, 1, 1], ""),
+        (stdin("stty size; pwd; test -t 0 && echo is-a-tty"), "\r33 121\r\n/home/researcher\r\nis-a-tty\r\n"),
+        (stdin(r"printf 'a\033]52;c;eA==\007b\033]0;t'; printf 'itle\033\\c\n'"), "\rabc\r\n"),
+        (stdin("python -c 'import enclave_client, sys; print(sys.prefix)'"), "\r/opt/image\r\n"),
+        (["stdin", "sleep 600\r"], "sleep 600"),
+        (["stdin", "\x03"], "^C"),
+    )
+    assert "\x1b]" not in shown
+    again = look(dora, dora.here, name, (None, "is-a-tty"), (stdin("exit"), "<end>"))
+    assert "42" in again, "a window that opens later sees what was shown"
+    wait_for(lambda: dora.call("GET", f"{dora.here}/api/terminals").json() == [], "the terminal to go")
+    assert dora.call("GET", f"{dora.here}/api/terminals/{name}").status_code == 404
+
+
+def test_it_is_a_sandbox_like_a_kernels_and_not_the_servers(dora: Any) -> None:
+    """No process but its own, no folder of another kernel, nothing of the server's environment or descriptors."""
+    kernel = dora.open_kernel(dora.here)
+    name = open_terminal(dora, dora.here)
+    code = (
+        "import json, os\npids = [p for p in os.listdir('/proc') if p.isdigit()]\n"
+        "def read(p):\n    try: return open(f'/proc/{p}/environ').read()\n    except OSError: return ''\n"
+        "print('<' + json.dumps([len(pids), 'ENCLAVE_HOST_FD' in ''.join(map(read, pids)), "
+        "len(os.listdir('/run/kernels')), sorted(os.listdir('/opt')), os.readlink('/proc/self/ns/pid')]) + '>')\n"
+    )
+    dora.execute(dora.here, kernel, f"open('probe.py', 'w').write({code!r})")
+    shown = look(dora, dora.here, name, (stdin("python probe.py"), "]>"))
+    processes, has_channel, folders, mounted, namespace = json.loads(shown.rpartition("<")[2].rpartition(">")[0])
+    inside = dora.execute(dora.here, kernel, "import os; print(os.readlink('/proc/self/ns/pid'))").strip()
+    assert (has_channel, folders) == (False, 1)
+    assert processes <= 4, "process 1, our pty, the shell, the probe"
+    assert "enclave_server" not in mounted
+    assert namespace != inside
+    assert dora.call("DELETE", f"{dora.here}/api/kernels/{kernel}").status_code == 204
+    assert dora.call("DELETE", f"{dora.here}/api/terminals/{name}").status_code == 204
+    wait_for(lambda: not list((dora.folder / "ipc").iterdir()), "the terminal's folder to go")
+
+
+def test_the_budget_stops_it_and_a_changed_permit_silences_it(stand: Any, dora: Any) -> None:
+    name = open_terminal(dora, dora.here)
+    flood = stdin(f"head -c {2 * BUDGET} /dev/zero | tr '\\0' x; echo")
+    shown = look(dora, dora.here, name, (flood, SENTENCES["stopped"]["en"]))
+    assert len(shown) <= 3 * BUDGET // 2
+    gauge = dora.call("GET", f"{dora.here}/enclave/exposure").json()
+    assert (gauge["state"], gauge["shown_bytes"] > BUDGET) == ("stopped", True)
+    approve(stand, "shown_bytes_per_day: 100000000")
+    assert dora.call("DELETE", f"{dora.here}/api/terminals/{name}").status_code == 403
+    approve(stand, "terminals: true")
+    assert dora.call("DELETE", f"{dora.here}/api/terminals/{name}").status_code == 204
+
+
 def idle_end(folder: Path) -> datetime:
     found = json.loads((folder / "in" / "limits.json").read_text())["idle_ends_at"]
     return datetime.fromisoformat(found) if found else datetime.min.replace(tzinfo=UTC)
 
 
 def test_a_revoked_persons_workspace_is_gone(stand: Any, dora: Any) -> None:
-    """Server, kernels, the open channel at the edge, the gateway's socket. Only the hub looks: there is no runner.
+    """Server, kernels, terminal, open channel, the gateway's socket. Only the hub looks: there is no runner.
 
     That it takes at most ten seconds is the sum of the product's waits (tests/unit/workspaces/test_standing.py).
     """
     kernel = dora.open_kernel(dora.here)
+    open_terminal(dora, dora.here)
     assert dora.execute(dora.here, kernel, "print('here')") == "here\n"
     pids = stand.processes_of(dora.wid)
-    assert len(pids) >= 5  # host; two sandboxes of two processes at least
+    assert len(pids) >= 7  # host; three sandboxes of two processes at least
     assert dora.wid in stand.gateway.open
     asyncio.run(channel_closes(stand, dora, kernel))
-    wait_for(lambda: not any(is_alive(pid) for pid in pids), "server and kernels to end")
+    wait_for(lambda: not any(is_alive(pid) for pid in pids), "server, kernels and terminal to end")
     wait_for(lambda: not dora.folder.exists(), "the workspace's folder to go")
     wait_for(lambda: dora.wid not in stand.gateway.open, "the gateway's socket to close")
     wait_for(lambda: dora.wid in stand.portal.stopped, "the portal to be told")

@@ -11,11 +11,12 @@ c.ServerApp.base_url = os.environ["ENCLAVE_BASE_URL"]
 c.ServerApp.root_dir = str(Path.home())
 c.ServerApp.allow_remote_access = True
 c.ServerApp.open_browser = False
-c.ServerApp.terminals_enabled = False
+c.ServerApp.terminals_enabled = False  # Jupyter's own would run in this sandbox
 c.ServerApp.quit_button = False
 c.ServerApp.trust_xheaders = True
 c.ServerApp.jpserver_extensions = {
     "enclave_jupyter.panel": True,
+    "enclave_jupyter.terminals": os.environ.get("ENCLAVE_TERMINALS") == "1",
     "jupyter_lsp": False,
     "jupyter_server_terminals": False,
     "notebook_shim": False,
