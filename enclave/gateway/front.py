@@ -81,6 +81,7 @@ class Front:
         self._partitions = Partitions(service, TicketStore(settings.tickets_dir), self._secret)
         self._doors = Doors(place, access, service, self._partitions)
         self._clean_at = 0.0
+        self._settling: asyncio.Task[None] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set, then close everything. Raises DoorError when the TCP port cannot be had."""
@@ -112,6 +113,8 @@ class Front:
         try:
             await asyncio.to_thread(self._doors.follow_projects)
             await asyncio.to_thread(self._standing.stop_withdrawn)
+            if self._settling is None or self._settling.done():  # may wait for the log: nothing else waits for it
+                self._settling = asyncio.create_task(asyncio.to_thread(self._standing.settle_outcomes))
             await asyncio.to_thread(self._workers.follow, self._access)
             await asyncio.to_thread(self._workers.stop_idle)
             if time.monotonic() >= self._clean_at:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -55,7 +56,9 @@ class WorkerRequest:
     write: ScratchWrite | None = None
     """What to run instead of ``sql`` when the statement changes the scratch space."""
 
-    def encode(self) -> bytes:
+    @cached_property
+    def encoded(self) -> bytes:
+        """For the worker."""
         encoded = base64.b64encode(self.parameters).decode() if self.parameters else None
         content = {
             "sql": self.sql,
@@ -98,7 +101,7 @@ class WorkerStream:
         self.read_so_far: Any = None
         """What the worker says the query has read (``scans``), unchecked; None while it has said nothing."""
         try:
-            send_frame(peer, QUERY, request.encode())
+            send_frame(peer, QUERY, request.encoded)
         except OSError as error:
             self._finish()
             raise QueryFailedError("error", _ENDED) from error
@@ -127,6 +130,10 @@ class WorkerStream:
                 self.abandon()
                 raise QueryFailedError("error", _ENDED)
             yield self._checked(content), content
+
+    def is_all_here(self) -> bool:
+        """Reading to the end waits for nothing."""
+        return self._receiver.is_all_here()
 
     def _note(self, content: pa.Buffer) -> None:
         with contextlib.suppress(ValueError, RecursionError):
