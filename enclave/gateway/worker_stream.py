@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
+import orjson
 import pyarrow as pa
 import structlog
 
-from enclave.gateway.batch_content import BatchRefusedError, read_batch
+from audit.wire import encode_body
+from enclave.gateway.batch_content import BatchRefusedError, read_batch, read_schema
 from enclave.gateway.frames import BATCH, DONE, ERROR, QUERY, READ, SCHEMA, BrokenFrameError, discard, send_frame
 from enclave.gateway.handover import BatchReceiver
 from enclave.gateway.scratch_names import ScratchWrite
@@ -67,7 +69,7 @@ class WorkerRequest:
             "schema_only": self.schema_only,
             "write": self.write.as_json() if self.write else None,
         }
-        return json.dumps(content).encode()
+        return encode_body(content)
 
 
 class RunningWorker(Protocol):
@@ -112,7 +114,7 @@ class WorkerStream:
         if kind != SCHEMA:
             self.abandon()
             raise QueryFailedError("error", _ENDED)
-        self._schema = self._read(content, pa.ipc.read_schema)
+        self._schema = self._read(content, read_schema)
         return self._schema
 
     def batches(self) -> Iterator[tuple[pa.RecordBatch, pa.Buffer]]:
@@ -137,7 +139,7 @@ class WorkerStream:
 
     def _note(self, content: pa.Buffer) -> None:
         with contextlib.suppress(ValueError, RecursionError):
-            self.read_so_far = json.loads(content.to_pybytes())
+            self.read_so_far = orjson.loads(memoryview(content))
 
     def _checked(self, content: pa.Buffer) -> pa.RecordBatch:
         """The one batch in ``content``; its offsets lie within its buffers, whatever the worker wrote."""
