@@ -35,6 +35,7 @@ from enclave.gateway.standing import Standing
 from enclave.gateway.tickets import TicketStore
 from enclave.gateway.tls import TlsError, read_listener
 from enclave.gateway.usage import DailyUsage
+from enclave.gateway.without_pandas import do_without_pandas
 from enclave.gateway.worker_pool import WorkerPool
 from enclave.gateway.worker_process import worker_limits
 from enclave.gateway.worker_uids import WorkerUids
@@ -145,6 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--replica", default="", help="Name of a further front over the same ENCLAVE_HOME.")
     parser.add_argument("--tcp", default="", help="host:port instead of the setting gateway_tcp.")
     asked = parser.parse_args(arguments)
+    do_without_pandas()
     configure(f"gateway-{asked.replica}" if asked.replica else "gateway")
     sys.tracebacklimit = 0  # pyarrow sends Python's traceback to the client for some calls (GetSchema): no frames in it
     settings = get_settings()
