@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,16 @@ class AuditClient:
         ``envelope``: one of ``new_envelope``, for a caller that may send the same record again after that.
         ``meanwhile``: what needs no receipt, done once the record is on its way; called at most once, must not raise.
         """
+        pending = self.send(event, envelope=envelope, timeout=timeout)
+        if meanwhile is not None and pending.is_sent:
+            meanwhile()
+        return pending.wait()
+
+    def send(self, event: AuditEvent, *, envelope: Envelope | None = None, timeout: float = 5.0) -> PendingRecord:
+        """Put one event on its way, as ``record`` does, and return before it is durable: ``wait`` for the receipt.
+
+        Raise EventError or CanonicalError. A log that cannot be reached is heard of in ``wait``.
+        """
         fields = event_fields(event)
         encoded = encode_checked(fields)
         message: dict[str, Any] = {"op": "record", "event": orjson.Fragment(encoded)}
@@ -80,7 +92,7 @@ class AuditClient:
         except TypeError:
             # a lone surrogate in the payload
             body = encode_body({**message, "event": fields})
-        return self._receipt(self._exchange(body, timeout, meanwhile))
+        return PendingRecord(self, frame_body(body), timeout)
 
     def payload(self, index: int, reader: str, *, timeout: float = 5.0) -> dict[str, Any]:
         """Decrypt the payload of record ``index``; the log records ``audit:read`` by ``reader`` before it answers."""
@@ -113,11 +125,7 @@ class AuditClient:
 
     def _order(self, asked: dict[str, Any], timeout: float) -> Receipt:
         """The log writes the record of it itself: no number of this writer is used up."""
-        return self._receipt(self._exchange(encode_body({**asked, "event_id": secrets.token_hex(16)}), timeout))
-
-    @staticmethod
-    def _receipt(answer: Mapping[str, Any]) -> Receipt:
-        return Receipt(answer["index"], answer["leaf_hash"], answer["checkpoint"])
+        return _receipt(self._exchange(encode_body({**asked, "event_id": secrets.token_hex(16)}), timeout))
 
     def new_envelope(self) -> Envelope:
         """An id and the next number for one record."""
@@ -137,22 +145,19 @@ class AuditClient:
             return False
         return True
 
-    def _exchange(self, body: bytes, timeout: float, meanwhile: Callable[[], None] | None = None) -> dict[str, Any]:
-        data = frame_body(body)
-        deadline = time.monotonic() + timeout
-        once = [meanwhile] if meanwhile is not None else []
+    def _exchange(self, body: bytes, timeout: float) -> dict[str, Any]:
+        return self._answer_to(frame_body(body), None, timeout, time.monotonic() + timeout)
 
-        def wait() -> None:
-            while once:
-                once.pop()()
-
+    def _answer_to(self, data: bytes, sent: _Sent | None, timeout: float, deadline: float) -> dict[str, Any]:
+        """The answer to what was sent; over a new connection when the one it went over is lost, until the deadline."""
         while True:
             try:
-                answer = self._attempt(data, deadline, wait)
+                answer = self._receive(sent or self._send(data, deadline), deadline)
                 break
             except _StaleLinkError:
-                continue
+                sent = None
             except (OSError, EOFError, WireError) as error:
+                sent = None
                 if time.monotonic() + RETRY_SECONDS >= deadline:
                     raise AuditUnavailable(
                         f"The audit log gave no receipt within {timeout:g} s ({type(error).__name__});"
@@ -163,18 +168,24 @@ class AuditClient:
             raise AuditRefused(f"The audit log refused the record: {answer.get('error', 'no reason given')}")
         return answer
 
-    def _attempt(self, data: bytes, deadline: float, meanwhile: Callable[[], None]) -> dict[str, Any]:
+    def _send(self, data: bytes, deadline: float) -> _Sent:
         used = self._take()
-        link = used or Link(self._path, deadline)
+        sent = _Sent(used or Link(self._path, deadline), used is not None)
         try:
-            answer = link.exchange(data, deadline, meanwhile)
+            sent.link.send(data, deadline)
         except BaseException as error:
-            link.close()
-            if used is not None and isinstance(error, OSError | EOFError | WireError):
-                raise _StaleLinkError from error
+            sent.give_up(error)
+            raise
+        return sent
+
+    def _receive(self, sent: _Sent, deadline: float) -> dict[str, Any]:
+        try:
+            answer = sent.link.receive(deadline)
+        except BaseException as error:
+            sent.give_up(error)
             raise
         with self._lock:
-            self._idle.append(link)
+            self._idle.append(sent.link)
         return answer
 
     def _take(self) -> Link | None:
@@ -184,8 +195,54 @@ class AuditClient:
             return self._idle.pop() if self._idle else None
 
 
+class PendingRecord:
+    """A record on its way to the log. Whoever drops it without ``wait`` does not know whether it is there."""
+
+    def __init__(self, client: AuditClient, data: bytes, timeout: float) -> None:
+        self._client, self._data, self._timeout = client, data, timeout
+        self._deadline = time.monotonic() + timeout
+        self._sent: _Sent | None = None
+        with contextlib.suppress(OSError, _StaleLinkError):
+            self._sent = client._send(data, self._deadline)
+
+    @property
+    def is_sent(self) -> bool:
+        """False when it could not be sent yet."""
+        return self._sent is not None
+
+    def is_answered(self) -> bool:
+        """Something has come back, or the connection has ended; waits for nothing."""
+        return self._sent is not None and self._sent.link.is_readable()
+
+    def wait(self, timeout: float | None = None) -> Receipt:
+        """The receipt; raise :class:`AuditUnavailable`. ``timeout``: from now on, in place of that of ``send``."""
+        deadline = self._deadline if timeout is None else time.monotonic() + timeout
+        sent, self._sent = self._sent, None
+        seconds = self._timeout if timeout is None else timeout
+        answer = self._client._answer_to(self._data, sent, seconds, deadline)
+        return _receipt(answer)
+
+
 class _StaleLinkError(Exception):
     """A connection kept from an earlier record is dead: no reason to wait before the next attempt."""
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """The connection that a message went over. ``was_kept``: from an earlier one."""
+
+    link: Link
+    was_kept: bool
+
+    def give_up(self, error: BaseException) -> None:
+        """Hang up; raise _StaleLinkError where a new connection may do better."""
+        self.link.close()
+        if self.was_kept and isinstance(error, OSError | EOFError | WireError):
+            raise _StaleLinkError from error
+
+
+def _receipt(answer: Mapping[str, Any]) -> Receipt:
+    return Receipt(answer["index"], answer["leaf_hash"], answer["checkpoint"])
 
 
 def encode_payload(payload: Mapping[str, Any]) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import select
 import socket
 import struct
 import time
-from collections.abc import Callable
 from typing import Any
 
 from audit.wire import WireError, take_messages
@@ -31,18 +31,17 @@ class Link:
             self._socket.close()
             raise
 
-    def exchange(self, data: bytes, deadline: float, meanwhile: Callable[[], None] | None = None) -> dict[str, Any]:
-        """Send one message, wait for one answer; raise OSError (also on timeout), EOFError or WireError.
-
-        ``deadline`` in seconds of ``time.monotonic``, kept to a quarter of a second. ``meanwhile`` is called between.
-        """
+    def send(self, data: bytes, deadline: float) -> None:
+        """Send one message; raise OSError, also on timeout. ``deadline`` in seconds of ``time.monotonic``."""
         self._wait(deadline)
         # a refused peer finds its answer waiting although the daemon has hung up
         with contextlib.suppress(BrokenPipeError):
             self._socket.sendall(data)
-        if meanwhile is not None:
-            meanwhile()
+
+    def receive(self, deadline: float) -> dict[str, Any]:
+        """Wait for the answer to it; raise OSError, EOFError or WireError. Kept to a quarter of a second."""
         while True:
+            self._wait(deadline)
             chunk = self._socket.recv(_CHUNK)
             if not chunk:
                 raise EOFError
@@ -52,7 +51,12 @@ class Link:
                 if len(messages) > 1 or self._buffer:
                     raise WireError("Expected one answer, found more.")
                 return messages[0]
-            self._wait(deadline)
+
+    def is_readable(self) -> bool:
+        """``receive`` would not wait for its first bytes."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     def close(self) -> None:
         """Hang up."""

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
@@ -81,7 +82,7 @@ class VerifierKey:
             raise NoteError(f"The verifier key's id should be {key.key_id.hex()}, found {key_id}; copy the key again.")
         return key
 
-    @property
+    @cached_property
     def key_id(self) -> bytes:
         """SHA-256(name ‖ newline ‖ type ‖ public key)[:4]."""
         return hashlib.sha256(self.name.encode() + b"\n" + bytes([ED25519]) + self.public).digest()[:KEY_ID_BYTES]

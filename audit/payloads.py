@@ -19,6 +19,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -56,9 +57,11 @@ def commit(salt: bytes, payload: bytes) -> bytes:
 
 def key_name(project: str | None, at: datetime) -> str:
     """``<year>-<month>/<project>``; a project whose name does not fit a file name stands as its SHA-256."""
-    return month_key_name(project, f"{at.astimezone(UTC):%Y-%m}")
+    when = at.astimezone(UTC)
+    return month_key_name(project, f"{when.year:04}-{when.month:02}")
 
 
+@lru_cache(maxsize=4096)
 def month_key_name(project: str | None, month: str) -> str:
     """:func:`key_name` for a month written ``2026-11``; raise ValueError for anything else."""
     if not _MONTH.fullmatch(month):
@@ -162,7 +165,7 @@ class PayloadVault:
         name = generation_name(base, self._generations.get(base, 0) or self._next_free(base))
         # the file decides even when the key is cached: an erased key must be gone at once
         if name in self._ciphers:
-            if self._path(name).exists():
+            if os.path.exists(f"{self._directory}/{name}.key"):  # noqa: PTH110 - for every record: a third of the time
                 return name, self._ciphers[name]
             # deleted by hand while we ran: made again under its old name, it would make old payloads look tampered with
             self.erase(base, self._generations.get(base, 1))

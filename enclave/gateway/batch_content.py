@@ -22,9 +22,9 @@ class BatchRefusedError(ValueError):
 def read_batch(content: pa.Buffer, schema: pa.Schema) -> pa.RecordBatch:
     """The batch, lying in ``content`` without a copy. Raises BatchRefusedError."""
     try:
-        messages = pa.ipc.MessageReader.open_stream(content)
-        messages.read_next_message()  # its own schema; the announced one counts
-        message = messages.read_next_message()
+        source = pa.BufferReader(content)
+        pa.ipc.read_message(source)  # its own schema; the announced one counts
+        message = pa.ipc.read_message(source)
         if message.type != "record batch" or is_compressed(message.metadata):
             raise BatchRefusedError("expected a record batch that is not compressed, found something else")
         batch = pa.ipc.read_record_batch(message, schema)
@@ -32,6 +32,17 @@ def read_batch(content: pa.Buffer, schema: pa.Schema) -> pa.RecordBatch:
     except (pa.ArrowException, OSError, EOFError, StopIteration, struct.error) as error:
         raise BatchRefusedError(f"expected an Arrow batch, found {type(error).__name__}") from error
     return batch
+
+
+def read_schema(content: pa.Buffer) -> pa.Schema:
+    """The schema that ``content`` is. Raises BatchRefusedError."""
+    try:
+        message = pa.ipc.read_message(pa.BufferReader(content))
+        if message.type != "schema":
+            raise BatchRefusedError("expected a schema, found something else")
+        return pa.ipc.read_schema(message)
+    except (pa.ArrowException, OSError, EOFError) as error:
+        raise BatchRefusedError(f"expected an Arrow schema, found {type(error).__name__}") from error
 
 
 def is_compressed(metadata: pa.Buffer) -> bool:

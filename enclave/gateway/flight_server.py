@@ -35,6 +35,8 @@ from enclave.gateway.tickets import is_ticket
 from enclave.gateway.tls import TcpListener
 from enclave.policy import PolicyAction
 
+_WRITTEN_AS = pa.ipc.IpcWriteOptions()
+"""The usual ones; without them pyarrow asks the environment at every answer."""
 _NOT_SERVED = (
     "The extract is read-only: {name} is not possible. Query with SELECT, and keep results as files in your workspace."
 )
@@ -135,7 +137,7 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
 
     def _stream(self, context: Any, caller: Caller, running_as: bytes, statement: Prepared) -> Any:
         schema, relay = self._service.start_query(self._door, caller, running_as, statement, context.is_cancelled)
-        return flight.GeneratorStream(schema, _released(relay))
+        return flight.GeneratorStream(schema, _released(relay), _WRITTEN_AS)
 
     def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
         with as_flight_errors():

@@ -12,7 +12,7 @@ import select
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 QUERY, SCHEMA, BATCH, ERROR, DONE, PARSE, TREE = b"Q", b"S", b"B", b"E", b"D", b"P", b"T"
 SHARED, LENT = b"M", b"L"
@@ -85,6 +85,16 @@ class FrameReader:
         if not self._fill(length, while_waiting):
             raise BrokenFrameError("expected the content of a frame, found the end")
         return kind, self._take(length)
+
+    def kinds_at_hand(self) -> Iterator[bytes]:
+        """Kinds of the whole frames that have arrived already, in order; reads nothing."""
+        at = self._at
+        while at + _HEADER.size <= len(self._held):
+            kind, length = _HEADER.unpack_from(self._held, at)
+            at += _HEADER.size + length
+            if at > len(self._held):
+                return
+            yield kind
 
     def take_descriptor(self) -> int | None:
         """The oldest that nobody has taken, now the caller's; None when there is none."""

@@ -35,6 +35,7 @@ from enclave.gateway.standing import Standing
 from enclave.gateway.tickets import TicketStore
 from enclave.gateway.tls import TlsError, read_listener
 from enclave.gateway.usage import DailyUsage
+from enclave.gateway.without_pandas import do_without_pandas
 from enclave.gateway.worker_pool import WorkerPool
 from enclave.gateway.worker_process import worker_limits
 from enclave.gateway.worker_uids import WorkerUids
@@ -81,6 +82,7 @@ class Front:
         self._partitions = Partitions(service, TicketStore(settings.tickets_dir), self._secret)
         self._doors = Doors(place, access, service, self._partitions)
         self._clean_at = 0.0
+        self._settling: asyncio.Task[None] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set, then close everything. Raises DoorError when the TCP port cannot be had."""
@@ -112,6 +114,8 @@ class Front:
         try:
             await asyncio.to_thread(self._doors.follow_projects)
             await asyncio.to_thread(self._standing.stop_withdrawn)
+            if self._settling is None or self._settling.done():  # may wait for the log: nothing else waits for it
+                self._settling = asyncio.create_task(asyncio.to_thread(self._standing.settle_outcomes))
             await asyncio.to_thread(self._workers.follow, self._access)
             await asyncio.to_thread(self._workers.stop_idle)
             if time.monotonic() >= self._clean_at:
@@ -142,6 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--replica", default="", help="Name of a further front over the same ENCLAVE_HOME.")
     parser.add_argument("--tcp", default="", help="host:port instead of the setting gateway_tcp.")
     asked = parser.parse_args(arguments)
+    do_without_pandas()
     configure(f"gateway-{asked.replica}" if asked.replica else "gateway")
     sys.tracebacklimit = 0  # pyarrow sends Python's traceback to the client for some calls (GetSchema): no frames in it
     settings = get_settings()

@@ -197,6 +197,10 @@ class BatchReceiver:
             self._keep(number, descriptor)
         return BATCH, self._copy(number, size)
 
+    def is_all_here(self) -> bool:
+        """The rest of the answer, to its end, has arrived already and came without shared memory: a small one."""
+        return next((kind for kind in self._frames.kinds_at_hand() if kind not in (BATCH, READ)), None) == DONE
+
     def close(self) -> None:
         """Hang up and let go of the slots. Harmless when called again."""
         self._peer.close()

@@ -13,6 +13,7 @@ from enclave.gateway.gate import StatementRefusedError
 from enclave.gateway.plain_arrow import plain_batch, plain_schema
 
 MAXIMUM_BYTES = 1 << 20
+_SHOWN = 1000
 
 
 def one_row(reader: Any) -> pa.RecordBatch:
@@ -59,3 +60,20 @@ def _microseconds(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_duration(kind):
         return pa.duration("us")
     return kind
+
+
+def shown_parameters(batch: pa.RecordBatch | None) -> list[str] | None:
+    """As the record has them: each as text, cut."""
+    if batch is None:
+        return None
+    return [str(column[0].as_py())[:_SHOWN] for column in batch.columns]
+
+
+def encoded_parameters(batch: pa.RecordBatch | None) -> bytes | None:
+    """As the worker gets them: an Arrow IPC stream."""
+    if batch is None:
+        return None
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue().to_pybytes())

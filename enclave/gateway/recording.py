@@ -1,20 +1,21 @@
 """What the gateway writes to the audit log. Literals, parameters and refusal sentences go only into the payload.
 
-Invariants 1 and 8 of DESIGN.md: ``intent`` and ``outcome`` return only when the record is durable, and raise
-RecordingFailedError otherwise, so that no row is released without them. What could not be recorded is made up for when
-the log answers again (``late_records``).
+Invariants 1 and 8 of DESIGN.md: ``intent`` returns only when the record is durable, ``outcome`` gives what the stream
+waits for before its end; both raise RecordingFailedError otherwise, so that nothing is released without them. What
+could not be recorded is made up for when the log answers again (``late_records``).
 """
 
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 
-from audit.client import AuditClient, AuditUnavailable
+from audit.client import AuditClient, AuditUnavailable, PendingRecord
 from audit.event import AuditEvent, EventError
 from enclave.domain.events import EventType
 from enclave.domain.ids import ProjectId
@@ -27,6 +28,8 @@ from enclave.tokens import DoorKind, TokenClaims
 
 _log = structlog.get_logger()
 UNKNOWN_ACTOR = "unknown"
+_RECEIPT_SECONDS = 5.0
+"""From the moment somebody waits: rows that are on their way meanwhile may take their time."""
 _AWAY = (
     "The audit log does not answer, so no query is answered either. "
     "Try again soon; if it stays, tell the administrator."
@@ -57,6 +60,37 @@ class Outcome:
     """Smallest count shown, when the result is one of counts."""
     reading: Reading | None = None
     """Columns, filters and rows read, when the worker said so before the end."""
+
+
+class OutgoingRecord:
+    """A record on its way to the log; what depends on it happens after ``wait``. Thread-safe."""
+
+    def __init__(self, client: AuditClient, late: LateRecords, event: AuditEvent) -> None:
+        self._late, self._event, self._envelope = late, event, client.new_envelope()
+        self._lock = threading.Lock()
+        self._failure: AuditUnavailable | None = None
+        self._pending: PendingRecord | None = client.send(event, envelope=self._envelope)
+        self.is_sent = self._pending.is_sent
+        """False when the log could not be reached at first."""
+
+    def is_answered(self) -> bool:
+        """``wait`` finds the log's answer there, or a connection that has ended."""
+        with self._lock:
+            return self._pending is None or self._pending.is_answered()
+
+    def wait(self) -> None:
+        """Return when it is durable; raise RecordingFailedError when it is not: then it is made up for later."""
+        with self._lock:
+            pending, self._pending = self._pending, None
+            if pending is not None:
+                try:
+                    pending.wait(_RECEIPT_SECONDS)
+                except AuditUnavailable as error:
+                    _log.error("record-failed", event_type=str(self._event.type))
+                    self._late.keep(self._event, self._envelope)
+                    self._failure = error
+        if self._failure is not None:
+            raise RecordingFailedError(_AWAY) from self._failure
 
 
 class Recorder:
@@ -130,16 +164,21 @@ class Recorder:
             },
             payload=_statement_payload(statement.sql, parameters),
         )
+        record = OutgoingRecord(self._client, self._late, event)
+        if meanwhile is not None and record.is_sent:
+            meanwhile()
         try:
-            self._must(event, meanwhile)
+            record.wait()
         except RecordingFailedError:
             # it may be in the log all the same, or comes there late: the query that did not run gets its end
             self._late.keep(_not_run(event), self._client.new_envelope())
             raise
 
-    def outcome(self, door: Door, caller: Caller, request_id: str, outcome: Outcome) -> None:
-        """query:outcome, durable before the end of the stream. Raises RecordingFailedError."""
-        self._must(
+    def outcome(self, door: Door, caller: Caller, request_id: str, outcome: Outcome) -> OutgoingRecord:
+        """query:outcome, on its way; ``wait`` for it before the end of the stream."""
+        return OutgoingRecord(
+            self._client,
+            self._late,
             AuditEvent(
                 type=EventType.QUERY_OUTCOME,
                 **_who(door, caller.claims),
@@ -155,7 +194,7 @@ class Recorder:
                 },
                 data={"status": outcome.status, "digest": outcome.digest, **_read_names(outcome.reading)},
                 payload={"columns": list(outcome.columns)},  # a column without a name is called like its expression
-            )
+            ),
         )
 
     def worker_restarted(self, project: ProjectId) -> None:
@@ -168,15 +207,6 @@ class Recorder:
                 subject="gateway-worker",
             )
         )
-
-    def _must(self, event: AuditEvent, meanwhile: Callable[[], None] | None = None) -> None:
-        envelope = self._client.new_envelope()
-        try:
-            self._client.record(event, envelope=envelope, meanwhile=meanwhile)
-        except AuditUnavailable as error:
-            _log.error("record-failed", event_type=str(event.type))
-            self._late.keep(event, envelope)
-            raise RecordingFailedError(_AWAY) from error
 
     def _try(self, event: AuditEvent) -> None:
         envelope = self._client.new_envelope()

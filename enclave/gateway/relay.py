@@ -3,14 +3,17 @@
 Contract: ``begin`` returns after the intent is durable and the worker has answered with a schema. Iterating releases
 batches while the permit's caps hold. The outcome is recorded exactly once – before the end of the stream, or when the
 client, a cap or an error ends it – and a stream whose outcome cannot be recorded ends with an error instead of its end.
-Invariant 1 of DESIGN.md.
+Invariant 1 of DESIGN.md. A small answer is here as a whole with its schema: then the outcome is on its way to the log
+while Flight sends the rows, and says of them that they were sent even when the reader leaves in that moment.
 """
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
@@ -20,16 +23,17 @@ from blake3 import blake3
 from enclave.domain.permits import QueryCaps
 from enclave.gateway.admission import Caller, Door
 from enclave.gateway.gate import ExaminedStatement
+from enclave.gateway.parameters import encoded_parameters, shown_parameters
 from enclave.gateway.person_worker import PersonWorker, WorkerLine
 from enclave.gateway.populations import PopulationMeter
-from enclave.gateway.recording import Outcome, Recorder, RecordingFailedError
+from enclave.gateway.recording import Outcome, OutgoingRecord, Recorder, RecordingFailedError
 from enclave.gateway.scans import Reading, checked_reading
 from enclave.gateway.statements import Prepared
-from enclave.gateway.usage import DailyCapError, DailyUsage
+from enclave.gateway.todays_share import TodaysShare
+from enclave.gateway.usage import DailyUsage
 from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest, WorkerStream
 
 _log = structlog.get_logger()
-_SHOWN_PARAMETER = 1000
 _DIGEST = "blake3"
 _ASK_SECONDS = 0.1
 
@@ -46,7 +50,7 @@ class Relay:
         usage: DailyUsage,
         is_cancelled: Callable[[], bool],
     ) -> None:
-        self._usage = usage
+        self._today = TodaysShare(usage, caller)
         self._door, self._caller, self._recorder, self._worker = door, caller, recorder, worker
         self._client_is_gone = is_cancelled
         self._cancel = threading.Event()
@@ -60,7 +64,10 @@ class Relay:
         self._people = PopulationMeter((), frozenset())
         self._scratch: frozenset[str] = frozenset()
         self._stream: WorkerStream | None = None
-        self._batches: Iterator[tuple[pa.RecordBatch, pa.Buffer]] | None = None
+        self._batches: Iterator[tuple[pa.RecordBatch, pa.Buffer]] = iter(())
+        self._ready: deque[pa.RecordBatch] = deque()
+        self._failure: BaseException | None = None
+        self._record: OutgoingRecord | None = None
         self._is_open = self._has_begun = False
         self.on_end: Callable[[Outcome], None] | None = None
 
@@ -70,8 +77,8 @@ class Relay:
         lines: list[WorkerLine] = []
         try:
             request = _request(statement, examined, self._caps.seconds, schema_only=schema_only)
-            self._check_today()
-            self._record_intent(statement, examined, "schema" if schema_only else "rows", lines)
+            self._today.begin(self._caps)
+            self._record_intent(statement, examined, request, lines)
         except BaseException:
             self._worker.leave()
             for line in lines:
@@ -92,13 +99,16 @@ class Relay:
         except BaseException as error:
             found = self._explained(error)
             self._end("error", found)
+            self._confirm(found)
             raise found from None
         self._columns = tuple(schema.names)
         self._batches = self._stream.batches()
+        if self._stream.is_all_here():
+            self._take_all()
         return schema
 
     def _record_intent(
-        self, statement: Prepared, examined: ExaminedStatement, purpose: str, lines: list[WorkerLine]
+        self, statement: Prepared, examined: ExaminedStatement, request: WorkerRequest, lines: list[WorkerLine]
     ) -> None:
         """``lines`` gets the worker's, found while the log writes; nothing is asked over it before that."""
 
@@ -106,8 +116,10 @@ class Relay:
             line = self._worker.find_line(self._caller.source)
             if line is not None:
                 lines.append(line)
+            _ = request.encoded  # needed as soon as the log has answered
 
-        shown = _shown_parameters(statement.parameters)
+        shown = shown_parameters(statement.parameters)
+        purpose = "schema" if request.schema_only else "rows"
         self._recorder.intent(
             self._door, self._caller, self._request_id, statement, examined, shown, purpose, find_line
         )
@@ -116,17 +128,44 @@ class Relay:
         return self
 
     def __next__(self) -> pa.RecordBatch:
-        if self._batches is None or not self._is_open:
-            raise StopIteration
+        if self._ready and self._cancel.is_set():
+            self._ready.clear()
+            self._failure = self._explained(QueryFailedError("cancelled", "The query was cancelled."))
+        if self._ready:
+            return self._ready.popleft()
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            self._confirm(failure)
+            raise failure
+        if self._is_open:
+            return self._advance()
+        self._confirm()
+        raise StopIteration
+
+    def _take_all(self) -> None:
+        """Count what is here and send the outcome, so that the log writes while Flight sends."""
+        try:
+            while True:
+                self._ready.append(self._advance(confirms=False))
+        except StopIteration:
+            return
+        except BaseException as error:
+            self._failure = error  # told after the schema, as in any other stream
+
+    def _advance(self, *, confirms: bool = True) -> pa.RecordBatch:
+        """The next batch, counted. At the end the outcome is recorded, or, unless ``confirms``, on its way."""
         try:
             batch, content = next(self._batches)
             self._count(batch, content)
         except StopIteration:
             self._end("ok")
+            if confirms:
+                self._confirm()
             raise
         except BaseException as error:
             found = self._explained(error)
             self._end("error", found)
+            self._confirm(found)
             raise found from None
         return batch
 
@@ -150,8 +189,17 @@ class Relay:
 
     def close(self) -> None:
         """The client has gone: stop the worker, record the outcome. Harmless after the end."""
-        if self._is_open:
-            self._end("cancelled", QueryFailedError("cancelled", "The client gave up, so the query was stopped."))
+        if self._is_open or self._record is not None:
+            gone = QueryFailedError("cancelled", "The client gave up, so the query was stopped.")
+            self._end("cancelled", gone)
+            self._confirm(gone)
+
+    def settle(self) -> None:
+        """Called now and then: whoever takes the rows slowly does not put off what the log says. Never raises."""
+        record = self._record
+        if record is not None and record.is_answered():
+            with contextlib.suppress(RecordingFailedError):
+                record.wait()
 
     def __del__(self) -> None:
         self.close()  # Flight drops the stream when the client goes away; this is how we learn of it
@@ -191,46 +239,26 @@ class Relay:
             raise QueryFailedError("cap", _cap_sentence(caps.bytes, "bytes", "Select fewer columns, or aggregate."))
         if self._cancel.is_set() or self._client_left():
             raise QueryFailedError("cancelled", "The query was cancelled.")
-        self._add_to_today(batch)
+        self._today.add(batch.num_rows, batch.nbytes, caps)
         self._rows += batch.num_rows
         self._bytes += batch.nbytes
         self._digest.update(memoryview(content))
         self._people.add(batch)
-
-    def _check_today(self) -> None:
-        try:
-            self._usage.begin(self._caller.record.id, self._caller.person.id, self._caps)
-        except DailyCapError as error:
-            raise QueryFailedError("cap", str(error)) from error
-
-    def _add_to_today(self, batch: pa.RecordBatch) -> None:
-        try:
-            self._usage.add(self._caller.record.id, self._caller.person.id, batch.num_rows, batch.nbytes, self._caps)
-        except DailyCapError as error:
-            raise QueryFailedError("cap", str(error)) from error
-
-    def _close_today(self) -> None:
-        try:
-            self._usage.end(self._caller.record.id, self._caller.person.id)
-        except OSError as error:
-            _log.error("usage-not-written", reason=error.strerror)
 
     def _reading(self) -> Reading | None:
         sent = self._stream.read_so_far if self._stream is not None else None
         return checked_reading(sent, self._caller.files.columns, self._scratch)
 
     def _end(self, status: str, error: BaseException | None = None) -> None:
-        """Stop the worker's side and record the outcome, once; a failing record wins over a normal end."""
+        """Stop the worker's side and put the outcome on its way, once."""
         if not self._is_open:
             return
         self._is_open = False
         if self._stream is not None:
             self._stream.abandon()
-        self._worker.leave()
-        self._close_today()
-        found = error.status if isinstance(error, QueryFailedError) else status
+        self._today.end()
         outcome = Outcome(
-            status=found,
+            status=error.status if isinstance(error, QueryFailedError) else status,
             rows=self._rows,
             bytes=self._bytes,
             duration_ms=int((time.monotonic() - self._started_at) * 1000),
@@ -243,32 +271,29 @@ class Relay:
         if self.on_end is not None:
             self.on_end(outcome)
         try:
-            self._recorder.outcome(self._door, self._caller, self._request_id, outcome)
+            self._record = self._recorder.outcome(self._door, self._caller, self._request_id, outcome)
+        except BaseException:
+            self._worker.leave()
+            raise
+
+    def _confirm(self, error: BaseException | None = None) -> None:
+        """Wait for the outcome's receipt, once; a failing record wins over a normal end."""
+        record, self._record = self._record, None
+        if record is None:
+            return
+        self._worker.leave()
+        try:
+            record.wait()
         except RecordingFailedError:
-            _log.error("outcome-not-recorded", request_id=self._request_id, status=found)
+            _log.error("outcome-not-recorded", request_id=self._request_id)
             if error is None:
                 raise
 
 
 def _request(statement: Prepared, examined: ExaminedStatement, seconds: int, *, schema_only: bool) -> WorkerRequest:
-    parameters = _encoded_parameters(statement.parameters)
+    parameters = encoded_parameters(statement.parameters)
     return WorkerRequest(statement.sql, seconds, parameters, schema_only, examined.write)
 
 
 def _cap_sentence(limit: int, unit: str, advice: str) -> str:
     return f"The data permit allows {limit} {unit} for one query; this one has more and was stopped. {advice}"
-
-
-def _shown_parameters(batch: pa.RecordBatch | None) -> list[str] | None:
-    if batch is None:
-        return None
-    return [str(column[0].as_py())[:_SHOWN_PARAMETER] for column in batch.columns]
-
-
-def _encoded_parameters(batch: pa.RecordBatch | None) -> bytes | None:
-    if batch is None:
-        return None
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return bytes(sink.getvalue().to_pybytes())

@@ -195,7 +195,7 @@ def _is_filter(pair: Any, known: frozenset[str]) -> bool:
 
 def _capped(names: Iterable[str], most: int) -> tuple[str, ...]:
     first = sorted(names)[:most]
-    if sum(_LONGEST_ESCAPE * len(name) + 2 for name in first) <= MOST_CHARACTERS:
+    if _LONGEST_ESCAPE * sum(map(len, first)) + 2 * len(first) <= MOST_CHARACTERS:
         return tuple(first)
     kept, left = [], MOST_CHARACTERS
     for name in first:

@@ -44,6 +44,13 @@ class Standing:
             if objection is not None:
                 relay.withdraw(objection)
 
+    def settle_outcomes(self) -> None:
+        """Confirm the outcomes of answers whose readers are slow to take them. Call about once a second."""
+        with self._lock:
+            running = list(self._running)
+        for relay in running:
+            relay.settle()
+
     def find_objection(self, caller: Caller) -> str | None:
         """Why the caller may have nothing more, as a sentence; None when all is well."""
         try:

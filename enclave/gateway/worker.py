@@ -26,6 +26,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from audit.wire import decode_body
 from enclave.domain.person_rules import NO_RULES, PersonRules
 from enclave.gateway.describe import describe, read_parameters
 from enclave.gateway.engine import (
@@ -98,7 +99,7 @@ class Server:
             frame = receive_frame(peer)
             if frame is None or frame[0] != QUERY:
                 return
-            request = json.loads(frame[1])
+            request = decode_body(bytes(frame[1]))
             if request.get("tables"):
                 _send_schemas(peer, self._engine.table_schemas())
             elif request.get("scratch"):

@@ -17,12 +17,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
+import orjson
 import pyarrow as pa
 import structlog
 
-from enclave.gateway.batch_content import BatchRefusedError, read_batch
+from audit.wire import encode_body
+from enclave.gateway.batch_content import BatchRefusedError, read_batch, read_schema
 from enclave.gateway.frames import BATCH, DONE, ERROR, QUERY, READ, SCHEMA, BrokenFrameError, discard, send_frame
 from enclave.gateway.handover import BatchReceiver
 from enclave.gateway.scratch_names import ScratchWrite
@@ -58,7 +61,9 @@ class WorkerRequest:
     write: ScratchWrite | None = None
     """What to run instead of ``sql`` when the statement changes the scratch space."""
 
-    def encode(self) -> bytes:
+    @cached_property
+    def encoded(self) -> bytes:
+        """For the worker."""
         encoded = base64.b64encode(self.parameters).decode() if self.parameters else None
         content = {
             "sql": self.sql,
@@ -67,7 +72,7 @@ class WorkerRequest:
             "schema_only": self.schema_only,
             "write": self.write.as_json() if self.write else None,
         }
-        return json.dumps(content).encode()
+        return encode_body(content)
 
 
 class RunningWorker(Protocol):
@@ -93,7 +98,7 @@ class WorkerStream:
         renew: Callable[[], tuple[RunningWorker, socket.socket]] | None = None,
     ) -> None:
         """``renew``: a connection to a new worker, when this one has ended; may raise QueryFailedError."""
-        self._request = request.encode()
+        self._request = request.encoded
         self._seconds = request.seconds
         self._is_cancelled = is_cancelled
         self._renew = renew
@@ -133,7 +138,7 @@ class WorkerStream:
         if kind != SCHEMA:
             self.abandon()
             raise QueryFailedError("error", _ENDED)
-        self._schema = self._read(content, pa.ipc.read_schema)
+        self._schema = self._read(content, read_schema)
         return self._schema
 
     def batches(self) -> Iterator[tuple[pa.RecordBatch, pa.Buffer]]:
@@ -152,9 +157,13 @@ class WorkerStream:
                 raise QueryFailedError("error", _ENDED)
             yield self._checked(content), content
 
+    def is_all_here(self) -> bool:
+        """Reading to the end waits for nothing."""
+        return self._receiver.is_all_here()
+
     def _note(self, content: pa.Buffer) -> None:
         with contextlib.suppress(ValueError, RecursionError):
-            self.read_so_far = json.loads(content.to_pybytes())
+            self.read_so_far = orjson.loads(memoryview(content))
 
     def _checked(self, content: pa.Buffer) -> pa.RecordBatch:
         """The one batch in ``content``; its offsets lie within its buffers, whatever the worker wrote."""

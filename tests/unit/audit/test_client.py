@@ -68,3 +68,31 @@ def test_it_is_not_done_when_nothing_can_be_sent(tmp_path: Path) -> None:
     with pytest.raises(AuditUnavailable):
         AuditClient(tmp_path / "nobody", "test").record(EVENT, timeout=0.1, meanwhile=lambda: done.append(1))
     assert done == []
+
+
+def test_a_record_on_its_way_is_waited_for_later(tmp_path: Path) -> None:
+    log = Log(tmp_path / "s", 1)
+    client = AuditClient(tmp_path / "s", "test")
+    pending = client.send(EVENT)
+    assert pending.is_sent
+    assert not pending.is_answered()
+    log.may_answer.set()
+    assert pending.wait().index == 0
+    client.close()
+    log.end()
+
+
+def test_it_is_sent_again_when_its_connection_ends_before_the_receipt(tmp_path: Path) -> None:
+    log = Log(tmp_path / "s", 0, 1)  # the first connection ends unanswered
+    log.may_answer.set()
+    client = AuditClient(tmp_path / "s", "test")
+    assert client.send(EVENT).wait(60).index == 0
+    client.close()
+    log.end()
+
+
+def test_a_log_that_is_away_is_heard_of_when_the_receipt_is_waited_for(tmp_path: Path) -> None:
+    pending = AuditClient(tmp_path / "nobody", "test").send(EVENT)
+    assert not pending.is_sent
+    with pytest.raises(AuditUnavailable):
+        pending.wait(0.1)

@@ -130,8 +130,8 @@ class Recorder:
         if self._fails:
             raise RecordingFailedError("away")
 
-    def outcome(self, *arguments: Any) -> None:
-        return
+    def outcome(self, *arguments: Any) -> SimpleNamespace:
+        return SimpleNamespace(wait=lambda: None)
 
 
 @pytest.mark.parametrize("fails", [True, False])
