@@ -77,7 +77,14 @@ def test_in_french(house: Any, kept: list[Report]) -> None:
     victor = house.logged_in("victor")
     headers = {"Accept-Language": "fr"}
     page = victor.get(f"/audit/selftests/{kept[1].name}/", headers=headers).text
-    for word in ("Appels système", "Utiliser io_uring", "quota de projet", "selon le calendrier", "Fermée", "Autotest du 3 décembre 2026"):
+    for word in (
+        "Appels système",
+        "Utiliser io_uring",
+        "quota de projet",
+        "selon le calendrier",
+        "Fermée",
+        "Autotest du 3 décembre 2026",
+    ):
         assert word in page
 
 
