@@ -109,6 +109,13 @@ def stop_workspaces(settings: Settings, payload: dict[str, Any]) -> None:
         _destroy_shared_folder(settings, ProjectId(project))
 
 
+def find_undestroyed(settings: Settings) -> list[ProjectId]:
+    """Closed projects whose shared folder is still there: the hub or the audit log was away when it was to go."""
+    there = [folder.name for folder in settings.shared_dir.glob("[!.]*") if folder.is_dir()]
+    closed = Project.objects.filter(pk__in=there, state=ProjectState.CLOSED)
+    return [ProjectId(name) for name in closed.values_list("pk", flat=True)]
+
+
 def _destroy_shared_folder(settings: Settings, project: ProjectId) -> None:
     """What members shared ends with the project; nobody has a mount of it any more once the workspaces have ended."""
     client = AuditClient(settings.audit_socket, "runner")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import django
@@ -37,6 +37,8 @@ HANDLERS: dict[str, str] = {
 
 IDLE_SECONDS = 0.25
 EXPIRY_SECONDS = 60.0
+_AGAIN = timedelta(minutes=10)
+"""Between two attempts to end what a closed project has left."""
 
 
 class Runner:
@@ -95,16 +97,21 @@ class Runner:
 
     def _queue_expiries(self) -> None:
         """Workspaces of a project whose permit ended are stopped (the gateway refuses its queries already); archives
-        of displayed output go when their time is over."""
-        from enclave.jobs import destroy_expired_archives
+        of displayed output go when their time is over, and what members of a closed project shared, if it could not."""
+        from enclave.jobs import destroy_expired_archives, find_undestroyed
         from enclave.portal.models import Job, Project
 
         self._expiry_at = time.monotonic() + EXPIRY_SECONDS
         destroy_expired_archives(self._settings)
-        today = datetime.now(UTC).date()
+        now = datetime.now(UTC)
+        today = now.date()
         for project in Project.objects.filter(state="active", expires_on__lt=today):
             payload = {"project": project.pk}
             if not Job.objects.filter(kind="stop-workspaces", payload=payload, created_at__date=today).exists():
+                Job.objects.create(kind="stop-workspaces", payload=payload)
+        for closed in find_undestroyed(self._settings):
+            payload = {"project": closed}
+            if not Job.objects.filter(kind="stop-workspaces", payload=payload, created_at__gt=now - _AGAIN).exists():
                 Job.objects.create(kind="stop-workspaces", payload=payload)
 
 

@@ -21,6 +21,7 @@ from enclave.extracts.permit_file import PermitError
 from enclave.portal.actions import people, projects
 from enclave.portal.models import Job, Project, User
 from enclave.portal.rules import StateConflictError
+from enclave.runner import Runner
 from enclave.shown.reading import recording
 from enclave.workspaces.shared_folder import SharedFolders, release_all
 
@@ -238,12 +239,27 @@ def test_what_members_shared_ends_with_the_project(house: Any, monkeypatch: pyte
         jobs.stop_workspaces(house.settings, {"project": "shared-one"})
         assert files.is_mount(), "an expired project may be prolonged"
         projects.close_project(person("ines"), "shared-one", "done")
+        check_that_it_is_tried_again(house.settings)
         jobs.stop_workspaces(house.settings, {"project": "shared-one"})
         jobs.stop_workspaces(house.settings, {"project": "shared-one"})
     finally:
         release_all(house.settings)
     assert not files.parent.exists()
     assert len(house.events(EventType.SHARED_FOLDER_DESTROYED, "shared-one")) == 1
+
+
+def check_that_it_is_tried_again(settings: Any) -> None:
+    """The hub was away when the project was closed: its one job has failed."""
+    ordered = Job.objects.filter(kind="stop-workspaces", payload={"project": "shared-one"})
+    failed_at = datetime.now(UTC)
+    ordered.update(state="failed", created_at=failed_at - timedelta(minutes=1))
+    Runner(settings)._queue_expiries()
+    assert not ordered.filter(state="queued").exists(), "not at every turn"
+    ordered.update(created_at=failed_at - timedelta(minutes=11))
+    Runner(settings)._queue_expiries()
+    Runner(settings)._queue_expiries()
+    assert ordered.filter(state="queued").count() == 1
+    ordered.filter(state="queued").delete()
 
 
 def test_researchers_see_only_their_own_projects(house: Any) -> None:
