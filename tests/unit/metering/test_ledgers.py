@@ -18,6 +18,7 @@ from enclave.metering.readings import Meter, ProcessTimes, Reading, group_cpu_ns
 from enclave.metering.storage import NOTHING, StorageLedger, add_measurement, measure
 from enclave.metering.watch import UsageWatch, settle
 from enclave.settings import Settings
+from enclave.workspaces import cgroups
 
 PERSON, PROJECT, WORKSPACE = PersonId("u-0123456789ab"), ProjectId("study"), WorkspaceId("w-0123456789ab")
 MONDAY, TUESDAY = date(2026, 11, 30), date(2026, 12, 1)
@@ -193,3 +194,17 @@ def test_every_kind_of_storage_is_measured_where_it_lies(tmp_path: Path) -> None
     assert mega == pytest.approx({**expected, StorageKind.SHARED: 1, StorageKind.PACKAGES: 1}, abs=0.1)
     assert found[StorageKind.VAULT] == 77
     assert set(measure(settings, ProjectId("nothing-yet"), 0).values()) == {0}
+
+
+def test_a_group_that_has_several_names_counts_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Many machines mount both controllers together, with links from each to the one folder."""
+    (tmp_path / "cpu,cpuacct").mkdir()
+    for name in ("cpu", "cpuacct"):
+        (tmp_path / name).symlink_to("cpu,cpuacct")
+    parents = {"cpu": tmp_path / "cpu", "cpuacct": tmp_path / "cpuacct"}
+    monkeypatch.setattr(cgroups, "_MOUNT", tmp_path)
+    monkeypatch.setattr(cgroups, "own_groups", lambda: parents)
+    group(tmp_path / "cpu,cpuacct" / "enclave-w", 7)
+    assert group_cpu_ns(cgroups.groups_of("enclave-w")) == 7
+    assert group_memory_bytes(cgroups.groups_of("enclave-w")) == 2000
+    assert cgroups.groups_of("enclave-x") == []
