@@ -20,7 +20,6 @@ from enclave.metering.prices import PricesError, load_prices
 from enclave.sandbox import SandboxError, SandboxProfile, popen
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import cgroups
-from enclave.workspaces.engines import check_engine
 from enclave.workspaces.kernel_images import has_r
 from enclave.workspaces.shared_folder import find_obstacle
 
@@ -101,11 +100,14 @@ def _docker(settings: Settings) -> Finding:
     """The engine chosen for workspaces, with its image."""
     if settings.engine != "docker":
         return Finding("engine: bubblewrap", "", "")
+    from enclave.workspaces.docker_daemon import check
+
     try:
-        check_engine(settings)
+        found = check(settings.docker_host, settings.docker_image)
     except SandboxError as error:
         return Finding("engine: docker", str(error).removesuffix("."), "see docs/operations.md, “Docker”")
-    return Finding("engine: docker", "", "")
+    said = "" if found.makes_groups else " (control groups by systemd: memory per container, use not counted; see docs)"
+    return Finding(f"engine: docker{said}", "", "")
 
 
 def _home(settings: Settings) -> Finding:

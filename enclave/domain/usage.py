@@ -26,6 +26,8 @@ class StorageKind(StrEnum):
     HOME = "home"
     """Homes of its members, without their outboxes."""
     OUTBOX = "outbox"
+    SHARED = "shared"
+    """What the members' shared folder takes on the disk."""
     SCRATCH = "scratch"
     """Intermediate results of queries."""
     EXTRACTS = "extracts"

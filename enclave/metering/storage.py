@@ -45,6 +45,7 @@ def measure(settings: Settings, project: ProjectId, vault_bytes: int) -> dict[St
     return {
         StorageKind.HOME: max(0, sum(_size(home) for home in _folders(homes)) - outboxes),
         StorageKind.OUTBOX: outboxes,
+        StorageKind.SHARED: _size(settings.shared_dir / project),  # its mount is another file system: not counted twice
         StorageKind.SCRATCH: _size(space / "scratch"),
         StorageKind.EXTRACTS: _size(space / "extracts"),
         StorageKind.PACKAGES: _size(space / "packages"),

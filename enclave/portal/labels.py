@@ -136,6 +136,7 @@ POSITIONS: dict[str, Label] = {
 STORAGE: dict[str, Label] = {
     StorageKind.HOME: _("Homes of the members"),
     StorageKind.OUTBOX: _("Outboxes"),
+    StorageKind.SHARED: _("Shared folder"),
     StorageKind.SCRATCH: _("Intermediate results"),
     StorageKind.EXTRACTS: _("Extracts"),
     StorageKind.PACKAGES: _("Added packages"),

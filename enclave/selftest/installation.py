@@ -39,7 +39,7 @@ def find_targets(settings: Settings, running: Running) -> dict[str, Any]:
         "other_project_file": _first(settings.projects_dir.glob("*/permit.yaml"), settings.projects_dir.glob("*/*")),
         "server_log": running.places.server_log,
         "host_state": running.places.host,
-        "config": Path("enclave.toml").absolute(),
+        "config": Path(os.environ.get("ENCLAVE_CONFIG", "enclave.toml")).absolute(),
     }
     folders = {
         "home_folder": settings.root,

@@ -91,9 +91,13 @@ def _remove_all(groups: list[Path], seconds: float) -> None:
 
 
 def groups_of(name: str) -> list[Path]:
-    """The groups of this name that are there, Docker's at the top among them; each once."""
+    """The groups of this name that are there, Docker's at the top among them.
+
+    Each once, also where a folder has several names (``cpu`` and ``cpuacct`` are links to ``cpu,cpuacct`` on many
+    machines): its use would be counted twice.
+    """
     found = [parent / name for parent in own_groups().values()] + _above(name)
-    return [folder for folder in dict.fromkeys(found) if folder.is_dir()]
+    return list(dict.fromkeys(folder.resolve() for folder in found if folder.is_dir()))
 
 
 def remove(name: str, seconds: float = 2.0) -> None:

@@ -18,6 +18,7 @@ from enclave.metering.readings import Meter, ProcessTimes, Reading, group_cpu_ns
 from enclave.metering.storage import NOTHING, StorageLedger, add_measurement, measure
 from enclave.metering.watch import UsageWatch, settle
 from enclave.settings import Settings
+from enclave.workspaces import cgroups
 
 PERSON, PROJECT, WORKSPACE = PersonId("u-0123456789ab"), ProjectId("study"), WorkspaceId("w-0123456789ab")
 MONDAY, TUESDAY = date(2026, 11, 30), date(2026, 12, 1)
@@ -176,6 +177,7 @@ def test_every_kind_of_storage_is_measured_where_it_lies(tmp_path: Path) -> None
         "workspaces/study/amelie/notes": StorageKind.HOME,
         "workspaces/study/amelie/outbox": StorageKind.OUTBOX,
         "workspaces/study/karim/outbox": StorageKind.OUTBOX,
+        "shared/study/files": StorageKind.SHARED,
         "projects/study/scratch/u-1": StorageKind.SCRATCH,
         "projects/study/extracts/v1": StorageKind.EXTRACTS,
         "projects/study/packages/p1": StorageKind.PACKAGES,
@@ -189,6 +191,20 @@ def test_every_kind_of_storage_is_measured_where_it_lies(tmp_path: Path) -> None
     found = measure(settings, PROJECT, 77)
     mega = {kind: round(size / (1 << 20), 1) for kind, size in found.items() if kind != StorageKind.VAULT}
     expected = {StorageKind.HOME: 1, StorageKind.OUTBOX: 2, StorageKind.SCRATCH: 1, StorageKind.EXTRACTS: 1}
-    assert mega == pytest.approx({**expected, StorageKind.PACKAGES: 1}, abs=0.1)
+    assert mega == pytest.approx({**expected, StorageKind.SHARED: 1, StorageKind.PACKAGES: 1}, abs=0.1)
     assert found[StorageKind.VAULT] == 77
     assert set(measure(settings, ProjectId("nothing-yet"), 0).values()) == {0}
+
+
+def test_a_group_that_has_several_names_counts_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Many machines mount both controllers together, with links from each to the one folder."""
+    (tmp_path / "cpu,cpuacct").mkdir()
+    for name in ("cpu", "cpuacct"):
+        (tmp_path / name).symlink_to("cpu,cpuacct")
+    parents = {"cpu": tmp_path / "cpu", "cpuacct": tmp_path / "cpuacct"}
+    monkeypatch.setattr(cgroups, "_MOUNT", tmp_path)
+    monkeypatch.setattr(cgroups, "own_groups", lambda: parents)
+    group(tmp_path / "cpu,cpuacct" / "enclave-w", 7)
+    assert group_cpu_ns(cgroups.groups_of("enclave-w")) == 7
+    assert group_memory_bytes(cgroups.groups_of("enclave-w")) == 2000
+    assert cgroups.groups_of("enclave-x") == []
