@@ -26,13 +26,9 @@ from enclave.domain.ids import PROJECT_ID
 from enclave.domain.people import Role
 from enclave.edge.passes import CODE_PAGE, COOKIE, LIFETIME_SECONDS, issue_code, issue_pass
 from enclave.settings import Settings, get_settings
+from enclave.workspaces.hub_words import said
 
 MAY_LOG_IN = frozenset({Role.RESEARCHER, Role.ADMIN})
-_NOT_FOR_YOU = (
-    "Workspaces are for researchers; your account has another role. Your own pages are in the portal. "
-    "If you should have a workspace, ask an admin."
-)
-_NOT_YOURS = "A workspace opens only for the person it was started for. Open yours from the portal."
 
 
 class PortalSocketResolver(Resolver):
@@ -70,14 +66,15 @@ class WorkspacePassHandler(BaseHandler):  # type: ignore[misc]  # JupyterHub shi
         name = self.current_user.name
         own = f"/user/{name}/"
         following = self.get_argument("next", own)
-        if not following.startswith(own) or "\\" in following:
-            raise web.HTTPError(403, _NOT_YOURS)
         settings: Settings = get_settings()
+        not_yours = said(self, settings.site_language, "not-yours")
+        if not following.startswith(own) or "\\" in following:
+            raise web.HTTPError(403, not_yours)
         secret = keys.proxy_auth_token(settings)
         if settings.workspace_origins:
             project = re.split(r"[/?#]", following.removeprefix(own))[0]
             if not PROJECT_ID.fullmatch(project):
-                raise web.HTTPError(403, _NOT_YOURS)
+                raise web.HTTPError(403, not_yours)
             query = urlencode({"code": issue_code(secret, name, project, time.time()), "next": following})
             self.redirect(f"{settings.workspace_origin(name, project)}{CODE_PAGE}?{query}")
             return
@@ -117,14 +114,20 @@ class PortalAuthenticator(GenericOAuthenticator):  # type: ignore[misc]
         handlers: list[tuple[str, type]] = super().get_handlers(app)
         return [*handlers, (r"/workspace-pass", WorkspacePassHandler)]
 
+    async def authenticate(self, handler: Any, data: Any = None, **options: Any) -> dict[str, Any] | None:
+        """Who came from the portal; 403 with a sentence in the page's language when no workspace is for them."""
+        found: dict[str, Any] | None = await super().authenticate(handler, data, **options)
+        if found is not None and not self._may_log_in(found):
+            raise web.HTTPError(403, said(handler, get_settings().site_language, "not-for-you"))
+        return found
+
     async def check_allowed(self, username: str, auth_model: dict[str, Any] | None) -> bool:
-        """True for researchers and admins; otherwise 403 with a sentence."""
-        if auth_model is None:
-            return True
+        """True for researchers and admins; asked of accounts that were let in before as well."""
+        return auth_model is None or self._may_log_in(auth_model)
+
+    def _may_log_in(self, auth_model: dict[str, Any]) -> bool:
         info = (auth_model.get("auth_state") or {}).get(self.user_auth_state_key) or {}
-        if not may_log_in(info.get("roles")):
-            raise web.HTTPError(403, _NOT_FOR_YOU)
-        return True
+        return may_log_in(info.get("roles"))
 
 
 def configure(c: Any, settings: Settings) -> None:

@@ -21,6 +21,9 @@ WORDS: dict[str, dict[str, str]] = {
         "recorded": "The refusal is on record, as every refusal is.",
         "no-project": "A workspace belongs to a project, and this address names none. "
         "Open the workspace from the project's page in the portal.",
+        "not-for-you": "Workspaces are for researchers; your account has another role. Your own pages are in the "
+        "portal. If you should have a workspace, ask an admin.",
+        "not-yours": "A workspace opens only for the person it was started for. Open yours from the portal.",
     },
     "fr": {
         "portal": "Portail",
@@ -38,8 +41,18 @@ WORDS: dict[str, dict[str, str]] = {
         "recorded": "Le refus est inscrit au journal, comme tout refus.",
         "no-project": "Un espace de travail appartient à un projet, et cette adresse n'en nomme aucun. "
         "Ouvrez-le depuis la page du projet dans le portail.",
+        "not-for-you": "Les espaces de travail sont réservés aux chercheuses et chercheurs ; votre compte a un autre "
+        "rôle. Vos pages se trouvent dans le portail. S'il vous faut un espace de travail, adressez-vous à un "
+        "administrateur.",
+        "not-yours": "Un espace de travail ne s'ouvre que pour la personne pour qui il a été démarré. Ouvrez le vôtre "
+        "depuis le portail.",
     },
 }
+
+
+def said(handler: Any, site: str, what: str) -> str:
+    """One of the words in the language of the page that will show it."""
+    return WORDS[preferred_language(handler, site)][what]
 
 
 def preferred_language(handler: Any, site: str) -> str:

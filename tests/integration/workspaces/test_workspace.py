@@ -116,10 +116,11 @@ def test_another_person_sees_a_sentence_instead_of_the_workspace(alice: Any, bob
 
 
 def test_a_stolen_pass_page_does_not_give_a_foreign_pass(bob: Any, alice: Any) -> None:
-    answer = bob.client.get(
-        bob.stand.hub_url(f"/hub/workspace-pass?next={alice.here}/lab"), headers={"Accept": "text/html"}
-    )
-    assert answer.status_code == 403
+    for language, words in (("en", "only for the person"), ("fr", "que pour la personne")):
+        asked = {"Accept": "text/html", "Accept-Language": language}
+        answer = bob.client.get(bob.stand.hub_url(f"/hub/workspace-pass?next={alice.here}/lab"), headers=asked)
+        assert answer.status_code == 403
+        assert words in answer.text
 
 
 def test_refusals_are_shown_in_the_portals_words(stand: Any, bob: Any) -> None:
@@ -176,9 +177,10 @@ def inside(host: int) -> list[int]:
 
 def test_an_auditor_is_not_let_in(stand: Any) -> None:
     stand.portal.roles["olga"] = ["auditor"]
-    answer = stand.browser("olga").get("/hub/home")
-    assert answer.status_code == 403
-    assert "for researchers" in answer.text
+    for language, words, page in (("en", "for researchers", "Back to the"), ("fr", "chercheuses et", "Retour au")):
+        answer = stand.browser("olga").get("/hub/home", headers={"Accept-Language": language})
+        assert answer.status_code == 403
+        assert words in answer.text and page in answer.text
 
 
 def test_the_runner_stops_a_workspace_and_all_is_cleared_away(stand: Any, bob: Any) -> None:
