@@ -107,10 +107,6 @@ class Runner:
             payload = {"project": project.pk}
             if not Job.objects.filter(kind="stop-workspaces", payload=payload, created_at__date=today).exists():
                 Job.objects.create(kind="stop-workspaces", payload=payload)
-        for closed in find_undestroyed(self._settings):
-            payload = {"project": closed}
-            if not Job.objects.filter(kind="stop-workspaces", payload=payload, created_at__gt=now - _AGAIN).exists():
-                Job.objects.create(kind="stop-workspaces", payload=payload)
 
 
 def main() -> int:
