@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import get_language, gettext, ngettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import gettext_noop as noop
+from django.utils.translation import gettext_noop
 
 from enclave.selftest.report import Finding, Report, stored
 from enclave.selftest.residuals import RESIDUALS
@@ -33,8 +33,8 @@ MEANINGS: dict[str, Label] = {
     "not-applicable": _("This machine has nothing of the kind, so there was nothing to attack."),
 }
 DETAILS = (
-    noop("nothing of this kind on this machine"),
-    noop("the machine's load is readable (it tells when others compute)"),
+    gettext_noop("nothing of this kind on this machine"),
+    gettext_noop("the machine's load is readable (it tells when others compute)"),
 )
 """What probes often say; other words of theirs are shown as they are."""
 GROUPS: dict[str, Label] = {
