@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -117,7 +116,7 @@ class ClusterStand(GatewayStand):  # type: ignore[misc]
     def service_ports(self) -> list[int]:
         """TCP ports that the service and the proxy listen on."""
         below = processes_below([self.service.pid])
-        inodes = {Path(f"/proc/{pid}/fd/{fd}").readlink().name for pid in below for fd in _descriptors(pid)}
+        inodes = {name for pid in below for name in _descriptors(pid)}
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         listening = [row for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
         return [int(row[1].split(":")[1], 16) for row in listening]
@@ -150,7 +149,10 @@ class ClusterStand(GatewayStand):  # type: ignore[misc]
 
 
 def _descriptors(pid: int) -> list[str]:
-    try:
-        return [name for name in os.listdir(f"/proc/{pid}/fd") if os.path.islink(f"/proc/{pid}/fd/{name}")]
-    except OSError:
-        return []
+    """What its descriptors lead to."""
+    found = []
+    with contextlib.suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.append(link.readlink().name)
+    return found

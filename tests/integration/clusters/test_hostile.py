@@ -101,7 +101,7 @@ def test_what_is_smuggled_behind_a_request_is_a_request_like_any_other(stand: An
     ]
     for opening in openings:
         answer = stand.raw(opening + hidden)
-        assert b'"routes"' not in answer and answer.startswith(b"HTTP/1.1 "), answer
+        assert b'"routes"' not in answer and answer.startswith(b"HTTP/1."), answer
 
 
 def test_nothing_a_scheduler_says_leads_anybody_anywhere(stand: Any, cluster: dict[str, Any]) -> None:
