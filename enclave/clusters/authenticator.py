@@ -2,7 +2,8 @@
 
 The user of dask-gateway is the workspace, so what one may see and stop is what this workspace started. No cookie takes
 the token's place: dask-gateway would believe one for minutes after a revocation.
-Contract: a request that did not come through a workspace's door is nobody's. Every refusal is recorded.
+Contract: a request that did not come through a workspace's door is nobody's. Every refusal is recorded, but for a
+request without any token: dask-gateway's client sends each one so first, to hear what is asked for (RFC 9110 11.6.1).
 """
 
 from __future__ import annotations
@@ -52,8 +53,10 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]
         entrance = self._entrances.find(request)
         if not isinstance(entrance, WorkspaceEntrance):
             raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"}, reason="Use a workspace's own socket.")
+        given = request.headers.getall("Authorization", [])
+        if not given:
+            raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"}, reason="Show this workspace's token.")
         try:
-            given = request.headers.getall("Authorization", [])
             caller = self._admission.admit(
                 entrance.door, given[0] if len(given) == 1 else None, PolicyAction.RUN_CLUSTER
             )

@@ -13,7 +13,8 @@ SCHEDULER_PORT, CONTROL_PORT = 8786, 8787
 CERTIFICATE, KEY = "dask.crt", "dask.pem"
 _FILES = "/run/dask"
 _PYTHON = "/opt/image/bin/python3.11"
-_LOCAL = ("--host", "127.0.0.1", "--no-dashboard")
+_LOCAL = ("--host", "127.0.0.1", "--no-dashboard", "--dashboard-address", "127.0.0.1:0")
+"""Where they answer to health checks even so; its usual port is the one that ``CONTROL_PORT`` takes."""
 
 
 def tls_paths() -> tuple[str, str]:

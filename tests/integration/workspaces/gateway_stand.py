@@ -88,8 +88,8 @@ class UnsafeTokenPortal(UnsafeTestPortal):  # type: ignore[misc]
 class GatewayStand(Stand):  # type: ignore[misc]
     """The stand with real audit daemon, extract and gateway."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **options: str) -> None:
+        super().__init__(**options)
         self.portal = UnsafeTokenPortal(self.settings)
 
     def control(self) -> None:
