@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -96,8 +97,17 @@ def groups_of(name: str) -> list[Path]:
 
 
 def remove(name: str, seconds: float = 2.0) -> None:
-    """Remove what a killed host has left; no error when there is nothing."""
-    _remove_all([parent / name for parent in own_groups().values()], seconds)
+    """Remove what a killed host has left, processes too; no error when there is nothing.
+
+    A sandbox that is being made while its host is killed may miss that (``enclave.sandbox``); here it is found.
+    """
+    folders = [parent / name for parent in own_groups().values()]
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            for pid in (folder / "cgroup.procs").read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+    _remove_all(folders, seconds)
 
 
 def make_above(name: str, memory_mb: int, processes: int) -> bool:

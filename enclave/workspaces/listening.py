@@ -8,15 +8,19 @@ from pathlib import Path
 
 
 def listen_in(folder: Path, name: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
-    """A listening socket ``name`` in ``folder``, its owner's own, in the place of what was there. Raises OSError."""
+    """A listening socket ``name`` in ``folder``, its owner's own, in the place of what was there. Raises OSError.
+
+    The name is there once it listens: who finds it may connect.
+    """
     listening = socket.socket(socket.AF_UNIX, kind)
     above = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     try:
-        path = f"/proc/self/fd/{above}/{name}"
-        Path(path).unlink(missing_ok=True)
-        listening.bind(path)
-        Path(path).chmod(0o600)
+        making = Path(f"/proc/self/fd/{above}/.{name}.making")
+        making.unlink(missing_ok=True)
+        listening.bind(str(making))
+        making.chmod(0o600)
         listening.listen(128)
+        making.rename(f"/proc/self/fd/{above}/{name}")
     except OSError:
         listening.close()
         raise

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from enclave_test_stand import is_alive, processes_below, wait_for  # type: ignore[import-not-found]
 
-from enclave.domain.ids import ProjectId, Username, WorkspaceId
+from enclave.domain.ids import ProjectId, Username, new_workspace_id
 from enclave.settings import Settings
 from enclave.workspaces import cgroups, launch
 from enclave.workspaces.environments import kernel_environment, server_environment
@@ -60,7 +60,7 @@ class IslandStand:
     def __init__(self, workers: int = 3) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="is", dir="/tmp"))
         self.settings = Settings(home=self.root, cluster_workers=workers)
-        self.places = launch.Places(self.root, WorkspaceId("w-0123456789ab"))
+        self.places = launch.Places(self.root, new_workspace_id())
         self.uid = launch.allocate_uid(self.settings, ProjectId("islands"), Username("alice"))
         self.home, _ = launch.prepare_home(self.settings, ProjectId("islands"), Username("alice"), self.uid)
         self.files = new_keypair()
