@@ -97,8 +97,7 @@ class ClusterServer(DaskGateway):  # type: ignore[misc]  # dask-gateway has no t
         ticks = 0
         while True:
             try:
-                closed = await self._doors.follow()
-                await self.backend.end_of({str(name) for name in closed}, "workspace-stopped")
+                await self.backend.end_all_but(await self._doors.follow(), "workspace-stopped")
                 await self._records.settle()
                 ticks += 1
                 if ticks % _LOOK_TICKS == 0:
