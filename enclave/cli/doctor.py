@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from enclave.access import AccessFiles
+from enclave.clusters import obstacles
 from enclave.edge.budgets import Budgets
 from enclave.gateway.landlock import landlock_version
 from enclave.gateway.tls import TlsError, read_listener
@@ -137,6 +138,13 @@ def _workspace_limits(settings: Settings) -> Finding:
     return Finding(f"workspaces: {cgroups.describe()}", "", "")
 
 
+def _clusters(settings: Settings) -> Finding:
+    most = settings.cluster_workers
+    name = f"clusters: {most} workers each" if most else "clusters: off (cluster_workers is 0)"
+    remedy = "make setup as root, apt-get install util-linux, engine = bubblewrap; or cluster_workers = 0"
+    return Finding(name, obstacles.find_obstacle(settings), remedy)
+
+
 def _metering(settings: Settings) -> Finding:
     """Where figures are served, and the prices of the cost grid."""
     problem = ""
@@ -163,6 +171,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _workspace_limits,
     _home,
     _gateway_tls,
+    _clusters,
     _metering,
 )
 

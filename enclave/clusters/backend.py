@@ -218,10 +218,10 @@ class IslandBackend(DBBackendBase):  # type: ignore[misc]  # dask-gateway has no
 
     # Stopping
 
-    async def end_of(self, workspaces: set[str], reason: str) -> None:
-        """Stop the clusters of these workspaces."""
+    async def end_all_but(self, workspaces: set[str], reason: str) -> None:
+        """Stop the clusters of all workspaces but these."""
         for name, owner in list(self._owners.items()):
-            if owner.workspace in workspaces:
+            if owner.workspace not in workspaces:
                 self._reasons.setdefault(name, reason)
                 await self.stop_cluster(name)
 

@@ -62,8 +62,8 @@ class Doors:
         self._entrances, self._owner_of, self._proxy = entrances, owner_of, proxy
         self._open: dict[WorkspaceId, _Open] = {}
 
-    async def follow(self) -> set[WorkspaceId]:
-        """Open and close doors as workspaces begin and end; which were closed. Call about once a second."""
+    async def follow(self) -> set[str]:
+        """Open and close doors as workspaces begin and end; whose are open now. Call about once a second."""
         wanted = {door.workspace: door for door in self._running() if door.workspace is not None}
         closed = {name for name, found in self._open.items() if wanted.get(name) != found.door}
         for name in closed:
@@ -73,7 +73,7 @@ class Doors:
                 self._listen(name, wanted[name])
             except OSError as error:
                 _log.error("door-not-opened", workspace=name, kind=type(error).__name__)
-        return closed
+        return {str(name) for name in self._open}
 
     async def close(self) -> None:
         """Close them all."""

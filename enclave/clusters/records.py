@@ -1,21 +1,23 @@
 """What the clusters' service writes to the audit log, and the file per cluster that makes sure of its last record.
 
 ``started`` returns only when the record is durable and raises otherwise: no record, no cluster. The end of a cluster is
-recorded before it is carried out; a log that is away does not keep a cluster alive, its record is made when the log
-answers again (``late_records``), or by the next start of this service, which finds the file. EHDS art. 73(1)(e).
+recorded before it is carried out; a log that is away does not keep a cluster alive: its record is made when the log
+answers again (``settle``), or by the next start of this service, which finds the file. EHDS art. 73(1)(e).
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from audit.client import AuditClient, AuditUnavailable
-from audit.event import AuditEvent, EventError
+from audit.event import AuditEvent, Envelope, EventError, timestamp
 from enclave.domain.events import EventType
 from enclave.files import write_atomically
 from enclave.gateway.admission import Caller, CallRefusedError, Door
@@ -48,6 +50,7 @@ class Records:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._client = AuditClient(settings.audit_socket, "clusters")
         self._late = LateRecords(settings.usage_dir / "late-clusters", self._client)
+        self._ends: dict[str, tuple[AuditEvent, Envelope]] = {}
 
     async def started(self, owner: Owner, cluster: str, caller: Caller, most_workers: int) -> None:
         """cluster:started, durable. Raises RecordingFailedError."""
@@ -67,13 +70,26 @@ class Records:
             await asyncio.to_thread(self._client.record, event)
         except AuditUnavailable as error:
             _log.error("start-not-recorded", cluster=cluster)
-            await self.stopped(owner, cluster, "not-recorded")  # the start may be in the log all the same
+            self._keep_end(owner, cluster, "not-recorded")  # the start may be in the log all the same
             raise RecordingFailedError(AWAY) from error
 
     async def stopped(self, owner: Owner, cluster: str, reason: str) -> None:
-        """cluster:stopped, once. Never raises."""
-        if not self._path(cluster).exists():
+        """cluster:stopped, once; durable unless the log is away. Never raises."""
+        if cluster in self._ends or not self._path(cluster).exists():
             return
+        self._keep_end(owner, cluster, reason)
+        await self._settle(cluster)
+
+    async def settle(self) -> None:
+        """Record the ends that the log could not take yet. Never raises."""
+        for cluster, (event, envelope) in list(self._ends.items()):
+            if "late" not in event.data:
+                data = {**event.data, "late": True, "happened_at": timestamp(datetime.now(UTC))}
+                self._ends[cluster] = replace(event, data=data), envelope
+            if not await self._settle(cluster):
+                return
+
+    def _keep_end(self, owner: Owner, cluster: str, reason: str) -> None:
         event = AuditEvent(
             type=EventType.CLUSTER_STOPPED,
             actor=owner.person,
@@ -82,8 +98,18 @@ class Records:
             subject=cluster,
             data={"reason": reason},
         )
-        await asyncio.to_thread(self._record_or_keep, event)
+        self._ends[cluster] = event, self._client.new_envelope()
+
+    async def _settle(self, cluster: str) -> bool:
+        event, envelope = self._ends[cluster]
+        try:
+            await asyncio.to_thread(partial(self._client.record, event, envelope=envelope))
+        except AuditUnavailable:
+            _log.error("not-recorded-yet", event_type=str(event.type))
+            return False
+        self._ends.pop(cluster, None)
         self._path(cluster).unlink(missing_ok=True)
+        return True
 
     async def refused(self, door: Door, rule: str, sentence: str, caller: Caller | None = None) -> None:
         """cluster:refused. Never raises: it is refused either way."""

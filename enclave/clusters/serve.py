@@ -65,7 +65,7 @@ class ClusterServer(DaskGateway):  # type: ignore[misc]  # dask-gateway has no t
         """Put the parts together. Raises KeyMissingError, PolicyError."""
         self.initialize([])
         self._settings, self._entrances = settings, Entrances()
-        records = Records(settings)
+        records = self._records = Records(settings)
         admission = Admission(AccessFiles(settings), token_public_key(settings), PolicyDecisionPoint())
         self.authenticator.use(admission, self._entrances, records)
         self.backend.use(settings.run_dir, settings.cluster_workers, self._entrances, records)
@@ -97,8 +97,8 @@ class ClusterServer(DaskGateway):  # type: ignore[misc]  # dask-gateway has no t
         ticks = 0
         while True:
             try:
-                closed = await self._doors.follow()
-                await self.backend.end_of({str(name) for name in closed}, "workspace-stopped")
+                await self.backend.end_all_but(await self._doors.follow(), "workspace-stopped")
+                await self._records.settle()
                 ticks += 1
                 if ticks % _LOOK_TICKS == 0:
                     await self.backend.look_at_schedulers()

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
-from enclave.sandbox import SandboxProfile, popen
+from enclave.sandbox import SandboxError, SandboxProfile, popen
 from enclave.settings import Settings
 from enclave.workspaces.host_plan import HostPlan
 
@@ -81,31 +83,43 @@ def clear_away(settings: Settings, workspace: str | None = None) -> None:
         sweep(settings.docker_host, settings.root, workspace)
 
 
-_WHILE_HOST_LIVES = """\
+_ONCE_TIED = """\
 until grep -qs '^Seccomp:.2' /proc/1/status; do :; done
-dd bs=1 count=1 iflag=nonblock status=none of=/dev/null 2>/dev/null && exit 75
-exec "$@" </dev/null
+echo ready >&0 && read -r go && exec "$@" </dev/null
+exit 75
 """
 """Goes before the program. ``bwrap --die-with-parent`` ties itself and process 1 one after the other: a host that was
-killed in between would leave a sandbox behind. Process 1 is tied before it takes the filter, and the standard input is
-a pipe that ends when the host does: so either the host ends us from here on, or it has ended and so do we."""
+killed in between would leave a sandbox behind. Process 1 is tied before it takes the filter; then we ask the host
+whether it lives, over the standard input."""
 
 
 class BubblewrapEngine:
     """One ``bwrap`` per sandbox."""
 
-    def __init__(self) -> None:
-        self._life, self._ours = os.pipe()
-
     def start(self, profile: SandboxProfile, argv: Sequence[str], log: IO[bytes] | int) -> BubblewrapSandbox:
         """See Engine."""
-        command = ("/bin/sh", "-c", _WHILE_HOST_LIVES, "sh", *argv)
-        return BubblewrapSandbox(popen(profile, command, stdin=self._life, stdout=log, stderr=log))
+        command = ("/bin/sh", "-c", _ONCE_TIED, "sh", *argv)
+        ours, theirs = socket.socketpair()
+        answering = threading.Thread(target=_answer_once, args=(ours,), name="sandbox-start", daemon=True)
+        with theirs:
+            try:
+                answering.start()
+            except RuntimeError as error:
+                ours.close()
+                raise SandboxError(
+                    "Expected a free process for a sandbox, found none. End what you can spare."
+                ) from error
+            return BubblewrapSandbox(popen(profile, command, stdin=theirs.fileno(), stdout=log, stderr=log))
 
     def close(self) -> None:
-        """Whatever still starts now ends."""
-        os.close(self._life)
-        os.close(self._ours)
+        """Nothing is kept."""
+
+
+def _answer_once(ours: socket.socket) -> None:
+    """Until the sandbox has asked, or is gone."""
+    with ours, suppress(OSError):
+        if ours.recv(16):
+            ours.send(b"go\n")
 
 
 class BubblewrapSandbox:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from enclave_gateway_stand import (  # type: ignore[import-not-found]
     GatewayStand,
     UnsafeTokenPortal,
 )
-from enclave_test_stand import wait_for  # type: ignore[import-not-found]
+from enclave_test_stand import processes_below, wait_for  # type: ignore[import-not-found]
 
 from audit.reader import read_entries
 from enclave import keys, tokens
@@ -112,6 +113,23 @@ class ClusterStand(GatewayStand):  # type: ignore[misc]
         found: str = self.ask(person, "GET", f"/api/v1/clusters/{cluster}").json()["status"]
         return found
 
+    def service_ports(self) -> list[int]:
+        """TCP ports that the service and the proxy listen on."""
+        below = processes_below([self.service.pid])
+        inodes = {name for pid in below for name in _descriptors(pid)}
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        listening = [row for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
+        return [int(row[1].split(":")[1], 16) for row in listening]
+
+    def dask_processes(self, workspace: str) -> list[int]:
+        """Schedulers and workers of a workspace."""
+        found = []
+        for pid in self.processes_of(workspace):
+            with contextlib.suppress(OSError):
+                if b"distributed.cli.dask" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+        return found
+
     def events(self, event_type: str) -> list[dict[str, Any]]:
         try:
             leaves = [entry.leaf for entry in read_entries(self.settings.log_dir)]
@@ -128,3 +146,13 @@ class ClusterStand(GatewayStand):  # type: ignore[misc]
 
         found: dict[str, Any] = wait_for(find, f"{event_type} {wanted}")
         return found
+
+
+def _descriptors(pid: int) -> list[str]:
+    """What its descriptors lead to."""
+    found = []
+    with contextlib.suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.append(link.readlink().name)
+    return found

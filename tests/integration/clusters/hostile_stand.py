@@ -248,7 +248,6 @@ class HostileStand:
             client.settimeout(20)
             client.connect(str(self.door(at)))
             client.sendall(said)
-            client.shutdown(socket.SHUT_WR)
             with contextlib.suppress(ConnectionError):
                 while chunk := client.recv(1 << 16):
                     answer += chunk
