@@ -93,7 +93,7 @@ def _crash(visitor: Any, lab: Any) -> None:
 
 
 def _terminal(visitor: Any, lab: Any) -> None:
-    """The permit allows terminals, so the launcher offers them; a program in one reaches the data as a notebook does."""
+    """The permit allows terminals, so the launcher offers them; a program in one reaches the data as a notebook."""
     page: Page = lab.page
     shown: list[str] = []  # what is on the canvas cannot be asked for; what came over the channel can
 
