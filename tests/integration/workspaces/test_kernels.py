@@ -114,6 +114,11 @@ def test_the_researcher_can_see_how_long_it_lasts(alice: Any) -> None:
     assert limits["idle_minutes"] == 120
 
 
+def test_jupyterlab_offers_no_terminal_where_the_permit_allows_none(alice: Any) -> None:
+    page = alice.get(f"{alice.here}/lab").text
+    assert '"terminalsAvailable": false' in page and '"@jupyterlab/terminal-extension": true' in page
+
+
 def test_a_stop_leaves_no_process_and_no_folder(stand: Any, alice: Any) -> None:
     folder = stand.settings.run_dir / "ws" / alice.wid
     pids = stand.processes_of(alice.wid)
@@ -207,24 +212,34 @@ def test_a_shell_works_in_the_home_and_knows_its_size(dora: Any) -> None:
     assert dora.call("GET", f"{dora.here}/api/terminals/{name}").status_code == 404
 
 
-def test_it_is_a_sandbox_like_a_kernels_and_not_the_servers(dora: Any) -> None:
-    """No process but its own, no folder of another kernel, nothing of the server's environment or descriptors."""
+PROBE = """import json, os, re
+def read(path):
+    try:
+        return open(path).read()
+    except OSError:
+        return ''
+pids = [name for name in os.listdir('/proc') if name.isdigit()]
+rights = [line for line in read('/proc/self/status').splitlines() if re.match('Uid|Gid|Groups|Cap|NoNew|Seccomp', line)]
+mounts = sorted(' '.join(line.split()[4:6]) for line in read('/proc/self/mountinfo').splitlines())
+walls = [rights, re.sub('[0-9a-f-]{36}', '', ' '.join(mounts)), read('/proc/self/limits'), sorted(os.listdir('/dev'))]
+walls += [read('/proc/net/dev'), sorted(os.listdir('/opt')), len(os.listdir('/run/kernels'))]
+channel = any('ENCLAVE_HOST_FD' in read(f'/proc/{pid}/environ') for pid in pids)
+print('<' + json.dumps([walls, len(pids), channel, os.readlink('/proc/self/ns/pid')]) + '>')
+"""
+
+
+def test_a_terminals_sandbox_is_a_kernels_and_not_the_servers(dora: Any) -> None:
+    """The same rights, mounts, limits and devices; no process but its own, no folder of another kernel."""
     kernel = dora.open_kernel(dora.here)
     name = open_terminal(dora, dora.here)
-    code = (
-        "import json, os\npids = [p for p in os.listdir('/proc') if p.isdigit()]\n"
-        "def read(p):\n    try: return open(f'/proc/{p}/environ').read()\n    except OSError: return ''\n"
-        "print('<' + json.dumps([len(pids), 'ENCLAVE_HOST_FD' in ''.join(map(read, pids)), "
-        "len(os.listdir('/run/kernels')), sorted(os.listdir('/opt')), os.readlink('/proc/self/ns/pid')]) + '>')\n"
-    )
-    dora.execute(dora.here, kernel, f"open('probe.py', 'w').write({code!r})")
-    shown = look(dora, dora.here, name, (stdin("python probe.py"), "]>"))
-    processes, has_channel, folders, mounted, namespace = json.loads(shown.rpartition("<")[2].rpartition(">")[0])
-    inside = dora.execute(dora.here, kernel, "import os; print(os.readlink('/proc/self/ns/pid'))").strip()
-    assert (has_channel, folders) == (False, 1)
-    assert processes <= 4, "process 1, our pty, the shell, the probe"
-    assert "enclave_server" not in mounted
-    assert namespace != inside
+    dora.execute(dora.here, kernel, f"open('probe.py', 'w').write({PROBE!r})")
+    there = look(dora, dora.here, name, (stdin("python probe.py"), "]>"))
+    here = dora.execute(dora.here, kernel, "exec(open('probe.py').read())")
+    terminals, kernels = (json.loads(said.rpartition("<")[2].rpartition(">")[0]) for said in (there, here))
+    assert terminals[0] == kernels[0]
+    assert terminals[0][-1] == 1 and "enclave_server" not in terminals[0][-2]
+    assert (terminals[1] <= 4, terminals[2]) == (True, False), "process 1, the pty's, the shell, the probe"
+    assert terminals[3] != kernels[3]
     assert dora.call("DELETE", f"{dora.here}/api/kernels/{kernel}").status_code == 204
     assert dora.call("DELETE", f"{dora.here}/api/terminals/{name}").status_code == 204
     wait_for(lambda: not list((dora.folder / "ipc").iterdir()), "the terminal's folder to go")
