@@ -6,10 +6,8 @@ How a workspace is kept going, its terminals, and how a revocation ends it, stan
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,16 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from enclave_terminal_window import look, open_terminal, stdin  # type: ignore[import-not-found]
-from enclave_test_stand import REPOSITORY, is_alive, wait_for  # type: ignore[import-not-found]
+from enclave_terminal_window import (  # type: ignore[import-not-found]
+    approve,
+    look,
+    offers_terminals,
+    open_terminal,
+    stdin,
+)
+from enclave_test_stand import is_alive, wait_for  # type: ignore[import-not-found]
 
 from enclave import keys
-from enclave.access import AccessFiles
 from enclave.domain.ids import ProjectId, WorkspaceId
 from enclave.domain.usage import Computed
 from enclave.edge.terminal_screen import SENTENCES
@@ -32,7 +35,6 @@ ENGINES = ("bubblewrap", "docker")
 SIX = 6
 MINUTES = 120
 STUDY = ProjectId("study")
-PERMIT = (REPOSITORY / "examples" / "permits" / "gibleed.yaml").read_text()
 BUDGET = 400_000
 
 
@@ -115,8 +117,7 @@ def test_the_researcher_can_see_how_long_it_lasts(alice: Any) -> None:
 
 
 def test_jupyterlab_offers_no_terminal_where_the_permit_allows_none(alice: Any) -> None:
-    page = alice.get(f"{alice.here}/lab").text
-    assert '"terminalsAvailable": false' in page and '"@jupyterlab/terminal-extension": true' in page
+    assert offers_terminals(alice) == (False, False)
 
 
 def test_a_stop_leaves_no_process_and_no_folder(stand: Any, alice: Any) -> None:
@@ -171,24 +172,15 @@ def test_keep_it_going_counts_as_activity_and_looking_does_not(dora: Any) -> Non
     assert dora.call("POST", f"{dora.here}/enclave/keep", json={"hours": 99}).status_code == 400
 
 
-def approve(stand: Any, more: str) -> None:
-    """The project's permit says so from now on."""
-    access = AccessFiles(stand.settings)
-    permit = PERMIT.replace("idle_minutes: 120", f"idle_minutes: 120, {more}")
-    record = access.project(STUDY)
-    assert record is not None
-    access.permit_file(STUDY).write_text(permit)
-    access.write_project(replace(record, permit_sha256=hashlib.sha256(permit.encode()).hexdigest()))
-
-
 def test_a_permit_that_says_nothing_of_terminals_allows_none(stand: Any, dora: Any) -> None:
     """The server has them; the edge goes by the permit."""
-    approve(stand, "archive_days: 1")
+    approve(stand, STUDY, "archive_days: 1")
     for method, path in (("GET", "api/terminals"), ("POST", "api/terminals"), ("GET", "terminals/websocket/1")):
         refused = dora.call(method, f"{dora.here}/{path}")
         assert (refused.status_code, "does not allow terminals" in refused.text) == (403, True)
-    approve(stand, f"terminals: true, shown_bytes_per_day: {BUDGET}")
+    approve(stand, STUDY, f"terminals: true, shown_bytes_per_day: {BUDGET}")
     assert dora.call("GET", f"{dora.here}/api/terminals").json() == []
+    assert offers_terminals(dora) == (True, True)
 
 
 def test_a_shell_works_in_the_home_and_knows_its_size(dora: Any) -> None:
@@ -197,12 +189,12 @@ def test_a_shell_works_in_the_home_and_knows_its_size(dora: Any) -> None:
         dora,
         dora.here,
         name,
-        (stdin("echo $((6*7))"), "\r42\r\n"),
+        (stdin("echo $((6*7))"), "42\r\n"),
         (["set_size", 33, 121, 1, 1], ""),
-        (stdin("stty size; pwd; test -t 0 && echo is-a-tty"), "\r33 121\r\n/home/researcher\r\nis-a-tty\r\n"),
-        (stdin(r"printf 'a\033]52;c;eA==\007b\033]0;t'; printf 'itle\033\\c\n'"), "\rabc\r\n"),
-        (stdin("python -c 'import enclave_client, sys; print(sys.prefix)'"), "\r/opt/image\r\n"),
-        (["stdin", "sleep 600\r"], "sleep 600"),
+        (stdin("stty size; pwd; test -t 0 && echo is-a-tty"), "33 121\r\n/home/researcher\r\nis-a-tty\r\n"),
+        (stdin(r"printf 'a\033]52;c;eA==\007b\033]0;t'; printf 'itle\033\\c\n'"), "abc\r\n"),
+        (stdin("python -c 'import enclave_client, sys; print(sys.prefix)'"), "/opt/image\r\n"),
+        (stdin("sh -c 'echo begins; exec sleep 600'"), "begins\r\n"),
         (["stdin", "\x03"], "^C"),
     )
     assert "\x1b]" not in shown
@@ -252,9 +244,9 @@ def test_the_budget_stops_it_and_a_changed_permit_silences_it(stand: Any, dora: 
     assert len(shown) <= 3 * BUDGET // 2
     gauge = dora.call("GET", f"{dora.here}/enclave/exposure").json()
     assert (gauge["state"], gauge["shown_bytes"] > BUDGET) == ("stopped", True)
-    approve(stand, "shown_bytes_per_day: 100000000")
+    approve(stand, STUDY, "shown_bytes_per_day: 100000000")
     assert dora.call("DELETE", f"{dora.here}/api/terminals/{name}").status_code == 403
-    approve(stand, "terminals: true")
+    approve(stand, STUDY, "terminals: true")
     assert dora.call("DELETE", f"{dora.here}/api/terminals/{name}").status_code == 204
 
 
