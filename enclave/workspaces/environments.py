@@ -28,11 +28,9 @@ def kernel_environment(username: Username, *, clusters: bool = False) -> dict[st
     }
 
 
-def server_environment(username: Username, base_url: str, listen_fd: int, terminals: bool = False) -> dict[str, str]:
-    """The Jupyter server's. ``terminals``: it offers them, and JupyterLab shows that it does."""
-    more = {"ENCLAVE_TERMINALS": "1", "JUPYTER_CONFIG_PATH": "/opt/enclave_server/terminals"} if terminals else {}
+def server_environment(username: Username, base_url: str, listen_fd: int) -> dict[str, str]:
+    """The Jupyter server's."""
     return {
-        **more,
         **kernel_environment(username),
         "PYTHONPATH": "/opt/enclave_client:/opt/enclave_server",
         "ENCLAVE_BASE_URL": base_url,

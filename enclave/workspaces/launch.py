@@ -182,7 +182,6 @@ def profile(
             *_programs(settings),
             Bind(_SOURCES / "client", Path("/opt/enclave_client")),
             Bind(_SOURCES / "server" / "ipython_config.py", Path("/etc/ipython/ipython_config.py")),
-            Bind(_SOURCES / "terminal", Path("/opt/enclave_terminal")),
             Bind(places.inside, RUN),
             Bind(home, HOME, writable=True),
             *(() if shared is None else shared.binds(HOME)),

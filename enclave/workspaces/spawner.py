@@ -38,6 +38,7 @@ from enclave.workspaces.services import PartnerAwayError, Partners, WorkspaceGra
 from enclave.workspaces.shared_opening import open_shared, shared_folders
 from enclave.workspaces.standing import KILL_SECONDS, STOP_SECONDS, Standing
 from enclave.workspaces.start_records import StartRecords
+from enclave.workspaces.terminals import with_terminals
 
 _RETRY_SECONDS = 5.0
 _START_SECONDS = 75.0
@@ -130,7 +131,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             disk_mb=grant.disk_mb,
         )
         with launch.listen(places) as listening:
-            env = server_environment(username, self.server.base_url, listening.fileno(), grant.terminals)
+            env = server_environment(username, self.server.base_url, listening.fileno())
             plan = launch.plan(
                 settings,
                 places,
@@ -143,7 +144,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
                 usage=begin_ledger(settings.metering_dir, project, grant.workspace, grant.person),
                 shared=shared,
             )
-            plan = with_packages(plan, settings, project, grant.packages)
+            plan = with_terminals(with_packages(plan, settings, project, grant.packages), grant.terminals)
             plan = with_engine(settings, places, plan)
             self._host = await asyncio.to_thread(HostProcess.start, plan, listening.fileno())
 

@@ -25,12 +25,14 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, 
 from enclave.journey.browser import totp_code
 
 ENCLAVE = Path(sys.executable).with_name("enclave")
-_CONFIG = Path(tempfile.mkdtemp(prefix="e2e")) / "enclave.toml"
+_FOLDER = Path(tempfile.mkdtemp(prefix="e2e"))
+_CONFIG = _FOLDER / "enclave.toml"
 _CONFIG.write_text(f"port = {8000 + 200 * int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw'))}\n")
 os.environ["E2E_CONFIG"] = str(_CONFIG)
 """Settings of all enclaves here: each process of pytest prefers another port, so that two do not take the same one."""
-atexit.register(shutil.rmtree, _CONFIG.parent, ignore_errors=True)
+atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 LONG_MS = 60_000
+_SAMPLE_PERMIT = Path(__file__).resolve().parents[2] / "examples" / "permits" / "gibleed.yaml"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,13 @@ def enclave_home() -> Iterator[str]:
         yield folder + "/home"
 
 
+def permit_with_terminals() -> Path:
+    """The sample hospital's, and it allows terminals."""
+    file = _FOLDER / "permit.yaml"
+    file.write_text(_SAMPLE_PERMIT.read_text().replace("idle_minutes: 120", "idle_minutes: 120, terminals: true"))
+    return file
+
+
 @pytest.fixture(scope="session")
 def enclave(enclave_home: str) -> Iterator[RunningEnclave]:
     """A fresh enclave, or the running one whose JSON line is in the file that ``ENCLAVE_E2E_INFO`` names."""
@@ -80,7 +89,7 @@ def enclave(enclave_home: str) -> Iterator[RunningEnclave]:
         yield describe(json.loads(Path(info).read_text()), "")
         return
     try:
-        yield run_journey(enclave_home)
+        yield run_journey(enclave_home, "--permit", str(permit_with_terminals()))
     finally:
         subprocess.run(
             [ENCLAVE, "demo", "--stop"],

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 import zipfile
 from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, WebSocket, expect
 
 LONG_MS = 60_000
 NOTEBOOK = "conditions.ipynb"
@@ -31,6 +32,7 @@ with enclave_dask.client(2) as cluster:
     by_drug = drugs.groupby("drug_concept_id").size().compute()
 total = enclave.sql("SELECT count(*) AS n FROM drug_exposure").df()["n"][0]
 print(workers, "workers,", len(by_drug), "drugs, sum as in SQL:", by_drug.sum() == total)"""
+PEOPLE = "import enclave_client as e; print('people:', e.sql('SELECT count(*) AS n FROM person').df()['n'][0])"
 CRASH = "import os\nos.kill(os.getpid(), 9)"
 RESULT = """from pathlib import Path
 lines = ["condition,people", "Gastrointestinal bleeding,479", "Rare condition,4"]
@@ -43,6 +45,7 @@ def test_the_whole_way_of_a_researcher(visit: Any, open_lab: Any) -> None:
     lab.new_notebook()
     _analyse(visitor, lab)
     _crash(visitor, lab)
+    _terminal(visitor, lab)
     _ask(visitor, lab)
     address = _find_in_the_portal(visitor)
     _review(visit, address)
@@ -87,6 +90,36 @@ def _crash(visitor: Any, lab: Any) -> None:
     expect(lab.output("sum as in SQL: True")).to_be_visible()
     page.locator(".jp-SideBar.jp-mod-left li[data-id='enclave-lab:panel']").click()
     lab.await_idle()
+
+
+def _terminal(visitor: Any, lab: Any) -> None:
+    """The permit allows terminals, so the launcher offers them; a program in one reaches the data as a notebook."""
+    page: Page = lab.page
+    shown: list[str] = []  # what is on the canvas cannot be asked for; what came over the channel can
+
+    def listen(socket: WebSocket) -> None:
+        if "/terminals/websocket/" in socket.url:
+            socket.on("framereceived", lambda data: shown.append(str(data)))
+
+    page.on("websocket", listen)
+    page.get_by_role("button", name="New Launcher").click()
+    page.locator(".jp-LauncherCard", has_text="Terminal").click(timeout=LONG_MS)
+    _await_shown(page, shown, r"\$ ")
+    page.locator(".jp-Terminal:visible").click()
+    page.keyboard.insert_text(f'python -c "{PEOPLE}"')
+    page.keyboard.press("Enter")
+    _await_shown(page, shown, r"people: 2394.*\$ ")
+    visitor.shoot("journey-terminal", full_page=False)
+    page.keyboard.insert_text("exit")
+    page.keyboard.press("Enter")
+    expect(page.locator(".jp-Terminal")).to_have_count(0, timeout=LONG_MS)
+
+
+def _await_shown(page: Page, shown: list[str], pattern: str) -> None:
+    deadline = time.monotonic() + LONG_MS / 1000
+    while not re.search(pattern, "".join(shown)):
+        assert time.monotonic() < deadline, f"expected {pattern}, found {shown[-20:]}"
+        page.wait_for_timeout(100)
 
 
 def _ask(visitor: Any, lab: Any) -> None:

@@ -57,7 +57,7 @@ def test_a_member_gets_a_workspace_with_a_token_of_their_own(house: Any) -> None
     given = answer.json()
     assert given["person"] == person("amelie").person_id
     assert (given["memory_mb"], given["processes"], given["idle_minutes"]) == (4096, 512, 120)
-    assert (given["hours"], given["disk_mb"]) == (12, 20_480)
+    assert (given["hours"], given["disk_mb"], given["terminals"]) == (12, 20_480, False)
     claims = verify(token_public_key(house.settings), given["token"])
     assert (claims.person, claims.project, claims.workspace) == (given["person"], "work-one", given["workspace"])
     assert claims.expires_at - claims.issued_at == given["token_seconds"] == 900

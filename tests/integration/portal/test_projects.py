@@ -197,13 +197,15 @@ def test_a_failed_build_says_why_and_can_be_ordered_again(house: Any) -> None:
 
 
 def test_the_page_says_whether_the_screen_is_archived_and_what_is_shared(house: Any) -> None:
-    ordered = "workspace: {archive_shown: true, archive_days: 400, shared_mb: 512}\n"
+    ordered = "workspace: {archive_shown: true, archive_days: 400, shared_mb: 512, terminals: true}\n"
     projects.submit_application(person("amelie"), permit_text("kept-one") + ordered)
     projects.submit_application(person("amelie"), permit_text("not-kept"))
     amelie = house.logged_in("amelie")
     kept = amelie.words("/projects/kept-one/")
     assert "archived, encrypted, for 400 days" in kept and "512 MB for all members" in kept
-    assert "what is shown is counted, not kept" in amelie.words("/projects/not-kept/")
+    assert "Terminals allowed, each in a sandbox of its own" in kept
+    usual = amelie.words("/projects/not-kept/")
+    assert "what is shown is counted, not kept" in usual and "Terminals none" in usual
 
 
 def test_a_rejection_ends_the_application(house: Any) -> None:

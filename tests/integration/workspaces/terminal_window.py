@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from enclave_test_stand import REPOSITORY  # type: ignore[import-not-found]
 
+from enclave.access import AccessFiles
+from enclave.domain.ids import ProjectId
+
+_PERMIT = (REPOSITORY / "examples" / "permits" / "gibleed.yaml").read_text()
 Step = tuple[list[Any] | None, str]
+
+
+def approve(stand: Any, project: ProjectId, more: str) -> None:
+    """The project's permit says so from now on."""
+    access = AccessFiles(stand.settings)
+    permit = _PERMIT.replace("idle_minutes: 120", f"idle_minutes: 120, {more}")
+    record = access.project(project)
+    assert record is not None
+    access.permit_file(project).write_text(permit)
+    access.write_project(replace(record, permit_sha256=hashlib.sha256(permit.encode()).hexdigest()))
+
+
+def offers_terminals(browser: Any) -> tuple[bool, bool]:
+    """The server has them; JupyterLab's extension for them is not switched off."""
+    page = browser.get(f"{browser.here}/lab").text
+    return '"terminalsAvailable": true' in page, '"@jupyterlab/terminal-extension"' not in page
 
 
 def open_terminal(browser: Any, here: str, **asked: str) -> str:

@@ -6,10 +6,8 @@ How a workspace is kept going, its terminals, and how a revocation ends it, stan
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,16 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from enclave_terminal_window import look, open_terminal, stdin  # type: ignore[import-not-found]
-from enclave_test_stand import REPOSITORY, is_alive, wait_for  # type: ignore[import-not-found]
+from enclave_terminal_window import (  # type: ignore[import-not-found]
+    approve,
+    look,
+    offers_terminals,
+    open_terminal,
+    stdin,
+)
+from enclave_test_stand import is_alive, wait_for  # type: ignore[import-not-found]
 
 from enclave import keys
-from enclave.access import AccessFiles
 from enclave.domain.ids import ProjectId, WorkspaceId
 from enclave.domain.usage import Computed
 from enclave.edge.terminal_screen import SENTENCES
@@ -32,7 +35,6 @@ ENGINES = ("bubblewrap", "docker")
 SIX = 6
 MINUTES = 120
 STUDY = ProjectId("study")
-PERMIT = (REPOSITORY / "examples" / "permits" / "gibleed.yaml").read_text()
 BUDGET = 400_000
 
 
@@ -114,6 +116,10 @@ def test_the_researcher_can_see_how_long_it_lasts(alice: Any) -> None:
     assert limits["idle_minutes"] == 120
 
 
+def test_jupyterlab_offers_no_terminal_where_the_permit_allows_none(alice: Any) -> None:
+    assert offers_terminals(alice) == (False, False)
+
+
 def test_a_stop_leaves_no_process_and_no_folder(stand: Any, alice: Any) -> None:
     folder = stand.settings.run_dir / "ws" / alice.wid
     pids = stand.processes_of(alice.wid)
@@ -166,24 +172,15 @@ def test_keep_it_going_counts_as_activity_and_looking_does_not(dora: Any) -> Non
     assert dora.call("POST", f"{dora.here}/enclave/keep", json={"hours": 99}).status_code == 400
 
 
-def approve(stand: Any, more: str) -> None:
-    """The project's permit says so from now on."""
-    access = AccessFiles(stand.settings)
-    permit = PERMIT.replace("idle_minutes: 120", f"idle_minutes: 120, {more}")
-    record = access.project(STUDY)
-    assert record is not None
-    access.permit_file(STUDY).write_text(permit)
-    access.write_project(replace(record, permit_sha256=hashlib.sha256(permit.encode()).hexdigest()))
-
-
 def test_a_permit_that_says_nothing_of_terminals_allows_none(stand: Any, dora: Any) -> None:
     """The server has them; the edge goes by the permit."""
-    approve(stand, "archive_days: 1")
+    approve(stand, STUDY, "archive_days: 1")
     for method, path in (("GET", "api/terminals"), ("POST", "api/terminals"), ("GET", "terminals/websocket/1")):
         refused = dora.call(method, f"{dora.here}/{path}")
         assert (refused.status_code, "does not allow terminals" in refused.text) == (403, True)
-    approve(stand, f"terminals: true, shown_bytes_per_day: {BUDGET}")
+    approve(stand, STUDY, f"terminals: true, shown_bytes_per_day: {BUDGET}")
     assert dora.call("GET", f"{dora.here}/api/terminals").json() == []
+    assert offers_terminals(dora) == (True, True)
 
 
 def test_a_shell_works_in_the_home_and_knows_its_size(dora: Any) -> None:
@@ -192,12 +189,12 @@ def test_a_shell_works_in_the_home_and_knows_its_size(dora: Any) -> None:
         dora,
         dora.here,
         name,
-        (stdin("echo $((6*7))"), "\r42\r\n"),
+        (stdin("echo $((6*7))"), "42\r\n"),
         (["set_size", 33, 121, 1, 1], ""),
-        (stdin("stty size; pwd; test -t 0 && echo is-a-tty"), "\r33 121\r\n/home/researcher\r\nis-a-tty\r\n"),
-        (stdin(r"printf 'a\033]52;c;eA==\007b\033]0;t'; printf 'itle\033\\c\n'"), "\rabc\r\n"),
-        (stdin("python -c 'import enclave_client, sys; print(sys.prefix)'"), "\r/opt/image\r\n"),
-        (["stdin", "sleep 600\r"], "sleep 600"),
+        (stdin("stty size; pwd; test -t 0 && echo is-a-tty"), "33 121\r\n/home/researcher\r\nis-a-tty\r\n"),
+        (stdin(r"printf 'a\033]52;c;eA==\007b\033]0;t'; printf 'itle\033\\c\n'"), "abc\r\n"),
+        (stdin("python -c 'import enclave_client, sys; print(sys.prefix)'"), "/opt/image\r\n"),
+        (stdin("sh -c 'echo begins; exec sleep 600'"), "begins\r\n"),
         (["stdin", "\x03"], "^C"),
     )
     assert "\x1b]" not in shown
@@ -207,24 +204,34 @@ def test_a_shell_works_in_the_home_and_knows_its_size(dora: Any) -> None:
     assert dora.call("GET", f"{dora.here}/api/terminals/{name}").status_code == 404
 
 
-def test_it_is_a_sandbox_like_a_kernels_and_not_the_servers(dora: Any) -> None:
-    """No process but its own, no folder of another kernel, nothing of the server's environment or descriptors."""
+PROBE = """import json, os, re
+def read(path):
+    try:
+        return open(path).read()
+    except OSError:
+        return ''
+pids = [name for name in os.listdir('/proc') if name.isdigit()]
+rights = [line for line in read('/proc/self/status').splitlines() if re.match('Uid|Gid|Groups|Cap|NoNew|Seccomp', line)]
+mounts = sorted(' '.join(line.split()[4:6]) for line in read('/proc/self/mountinfo').splitlines())
+walls = [rights, re.sub('[0-9a-f-]{36}', '', ' '.join(mounts)), read('/proc/self/limits'), sorted(os.listdir('/dev'))]
+walls += [read('/proc/net/dev'), sorted(os.listdir('/opt')), len(os.listdir('/run/kernels'))]
+channel = any('ENCLAVE_HOST_FD' in read(f'/proc/{pid}/environ') for pid in pids)
+print('<' + json.dumps([walls, len(pids), channel, os.readlink('/proc/self/ns/pid')]) + '>')
+"""
+
+
+def test_a_terminals_sandbox_is_a_kernels_and_not_the_servers(dora: Any) -> None:
+    """The same rights, mounts, limits and devices; no process but its own, no folder of another kernel."""
     kernel = dora.open_kernel(dora.here)
     name = open_terminal(dora, dora.here)
-    code = (
-        "import json, os\npids = [p for p in os.listdir('/proc') if p.isdigit()]\n"
-        "def read(p):\n    try: return open(f'/proc/{p}/environ').read()\n    except OSError: return ''\n"
-        "print('<' + json.dumps([len(pids), 'ENCLAVE_HOST_FD' in ''.join(map(read, pids)), "
-        "len(os.listdir('/run/kernels')), sorted(os.listdir('/opt')), os.readlink('/proc/self/ns/pid')]) + '>')\n"
-    )
-    dora.execute(dora.here, kernel, f"open('probe.py', 'w').write({code!r})")
-    shown = look(dora, dora.here, name, (stdin("python probe.py"), "]>"))
-    processes, has_channel, folders, mounted, namespace = json.loads(shown.rpartition("<")[2].rpartition(">")[0])
-    inside = dora.execute(dora.here, kernel, "import os; print(os.readlink('/proc/self/ns/pid'))").strip()
-    assert (has_channel, folders) == (False, 1)
-    assert processes <= 4, "process 1, our pty, the shell, the probe"
-    assert "enclave_server" not in mounted
-    assert namespace != inside
+    dora.execute(dora.here, kernel, f"open('probe.py', 'w').write({PROBE!r})")
+    there = look(dora, dora.here, name, (stdin("python probe.py"), "]>"))
+    here = dora.execute(dora.here, kernel, "exec(open('probe.py').read())")
+    terminals, kernels = (json.loads(said.rpartition("<")[2].rpartition(">")[0]) for said in (there, here))
+    assert terminals[0] == kernels[0]
+    assert terminals[0][-1] == 1 and "enclave_server" not in terminals[0][-2]
+    assert (terminals[1] <= 4, terminals[2]) == (True, False), "process 1, the pty's, the shell, the probe"
+    assert terminals[3] != kernels[3]
     assert dora.call("DELETE", f"{dora.here}/api/kernels/{kernel}").status_code == 204
     assert dora.call("DELETE", f"{dora.here}/api/terminals/{name}").status_code == 204
     wait_for(lambda: not list((dora.folder / "ipc").iterdir()), "the terminal's folder to go")
@@ -237,9 +244,9 @@ def test_the_budget_stops_it_and_a_changed_permit_silences_it(stand: Any, dora: 
     assert len(shown) <= 3 * BUDGET // 2
     gauge = dora.call("GET", f"{dora.here}/enclave/exposure").json()
     assert (gauge["state"], gauge["shown_bytes"] > BUDGET) == ("stopped", True)
-    approve(stand, "shown_bytes_per_day: 100000000")
+    approve(stand, STUDY, "shown_bytes_per_day: 100000000")
     assert dora.call("DELETE", f"{dora.here}/api/terminals/{name}").status_code == 403
-    approve(stand, "terminals: true")
+    approve(stand, STUDY, "terminals: true")
     assert dora.call("DELETE", f"{dora.here}/api/terminals/{name}").status_code == 204
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enclave.domain.decisions import Allow
+from enclave.domain.decisions import Allow, Deny
 from enclave.edge import headers, passes
 from enclave.edge.routes import RouteError, RouteTable, find_socket
-from enclave.edge.workspace_rules import decide_request, is_persons_doing
+from enclave.edge.workspace_rules import NO_TERMINALS, decide_request, is_persons_doing
 
 ALLOWED = [
     ("GET", "/enclave/tables", {}),
@@ -74,6 +74,32 @@ REFUSED = [
     ("GET", "/enclave/outbox/table.csv", {}),
     ("POST", "/enclave/tables", {}),
 ]
+
+
+TERMINALS = [
+    ("GET", "/api/terminals", True),
+    ("POST", "/api/terminals", True),
+    ("GET", "/api/terminals/1", True),
+    ("DELETE", "/api/terminals/12", True),
+    ("GET", "/terminals/websocket/999", True),
+    ("PATCH", "/api/terminals/1", False),
+    ("GET", "/api/terminals/1/x", False),
+    ("GET", "/api/terminals/", False),
+    ("POST", "/terminals/websocket/1", False),
+    ("GET", "/terminals/websocket/0", False),
+    ("GET", "/terminals/websocket/1000", False),
+    ("GET", "/terminals/websocket/a", False),
+    ("GET", "/terminals/1", False),
+    ("GET", "/terminals", False),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "is_allowed"), TERMINALS)
+def test_terminals_are_reached_where_the_permit_allows_them_and_nowhere_else(
+    method: str, path: str, is_allowed: bool
+) -> None:
+    assert decide_request(method, path, {}).decision == Deny((NO_TERMINALS,))
+    assert isinstance(decide_request(method, path, {}, terminals=True).decision, Allow) == is_allowed
 
 
 @pytest.mark.parametrize(("method", "path", "query"), ALLOWED)

@@ -67,8 +67,11 @@ def test_optional_parts_replace_the_defaults() -> None:
     assert parse_permit(PERMIT).shared_folder_mb == 2048
     assert not parse_permit(PERMIT + "workspace: {archive_shown: false}\n").workspace.archive_shown
     for wrong in ("yes", "1", '"true"', "[true]"):
-        with pytest.raises(PermitError, match=r"workspace\.archive_shown as true or false"):
-            parse_permit(PERMIT + f"workspace: {{archive_shown: {wrong}}}\n")
+        for key in ("archive_shown", "terminals"):
+            with pytest.raises(PermitError, match=rf"workspace\.{key} as true or false"):
+                parse_permit(PERMIT + f"workspace: {{{key}: {wrong}}}\n")
+    assert not parse_permit(PERMIT).workspace.terminals
+    assert parse_permit(PERMIT + "workspace: {terminals: true}\n").workspace.terminals
     permit = parse_permit(PERMIT + "outputs: {minimum_count: 20, file_types: [.csv]}\ncaps: {rows: 10}\n")
     assert permit.outputs.minimum_count == 20
     assert permit.outputs.file_types == (".csv",)
