@@ -21,6 +21,7 @@ from enclave.portal.views import (
     people,
     projects,
     selftests,
+    shown,
     usage,
 )
 
@@ -62,6 +63,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("audit/canaries/", canaries.canaries, name="canaries"),
     path("audit/selftests/", selftests.selftest_list, name="selftest-list"),
     path("audit/selftests/<str:name>/", selftests.selftest_detail, name="selftest-detail"),
+    path("audit/shown/", shown.shown_list, name="shown-list"),
+    path("audit/shown/<project:project>/", shown.shown_project, name="shown-project"),
     path("alerts/", alerts.alert_list, name="alert-list"),
     path("alerts/rules/", alerts.rule_list, name="alert-rules"),
     path("alerts/rules/<slug:rule>/mute", alerts.mute_rule, name="rule-mute"),

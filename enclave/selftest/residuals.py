@@ -16,10 +16,5 @@ class Residual:
     fr: str
 
 
-RESIDUALS: dict[str, Residual] = {
-    "bomb-inodes": Residual(
-        "The number of files in a home is not limited by us; a project quota of the file system limits it.",
-        "Le nombre de fichiers d'un dossier personnel n'est pas limité par nous ; un quota de projet du système de "
-        "fichiers le limite.",
-    ),
-}
+RESIDUALS: dict[str, Residual] = {}
+"""None at present."""

@@ -31,6 +31,7 @@ from enclave.tokens import DoorKind, issue
 from enclave.workspaces import cgroups, launch
 from enclave.workspaces.docker_plan import with_engine
 from enclave.workspaces.environments import kernel_environment, server_environment
+from enclave.workspaces.file_count import most_files
 from enclave.workspaces.host_process import HostProcess
 from enclave.workspaces.limits import write_limits
 from enclave.workspaces.services import Partners
@@ -130,7 +131,8 @@ def run_probes(settings: Settings, running: Running, targets: dict[str, Any]) ->
         "processes": PROCESSES,
         "disk_mb": DISK_MB,
         "disk_seconds": 120,
-        "inodes": 2_000,
+        "inodes": 3 * most_files(DISK_MB),
+        "inode_seconds": 120,
     }
     folder.mkdir()
     (folder / NAME).write_bytes(bundle())
@@ -139,7 +141,8 @@ def run_probes(settings: Settings, running: Running, targets: dict[str, Any]) ->
         launch.give_to(path, running.uid)
     words = (_PYTHON, str(inside / NAME), "serve", str(inside / "targets.json"), str(inside))
     _keep(settings, running, (*words, kernel, other_kernel, mark))
-    return {place: _read(folder / f"{place}.json", running) for place in ("server", "kernel")}
+    found = {place: _read(folder / f"{place}.json", running) for place in ("server", "kernel", "own-kernel")}
+    return {"server": found["server"], "kernel": {**found["kernel"], **found["own-kernel"]}}
 
 
 def _keep(settings: Settings, running: Running, command: tuple[str, ...]) -> None:

@@ -108,23 +108,29 @@ def open_lines(path: Path, place: Place, key: X25519PrivateKey) -> Iterator[Open
             yield Opened(found.line.number, found.line.at, f"{error} It was sealed to the key {found.line.key}.")
 
 
-def commitments(settings: Settings, place: Place) -> list[Head]:
-    """What the published log says about this project, person and day. Raises LogUnreadable."""
-    person = _find(AccessFiles(settings), place.username)
-    found = []
+def commitments(settings: Settings, project: str) -> dict[Place, list[Head]]:
+    """What the published log says about this project, by person and day; one walk. Raises LogUnreadable."""
+    names = {person.id: person.username for person in AccessFiles(settings).people().values()}
+    found: dict[Place, list[Head]] = {}
     for entry in read_entries(settings.log_dir):
         leaf = entry.leaf
-        if leaf["type"] != EventType.SCREEN_SHOWN or leaf.get("project") != place.project:
+        if leaf["type"] != EventType.SCREEN_SHOWN or leaf.get("project") != project:
             continue
-        data = leaf.get("data", {})
-        if data.get("day") == place.day and "archive" in data and person and leaf["actor"] == person.id:
-            found.append(Head(int(leaf["counts"]["archived"]), str(data["archive"])))
+        data, username = leaf.get("data", {}), names.get(PersonId(leaf["actor"]))
+        if "archive" in data and username is not None:
+            head = Head(int(leaf["counts"]["archived"]), str(data["archive"]))
+            found.setdefault(Place(project, username, str(data.get("day"))), []).append(head)
     return found
 
 
 def verify(settings: Settings, place: Place) -> Comparison:
     """Is what lies in the archive what was recorded? A file that is gone keeps nothing. LogUnreadable, OSError."""
-    known, path = commitments(settings, place), place.path(settings.shown_dir)
+    return hold_against(settings, place, commitments(settings, place.project).get(place, []))
+
+
+def hold_against(settings: Settings, place: Place, known: list[Head]) -> Comparison:
+    """The file of this place against what the log says of it. Raises OSError."""
+    path = place.path(settings.shown_dir)
     if not path.exists():
         return Comparison(0, 0, 0, tuple(known), 0)
     return compare(path, known)

@@ -30,6 +30,7 @@ from enclave.metering.watch import UsageWatch
 from enclave.sandbox import SandboxError, SandboxProfile
 from enclave.workspaces import cgroups
 from enclave.workspaces.engines import Engine, Sandboxed, engine_of
+from enclave.workspaces.file_count import FileState, FileWatch, most_files, sentence
 from enclave.workspaces.host_plan import HostPlan
 from enclave.workspaces.island_door import IslandDoor
 from enclave.workspaces.islands import Islands
@@ -59,6 +60,9 @@ class Host:
         self._server: Sandboxed | None = None
         self._usage: UsageWatch | None = None
         self._free_looks = 0
+        self._files = FileWatch(
+            (plan.home, plan.ipc), plan.inside, most_files(plan.disk_mb), kernels_ended=lambda: self._kernels.is_barred
+        )
 
     def run(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
         """The server's exit code. ``wake`` becomes readable when a signal came. Raises SandboxError."""
@@ -68,7 +72,7 @@ class Host:
             meter = Meter(lambda: cgroups.groups_of(plan.group), os.getpid())
             self._usage = UsageWatch(Ledger(plan.usage), meter.read)
             self._usage.start()
-        watches = self._disk_watches()
+        watches: list[DiskWatch | FileWatch] = [*self._disk_watches(), self._files]
         for watch in watches:
             watch.start()
         try:
@@ -104,6 +108,7 @@ class Host:
                 while server.poll() is None and not should_stop() and self._reason_to_end() is None:
                     for key, _ in selector.select(_LOOK_SECONDS):
                         key.data()
+                    self._bar_kernels()
             finally:
                 self._note_usage()  # while there is memory in use
                 server.kill()
@@ -117,6 +122,15 @@ class Host:
         wake.recv(4096)
         self._kernels.reap()
         self._islands.reap()
+
+    def _bar_kernels(self) -> None:
+        """While the home holds far too many files, no kernel runs; see ``enclave.workspaces.file_count``."""
+        too_many = self._files.state is not FileState.FINE
+        if too_many and not self._kernels.is_barred:
+            print("the home holds too many files, so its kernels end", file=sys.stderr)  # noqa: T201
+            self._kernels.bar(sentence(most_files(self._plan.disk_mb), self._files.state))
+        elif not too_many and self._kernels.is_barred:
+            self._kernels.bar("")
 
     def _allow_writing(self, allowed: bool) -> None:
         running = (*self._kernels.sandboxes(), *self._islands.sandboxes())
@@ -148,6 +162,8 @@ class Host:
     def _reason_to_end(self) -> str | None:
         """Why this workspace must go now, or None."""
         now = self._clock()
+        if self._files.state is FileState.RUNAWAY:
+            return "it makes more and more files without any kernel"
         if now >= self._plan.ends_at:
             return "its hours are over"
         try:

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ class Kernels:
         self._plan = plan
         self._engine = engine
         self._running: dict[str, Sandboxed] = {}
+        self._barred = ""
         self._actions: dict[str, Callable[[str, dict[str, Any]], dict[str, Any]]] = {
             "prepare": self._prepare,
             "start": self._start,
@@ -58,6 +60,18 @@ class Kernels:
             return action(kernel, request)
         except (RefusedRequest, SandboxError, OSError) as error:
             return {"problem": str(error)}
+
+    @property
+    def is_barred(self) -> bool:
+        """No kernel runs and none may start."""
+        return bool(self._barred)
+
+    def bar(self, reason: str) -> None:
+        """End all kernels and start none, saying ``reason``, until it is called with an empty one."""
+        if reason:
+            with suppress(subprocess.TimeoutExpired):  # killed; the machine is busy
+                self.end_all()
+        self._barred = reason
 
     def end_all(self) -> None:
         """Kill every kernel."""
@@ -95,6 +109,8 @@ class Kernels:
         return {}
 
     def _start(self, kernel: str, request: dict[str, Any]) -> dict[str, Any]:
+        if self._barred:
+            raise RefusedRequest(self._barred)
         argv, cwd = get_command(request.get("argv")), request.get("cwd")
         if not is_word(cwd) or not str(cwd).startswith("/"):
             raise RefusedRequest("Expected an absolute working folder, found something else.")

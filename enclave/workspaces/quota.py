@@ -6,8 +6,9 @@ folder that members share, where it is not a file system of its own). Below the 
 CAP_SYS_RESOURCE gives back what they had (no file larger than the home may be, so that a file without content is none
 either); without it, the workspace has to be opened anew.
 
-What does not hold: between two looks a workspace can write what the disk takes in that time, and empty files cost
-nothing here. A real quota is the file system's (XFS or ext4 project quotas): set one on ``workspaces/``.
+What does not hold: between two looks a workspace can write what the disk takes in that time. Empty files cost nothing
+here; ``enclave.workspaces.file_count`` counts them. A real quota is the file system's (XFS or ext4 project quotas):
+set one on ``workspaces/``.
 """
 
 from __future__ import annotations

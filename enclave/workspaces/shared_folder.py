@@ -142,7 +142,8 @@ def image_fill(folder: Path) -> tuple[int, int]:
     except (subprocess.SubprocessError, KeyError, ValueError) as error:
         raise OSError("Expected a file system in the shared folder's image, found none that can be read.") from error
     files = count["Inode count"] - count["Free inodes"] - _OWN_INODES
-    return max(0, files), (count["Block count"] - count["Free blocks"]) * count["Block size"]
+    own = int(facts.get("Overhead clusters", "0"))  # tables of the file system; older e2fsprogs do not say
+    return max(0, files), max(0, count["Block count"] - count["Free blocks"] - own) * count["Block size"]
 
 
 def _make_image(folder: Path, megabytes: int) -> None:

@@ -1,4 +1,4 @@
-"""Terminals, where the data permit allows them: what their sandboxes and the Jupyter server need for it (ADR 28).
+"""Terminals, where the data permit allows them: what their sandboxes and the Jupyter server need for it (ADR 31).
 
 A terminal's sandbox is a kernel's, started over the same channel; it runs ``workspace_images/terminal/terminal.py``.
 Whether somebody reaches one is the edge's decision, by the permit as it stands then.

@@ -171,13 +171,16 @@ def _sparse(targets: Targets) -> str:
 
 
 def _inodes(targets: Targets) -> str:
-    """Empty files by the thousand, each also a name in a folder."""
+    """Empty files by the thousand, each also a name in a folder; then a few more for as long as the watch may take."""
     folder, most, made = _scratch(targets) / "many", int(target(targets, "inodes")), 0
     folder.mkdir(exist_ok=True)
+    ends = time.monotonic() + float(target(targets, "inode_seconds"))
     try:
-        for number in range(most):
-            os.close(os.open(folder / str(number), os.O_CREAT | os.O_WRONLY))
+        while made < most or time.monotonic() < ends:
+            os.close(os.open(folder / str(made), os.O_CREAT | os.O_WRONLY))
             made += 1
+            if made > most:
+                time.sleep(0.05)
     except OSError as error:
         raise Closed(f"stopped at {made}") from error
     finally:
@@ -224,11 +227,22 @@ def _core(targets: Targets) -> str:
     return "a crash would write its memory to disk"
 
 
-_PLACES = {"disk": ("kernel",)}
+_PLACES = {"disk": ("kernel",), "inodes": ("kernel",)}
 """The home is the same one, and its watch takes its time."""
+_ALONE = frozenset({"inodes"})
+"""Who makes too many files ends with the kernel it runs in."""
 
 PROBES = tuple(
-    Probe(f"bomb-{name}", "bombs", en, fr, attempt, _SECONDS, places=_PLACES.get(name, ("server", "kernel")))
+    Probe(
+        f"bomb-{name}",
+        "bombs",
+        en,
+        fr,
+        attempt,
+        _SECONDS,
+        places=_PLACES.get(name, ("server", "kernel")),
+        alone=name in _ALONE,
+    )
     for name, en, fr, attempt in (
         ("processes", "Start more processes than allowed.", "Lancer plus de processus que permis.", _processes),
         ("threads", "Start more threads than allowed.", "Lancer plus de fils d'exécution que permis.", _threads),

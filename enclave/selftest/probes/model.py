@@ -41,6 +41,8 @@ class Probe:
     noted: bool = False
     places: tuple[str, ...] = ("server", "kernel")
     """Where it makes sense; ``server`` holds descriptors that only a server must have."""
+    alone: bool = False
+    """In a kernel of its own, which may end with it."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,10 @@ LAST = ("bomb-disk",)
 """Once it is answered, nothing can be written any more."""
 
 
+ALONE = "own-kernel"
+"""The place of probes that end what they run in."""
+
+
 class Running:
     """One probe in its own process; ``collect`` gives its outcome."""
 
@@ -72,12 +76,19 @@ def _answer(probe: Probe, targets: Targets, writer: int) -> None:
 
 def run_all(targets: Targets, place: str) -> dict[str, list[str]]:
     """Every probe that makes sense at this place."""
-    wanted = [probe for probe in CATALOGUE if place in probe.places or place not in ("server", "kernel")]
+    wanted = [probe for probe in CATALOGUE if _belongs(probe, place)]
     results = {}
     for probe in sorted(wanted, key=lambda probe: probe.id in LAST):
         outcome = start(probe, targets).collect()
         results[probe.id] = [outcome.state, outcome.detail]
     return results
+
+
+def _belongs(probe: Probe, place: str) -> bool:
+    """Anywhere but in a workspace all probes are run."""
+    if place == ALONE:
+        return probe.alone
+    return place not in ("server", "kernel") or (place in probe.places and not probe.alone)
 
 
 def start(probe: Probe, targets: Targets) -> Running:

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import sys
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
-from . import inherited, run
+from . import CATALOGUE, inherited, run
+from .model import CLOSED, ERROR, Targets
 
 _IDLE = "import time; time.sleep(600)"
 _POLL_SECONDS = 0.2
+_START_SECONDS = 60.0
 
 
 class Channel:
@@ -36,7 +40,8 @@ class Channel:
 
 
 def main(arguments: list[str]) -> int:
-    """``TARGETS FOLDER KERNEL OTHER_KERNEL MARK``: writes ``server.json`` and ``kernel.json`` into FOLDER."""
+    """``TARGETS FOLDER KERNEL OTHER_KERNEL MARK``: writes ``server.json``, ``kernel.json``
+    and ``own-kernel.json`` into FOLDER."""
     inherited.note_descriptors()
     targets_file, folder, kernel, other, _ = arguments
     targets = json.loads(Path(targets_file).read_text())
@@ -44,13 +49,44 @@ def main(arguments: list[str]) -> int:
     Path(targets["scratch"]).mkdir(parents=True, exist_ok=True)
     run.write_results(run.run_all({**targets, "meant_descriptors": meant}, "server"), f"{folder}/server.json")
     channel = Channel(meant[1])
+    found = _in_a_kernel_of_its_own(channel, targets, targets_file, folder)
+    run.write_results(found, f"{folder}/own-kernel.json")
     python = sys.executable
     for one, words in (
         (other, ["-c", _IDLE]),
         (kernel, [sys.argv[0], targets_file, f"{folder}/kernel.json", "kernel"]),
     ):
-        channel.ask("prepare", one)
-        channel.ask("start", one, argv=[python, *words], cwd="/tmp")  # noqa: S108
+        _start(channel, one, [python, *words])
     while channel.ask("poll", kernel)["code"] is None:
         time.sleep(_POLL_SECONDS)
     return 0
+
+
+def _in_a_kernel_of_its_own(channel: Channel, targets: Targets, targets_file: str, folder: str) -> dict[str, list[str]]:
+    """What ends the kernel it runs in: that it did is the outcome. What it left is deleted, as a researcher would."""
+    kernel, results = str(uuid.uuid4()), Path(folder) / "own-kernel.json"
+    _start(channel, kernel, [sys.executable, sys.argv[0], targets_file, str(results), run.ALONE])
+    while (code := channel.ask("poll", kernel)["code"]) is None:
+        time.sleep(_POLL_SECONDS)
+    if results.exists():
+        written: dict[str, list[str]] = json.loads(results.read_text())
+        return written
+    shutil.rmtree(str(targets["scratch"]))
+    Path(str(targets["scratch"])).mkdir()
+    state, detail = (CLOSED, "its kernel was ended") if code < 0 else (ERROR, f"its kernel ended with code {code}")
+    return {probe.id: [state, detail] for probe in CATALOGUE if probe.alone}
+
+
+def _start(channel: Channel, kernel: str, argv: list[str]) -> None:
+    """As soon as kernels may start (again). Raises RuntimeError with the host's sentence."""
+    ends = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            channel.ask("prepare", kernel)
+            channel.ask("start", kernel, argv=argv, cwd="/tmp")  # noqa: S108
+        except RuntimeError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(_POLL_SECONDS)
+        else:
+            return

@@ -195,6 +195,7 @@ def main() -> int:
             "disk_mb": 16,
             "disk_seconds": 1,
             "inodes": 2000,
+            "inode_seconds": 0,
             "unconfined": True,
         }
         (folder / "targets.json").write_text(json.dumps(all_targets))

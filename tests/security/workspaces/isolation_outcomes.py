@@ -13,8 +13,8 @@ ENGINES = ("bubblewrap", "docker")
 OPEN, CLOSED, NO_TARGET, NOT_HERE = "open", "closed", "no target", "not here"
 
 OURS_OPEN = {
-    "bubblewrap": frozenset("bomb-inodes leak-mounts leak-command leak-load".split()),
-    "docker": frozenset("bomb-inodes leak-mounts leak-load".split()),
+    "bubblewrap": frozenset("leak-mounts leak-command leak-load".split()),
+    "docker": frozenset("leak-mounts leak-load".split()),
 }
 """Noted, or in ``RESIDUALS``; nothing else may be here."""
 

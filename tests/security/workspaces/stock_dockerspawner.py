@@ -168,6 +168,7 @@ def run_probes(daemon: str, image: str, folder: Path, bundle: bytes) -> dict[str
             "disk_mb": 16,
             "disk_seconds": 1,
             "inodes": 2000,
+            "inode_seconds": 0,
         }
         _put(running, {"selftest.pyz": bundle, "targets.json": json.dumps({**around.targets, **own}).encode()})
         environment = {"LD_LIBRARY_PATH": "/opt/python/lib"}

@@ -252,3 +252,14 @@ def test_a_number_that_another_process_has_now_is_not_the_host() -> None:
     found.close()
     assert HostProcess.find(HostIdentity(os.getpid(), own + 1)) is None
     assert HostProcess.find(HostIdentity(2**22 + 1, own)) is None
+
+
+def test_no_kernel_runs_while_they_are_barred(kernels: Kernels, engine: UnsafeEngine) -> None:
+    kernels.answer({"do": "prepare", "kernel": ID})
+    assert "problem" not in kernels.answer(START)
+    kernels.bar("Too many files.")
+    assert engine.code == -9 and kernels.is_barred
+    kernels.answer({"do": "prepare", "kernel": ID})
+    assert kernels.answer(START)["problem"] == "Too many files."
+    kernels.bar("")
+    assert "problem" not in kernels.answer(START)
