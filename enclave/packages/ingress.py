@@ -20,6 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from packaging.utils import canonicalize_name
+
 from enclave.domain.ids import ProjectId
 from enclave.domain.packages import SET_VERSION, Requirement
 from enclave.files import sync_folder, write_atomically
@@ -109,13 +111,14 @@ def _next_version(folder: Path) -> str:
 
 
 def _check_wheels(wheels: Path, pinned: Sequence[Pinned]) -> None:
-    """Exactly the files that were resolved, by their bytes: what pip checked is checked here, outside its sandbox."""
+    """Exactly the files that were resolved, by name and bytes: what pip checked is checked outside its sandbox."""
     found = []
     for path in () if wheels.is_symlink() else wheels.iterdir():
         if path.is_symlink() or not path.is_file() or path.suffix != ".whl":
             raise IngressError("Expected wheels from the mirror, found something else. Nothing was added.")
-        found.append(hashlib.sha256(path.read_bytes()).hexdigest())
-    if sorted(found) != sorted(one.sha256 for one in pinned):
+        name = canonicalize_name(path.name.split("-")[0])
+        found.append((name, hashlib.sha256(path.read_bytes()).hexdigest()))
+    if sorted(found) != sorted((one.name, one.sha256) for one in pinned):
         raise IngressError("Expected the wheels with the hashes of the index, found others. Nothing was added.")
 
 

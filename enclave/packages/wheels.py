@@ -69,7 +69,7 @@ def _parts(wheel: str, info: ZipInfo) -> tuple[str, ...]:
 
 def _check_top(wheel: str, parts: tuple[str, ...], around: Surroundings) -> None:
     top = parts[0]
-    if top.endswith((".dist-info", ".egg-info")) and _package_of(top) != _package_of(wheel):
+    if top.endswith((".dist-info", ".egg-info")) and not _is_own(top, wheel):
         raise WheelRefusedError(
             f"Expected metadata of its own in {wheel}, found another package's. It does not come in."
         )
@@ -88,9 +88,12 @@ def _check_top(wheel: str, parts: tuple[str, ...], around: Surroundings) -> None
         )
 
 
-def _package_of(name: str) -> str:
-    """Of a wheel, or of a metadata folder: what stands before the version (PEP 427), in its normal form."""
-    return canonicalize_name(name.removesuffix(".egg-info").split("-")[0])
+def _is_own(folder: str, wheel: str) -> bool:
+    """Does a metadata folder belong to this wheel? Its name stands before the first hyphen of both (PEP 427).
+
+    ``importlib.metadata`` goes by that too: it would take ``numpy-x-1.dist-info`` for numpy's.
+    """
+    return canonicalize_name(folder.rpartition(".")[0].split("-")[0]) == canonicalize_name(wheel.split("-")[0])
 
 
 def module_name(file: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace as replaced
 from pathlib import Path
 
 from audit.event import AuditEvent
@@ -32,8 +33,13 @@ def set_key(
     try:
         write_atomically(made, public)
         name = fingerprint(read_public_key(made))
-        record(AuditEvent(type=EventType.SHOWN_ARCHIVE_KEY_SET, actor="system:cli", data={"key": name}))
-        made.rename(settings.shown_key)
+        event = AuditEvent(type=EventType.SHOWN_ARCHIVE_KEY_SET, actor="system:cli", data={"key": name})
+        record(event)
+        try:
+            made.rename(settings.shown_key)
+        except OSError:
+            record(replaced(event, type=EventType.ACTION_FAILED, data={**event.data, "event": event.type}))
+            raise
     except BaseException:
         made.unlink(missing_ok=True)
         out.unlink()

@@ -20,6 +20,7 @@ import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from audit.client import AuditUnavailable
@@ -90,13 +91,23 @@ class SharedFolders:
         """A half-made folder never gets its final name."""
         making = self._root / f".{project}.making"
         shutil.rmtree(making, ignore_errors=True)
-        self._record(_event(EventType.SHARED_FOLDER_CREATED, project, megabytes=megabytes))
-        (making / "files").mkdir(parents=True, mode=0o700)
-        if os.geteuid() == 0:
-            _make_image(making, megabytes)
-        else:
-            _open_to_members(making / "files")
-        making.rename(folder)
+        with self._on_record(_event(EventType.SHARED_FOLDER_CREATED, project, megabytes=megabytes)):
+            (making / "files").mkdir(parents=True, mode=0o700)
+            if os.geteuid() == 0:
+                _make_image(making, megabytes)
+            else:
+                _open_to_members(making / "files")
+            making.rename(folder)
+
+    @contextmanager
+    def _on_record(self, event: AuditEvent) -> Iterator[None]:
+        """``event`` first; what then fails has a record of its own as well."""
+        self._record(event)
+        try:
+            yield
+        except (OSError, subprocess.SubprocessError):
+            self._record(replace(event, type=EventType.ACTION_FAILED, counts={}, data={"event": event.type}))
+            raise
 
     def note_fill(self, project: ProjectId) -> None:
         """Record that the folder has become full, once until it is less so. Raises AuditUnavailable."""

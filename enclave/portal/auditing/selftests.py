@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.utils.functional import Promise
-from django.utils.translation import get_language, gettext, gettext_noop, ngettext, pgettext_lazy
+from django.utils.translation import get_language, ngettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from enclave.selftest.report import Finding, Report, stored
@@ -31,10 +31,12 @@ MEANINGS: dict[str, Label] = {
     "noted": _("Tells something about the machine; harms nobody by itself."),
     "not-applicable": _("This machine has nothing of the kind, so there was nothing to attack."),
 }
-DETAILS = (
-    gettext_noop("nothing of this kind on this machine"),
-    gettext_noop("the machine's load is readable (it tells when others compute)"),
-)
+DETAILS: dict[str, Label] = {
+    "nothing of this kind on this machine": _("nothing of this kind on this machine"),
+    "the machine's load is readable (it tells when others compute)": _(
+        "the machine's load is readable (it tells when others compute)"
+    ),
+}
 """What probes often say; other words of theirs are shown as they are."""
 GROUPS: dict[str, Label] = {
     "network": _("Network"),
@@ -171,6 +173,5 @@ def _row(finding: Finding, places: Sequence[str]) -> FindingRow:
     residual = "" if known is None or finding.verdict != "residual" else known.fr if french else known.en
     tried = finding.fr if french else finding.en
     where = ", ".join(str(PLACES.get(place, place)) for place in places)
-    is_known = finding.detail in DETAILS
-    detail = gettext(finding.detail) if is_known else finding.detail
-    return FindingRow(finding.probe, where, tried, detail, not is_known, residual)
+    detail = str(DETAILS.get(finding.detail, finding.detail))
+    return FindingRow(finding.probe, where, tried, detail, finding.detail not in DETAILS, residual)

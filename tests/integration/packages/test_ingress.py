@@ -16,8 +16,8 @@ from package_mirror import UnsafeMirror, serving, wheel  # type: ignore[import-n
 from enclave.domain.ids import ProjectId
 from enclave.domain.packages import Requirement
 from enclave.packages.bills import find_content
-from enclave.packages.fetch import IngressError
-from enclave.packages.ingress import make_set
+from enclave.packages.fetch import IngressError, Pinned
+from enclave.packages.ingress import _check_wheels, make_set
 from enclave.settings import Settings
 
 STUDY = ProjectId("study")
@@ -102,3 +102,13 @@ def test_what_does_not_come_in(mirror: UnsafeMirror, tmp_path: Path, name: str, 
 def test_without_a_mirror_that_can_be_asked_the_reason_is_said(tmp_path: Path, url: str, said: str) -> None:
     with pytest.raises(IngressError, match=said):
         make_set(Settings(home=tmp_path, package_mirror=url), STUDY, [Requirement("toy", "")])
+
+
+def test_a_wheel_under_another_name_is_not_the_one_resolved(tmp_path: Path) -> None:
+    name, content = wheel("toy", "1.0", {"toy.py": b""})
+    pinned = [Pinned("toy", "1.0", hashlib.sha256(content).hexdigest())]
+    (tmp_path / name).write_bytes(content)
+    _check_wheels(tmp_path, pinned)
+    (tmp_path / name).rename(tmp_path / "numpy-1.0-py3-none-any.whl")
+    with pytest.raises(IngressError, match="found others"):
+        _check_wheels(tmp_path, pinned)

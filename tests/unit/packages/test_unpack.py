@@ -6,11 +6,12 @@ import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
+from zipfile import ZipInfo
 
 import pytest
 
 from enclave.packages.unpack import Unpacking, surroundings
-from enclave.packages.wheels import WheelRefusedError
+from enclave.packages.wheels import Surroundings, WheelRefusedError, place_of
 
 
 def _wheel() -> Any:
@@ -104,6 +105,25 @@ def test_an_ordinary_wheel_goes_where_it_belongs(tmp_path: Path, image: Path) ->
     assert found == {"w/__init__.py", "w/model.pth", "w_more.py", "google/w/__init__.py", *info}
     assert sorted(left_out) == ["w-1.data/data/etc/w.conf", "w-1.data/scripts/w", "w/old.pyc"]
     assert not [path for path in (tmp_path / "target").rglob("*") if path.is_file() and path.stat().st_mode & 0o111]
+
+
+@pytest.mark.parametrize(
+    ("file", "folder", "comes_in"),
+    [
+        ("Old.Tool-1.0-1-py3-none-any.whl", "old_tool-1.0.dist-info", True),
+        ("old_tool-1.0-py3-none-any.whl", "old_tool.egg-info", True),
+        ("numpy_x-1.0-py3-none-any.whl", "numpy-x-1.0.dist-info", False),
+        ("scikit-1.0-py3-none-any.whl", "scikit_learn-9.dist-info", False),
+        ("numpy_more-1.0-py3-none-any.whl", "numpy-1.0.dist-info", False),
+    ],
+)
+def test_metadata_is_the_wheels_own(file: str, folder: str, comes_in: bool) -> None:
+    info = ZipInfo(f"{folder}/METADATA")
+    if comes_in:
+        assert place_of(file, info, Surroundings()) is not None
+    else:
+        with pytest.raises(WheelRefusedError, match="metadata of its own"):
+            place_of(file, info, Surroundings())
 
 
 def test_two_packages_may_share_a_file_only_when_it_is_the_same(tmp_path: Path, image: Path) -> None:

@@ -23,6 +23,7 @@ from enclave.domain.shown_archive import decide_reading
 from enclave.edge.budgets import Terms
 from enclave.settings import Settings
 from enclave.shown import destroying, writer
+from enclave.shown.key_setting import set_key
 from enclave.shown.lines import Head, Line, encode_line, parse_line
 from enclave.shown.reader import Damaged, compare, read_lines
 from enclave.shown.reading import open_lines
@@ -248,6 +249,15 @@ def test_a_line_of_another_shape_ends_no_reading(tmp_path: Path) -> None:
         for name in ("n", "at", "before", "key", "box"):
             file.write(json.dumps({**whole, name: ["another"]}, separators=(",", ":")).encode() + b"\n")
     assert len(texts(path)) == 6 and texts(path)[0] == "one"
+
+
+def test_a_key_that_could_not_be_set_is_on_record_and_leaves_no_half(tmp_path: Path) -> None:
+    settings, records = Settings(home=tmp_path), list[str]()
+    settings.shown_key.mkdir(parents=True)  # nothing can be put in its place
+    with pytest.raises(OSError, match="directory"):
+        set_key(settings, lambda event: records.append(event.type), tmp_path / "private.pem", None, replace=True)
+    assert records == ["shown-archive:key-set", "action:failed"]
+    assert not (tmp_path / "private.pem").exists() and [p.name for p in settings.shown_key.parent.glob("*.new")] == []
 
 
 def test_an_auditors_terminal_obeys_no_archived_byte() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -43,6 +44,28 @@ def test_nothing_is_made_that_is_not_on_record(tmp_path: Path) -> None:
     with pytest.raises(SharedFolderError, match="audit log"):
         folders.open(A, 16)
     assert not (tmp_path / "shared" / A).exists()
+
+
+def test_what_fails_after_its_record_has_a_record_of_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    log = Log()
+    folders = SharedFolders(Settings(home=tmp_path), log)
+    with monkeypatch.context() as broken:
+        broken.setattr(shared_folder, "_make_image", full)
+        broken.setattr(shared_folder, "_open_to_members", full)
+        with pytest.raises(SharedFolderError, match="No space left"):
+            folders.open(A, 16)
+    assert [e.type for e in log.events] == ["shared-folder:created", "action:failed"]
+    assert not (tmp_path / "shared" / A).exists()
+    (tmp_path / "shared" / A / "files").mkdir(parents=True)
+    with monkeypatch.context() as broken:
+        broken.setattr(shared_folder.shutil, "rmtree", full)
+        with pytest.raises(OSError, match="No space left"):
+            folders.destroy(A)
+    assert [e.type for e in log.events][2:] == ["shared-folder:destroyed", "action:failed"]
+    assert log.events[-1].data == {"event": "shared-folder:destroyed"}
 
 
 @pytest.mark.needs_root

@@ -1,6 +1,6 @@
 """Terminals, each in a sandbox of its own beside the kernels': this server only passes on what is typed and shown.
 
-A shell in this server's sandbox could read this server's memory (ADR 28), so the workspace host is asked for a sandbox
+A shell in this server's sandbox could read this server's memory (ADR 31), so the workspace host is asked for a sandbox
 as for a kernel, in which ``terminal.py`` holds the pty. We connect to it once, before its shell runs. The interface is
 the one JupyterLab knows from jupyter-server-terminals: a list at ``/api/terminals``, frames ``["stdout", text]`` and
 ``["stdin", text]`` at ``/terminals/websocket/<name>``. Only loaded where the permit allows terminals; the edge enforces
