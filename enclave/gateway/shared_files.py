@@ -28,10 +28,14 @@ class LockedFile:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._length: int | None = None
 
     def read(self) -> bytes:
         found = os.pread(self._descriptor, _USUAL, 0)
-        return found if len(found) < _USUAL else os.pread(self._descriptor, _LARGEST, 0)
+        if len(found) < _USUAL:
+            self._length = len(found)
+            return found
+        return os.pread(self._descriptor, _LARGEST, 0)
 
     def stamp(self) -> Stamp:
         """By which ``find_stamp`` knows this content again. Raises OSError."""
@@ -40,7 +44,9 @@ class LockedFile:
     def write(self, content: bytes) -> None:
         """Raises OSError."""
         os.pwrite(self._descriptor, content, 0)
-        os.ftruncate(self._descriptor, len(content))
+        if self._length is None or self._length > len(content):
+            os.ftruncate(self._descriptor, len(content))
+        self._length = len(content)
 
 
 @contextmanager

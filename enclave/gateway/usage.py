@@ -9,12 +9,13 @@ each batch of up to 8 MiB.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+
+import orjson
 
 from enclave.domain.ids import PersonId, ProjectId
 from enclave.domain.permits import QueryCaps
@@ -132,12 +133,12 @@ class DailyUsage:
 
 
 def _content(sent: Sent) -> bytes:
-    return json.dumps({"day": sent.day.isoformat(), "rows": sent.rows, "bytes": sent.bytes}).encode()
+    return orjson.dumps({"day": sent.day, "rows": sent.rows, "bytes": sent.bytes})
 
 
 def _parse(content: bytes, today: date) -> Sent:
     try:
-        found = json.loads(content)
+        found = orjson.loads(content)
         sent = Sent(date.fromisoformat(found["day"]), int(found["rows"]), int(found["bytes"]))
     except (ValueError, KeyError, TypeError):
         return Sent(today)

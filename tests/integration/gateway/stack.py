@@ -65,7 +65,7 @@ SAMPLE_SQL = (
 )
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0, what: str = "the condition") -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 60.0, what: str = "the condition") -> Any:
     """The condition's first true value; fails after the deadline."""
     ends_at = time.monotonic() + seconds
     while time.monotonic() < ends_at:

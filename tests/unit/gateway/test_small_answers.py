@@ -14,6 +14,7 @@ import pytest
 
 from enclave.domain.ids import PersonId, ProjectId
 from enclave.domain.permits import QueryCaps
+from enclave.gateway.batch_content import BatchRefusedError, read_schema
 from enclave.gateway.extract_source import ExtractSource
 from enclave.gateway.gate import ExaminedStatement
 from enclave.gateway.handover import BatchSender
@@ -163,3 +164,15 @@ def test_a_cap_ends_a_small_answer_after_its_schema_as_it_ends_any_other(begin: 
         next(relay)
     assert [(outcome.status, outcome.rows) for outcome in recorder.outcomes] == [("cap", 2)]
     assert (recorder.waited, worker.running) == (1, 0)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 40, b"\0" * 8, b"\xff\xff\xff\xff\x10\0\0\0" + b"\x01" * 16])
+def test_what_is_no_schema_is_refused(content: bytes) -> None:
+    with pytest.raises(BatchRefusedError):
+        read_schema(pa.py_buffer(content))
+
+
+def test_a_batch_is_no_schema() -> None:
+    assert read_schema(BATCH.schema.serialize()) == BATCH.schema
+    with pytest.raises(BatchRefusedError, match="expected a schema"):
+        read_schema(BATCH.serialize())
