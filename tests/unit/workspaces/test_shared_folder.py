@@ -59,13 +59,7 @@ def test_what_fails_after_its_record_has_a_record_of_that(tmp_path: Path, monkey
             folders.open(A, 16)
     assert [e.type for e in log.events] == ["shared-folder:created", "action:failed"]
     assert not (tmp_path / "shared" / A).exists()
-    (tmp_path / "shared" / A / "files").mkdir(parents=True)
-    with monkeypatch.context() as broken:
-        broken.setattr(shared_folder.shutil, "rmtree", full)
-        with pytest.raises(OSError, match="No space left"):
-            folders.destroy(A)
-    assert [e.type for e in log.events][2:] == ["shared-folder:destroyed", "action:failed"]
-    assert log.events[-1].data == {"event": "shared-folder:destroyed"}
+    assert log.events[-1].data == {"event": "shared-folder:created"}
 
 
 @pytest.mark.needs_root
