@@ -25,6 +25,8 @@ class RequestRow:
     offers: tuple[PackageVerb, ...]
     withheld: bool
     """This person is the requester, and a steward: somebody else has to decide."""
+    is_in_image: bool
+    """Available without the set: the image holds it."""
 
     @property
     def decides(self) -> bool:
@@ -42,17 +44,21 @@ class RequestRow:
 
 def packages_context(project: Project, user: User) -> dict[str, Any]:
     """Everything the template ``portal/packages.html`` needs but the form."""
-    rows = [_row(found, user) for found in project.package_requests.select_related("requester", "decided_by")]
     content: SetContent | None = None
     if project.packages_version:
         content = find_content(settings.ENCLAVE, ProjectId(project.pk), project.packages_version)
+    added = frozenset(name for name, _version, _digest in content.packages) if content else frozenset()
+    is_made_again = _is_made_again(project)
+    is_known = content is not None or not (project.packages_version or is_made_again)
+    asked = project.package_requests.select_related("requester", "decided_by")
+    rows = [_row(found, user, is_beside=is_known and found.name not in added) for found in asked]
     states = {row.request.package_state for row in rows}
     return {
         "project": project,
         "rows": rows,
         "content": content,
         "is_missing": bool(project.packages_version) and content is None,
-        "is_made_again": PackageState.AVAILABLE in states and _is_made_again(project),
+        "is_made_again": PackageState.AVAILABLE in states and is_made_again,
         "is_working": PackageState.APPROVED in states,
         "can_ask": can_work(user, project),
         "is_active": project.project_state is ProjectState.ACTIVE,
@@ -66,8 +72,9 @@ def _is_made_again(project: Project) -> bool:
     return not project.packages_version and ordered.filter(payload__project=project.pk).exists()
 
 
-def _row(found: PackageRequest, user: User) -> RequestRow:
+def _row(found: PackageRequest, user: User, *, is_beside: bool) -> RequestRow:
     person, requester = user.as_person(), PersonId(found.requester.person_id)
     offers = package_offers(found.package_state, requester, person)
     is_own = found.package_state is PackageState.SUBMITTED and person.id == requester
-    return RequestRow(found, offers, is_own and "data-steward" in user.roles)
+    is_in_image = found.package_state is PackageState.AVAILABLE and is_beside
+    return RequestRow(found, offers, is_own and "data-steward" in user.roles, is_in_image)

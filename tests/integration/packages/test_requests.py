@@ -98,6 +98,15 @@ def test_the_whole_way_in_and_out_again(house: Any) -> None:
     assert [leaf["actor"] for leaf in found] == [amelies, sofias, "system:runner", sofias]
 
 
+def test_what_the_image_holds_is_said_to_be_there(house: Any) -> None:
+    asked = ask("pandas")
+    packages.decide_package(user("sofia"), "study", asked.pk, PackageVerb.APPROVE)
+    assert house.runner.take_turn()
+    page = house.logged_in("amelie").words(PAGE)
+    assert "in the workspace’s image already" in page and "No added package" in page
+    packages.decide_package(user("tomas"), "study", asked.pk, PackageVerb.REMOVE, "Not needed.")
+
+
 def test_removing_one_takes_the_set_away_until_it_is_made_again(house: Any) -> None:
     both = [ask("toy"), ask("tiny")]
     for one in both:
@@ -106,7 +115,8 @@ def test_removing_one_takes_the_set_away_until_it_is_made_again(house: Any) -> N
     with_both = granted()
     packages.decide_package(user("tomas"), "study", both[1].pk, PackageVerb.REMOVE, "Not needed.")
     assert granted() == ""
-    assert "The set is being made again" in house.logged_in("karim").words(PAGE)
+    page = house.logged_in("karim").words(PAGE)
+    assert "The set is being made again" in page and "in the workspace’s image already" not in page
     # meanwhile the runner delivers what it had begun before: refused, the removed package is in it
     with pytest.raises(RefusedError):
         packages.deliver_packages("study", [one.pk for one in both], with_both, "0" * 64, {}, [])
