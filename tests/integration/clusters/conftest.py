@@ -1,4 +1,4 @@
-"""The stand with the real gateway, and the clusters' service beside it; two researchers of one project."""
+"""Stands with the clusters' service: one with every real part, one whose islands are the test's own."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _STAND = _load("enclave_cluster_stand", Path(__file__).parent / "cluster_stand.p
 
 @pytest.fixture(scope="module")
 def clusters() -> Iterator[Any]:
-    """Alice and Bob each have a workspace."""
+    """Alice has a workspace."""
     with _STAND.ClusterStand() as running:
-        running.open_workspaces()
+        running.open_workspace()
         yield running

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from enclave_test_stand import is_alive, wait_for  # type: ignore[import-not-found]
 
 from enclave.workspaces import cgroups
 from enclave.workspaces.quota import DiskWatch, used_bytes
@@ -34,6 +35,26 @@ def test_the_group_limits_what_its_processes_use_together(tmp_path: Path) -> Non
     else:
         assert made == "[] 0"
     assert "True" not in left
+
+
+@pytest.mark.needs_root
+def test_what_a_killed_host_has_left_in_its_group_is_killed_with_it() -> None:
+    code = (
+        "import os, sys, subprocess\n"
+        "from enclave.workspaces import cgroups\n"
+        "made = cgroups.enter(sys.argv[1], 96, 64)\n"
+        "left = subprocess.Popen(['sleep', '600'], stdout=-3, stderr=-3, start_new_session=True)\n"
+        "print(len(made), left.pid, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    name = f"enclave-test-left-{os.getpid()}"
+    done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, timeout=60, check=False)
+    made, pid = (int(word) for word in done.stdout.split())
+    cgroups.remove(name, 60)
+    assert cgroups.groups_of(name) == []
+    if not made:  # this machine lets us make none
+        os.kill(pid, 9)
+    wait_for(lambda: not is_alive(pid), "the end of what was left")
 
 
 def test_a_home_over_its_limit_cannot_grow_and_may_be_emptied(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from enclave.sandbox import Bind, SandboxError, SandboxProfile, popen, python_binds
+from enclave.workspaces import engines
+from enclave.workspaces.engines import BubblewrapEngine
 
 PROBES = {
     "listen on the host's loopback": "import socket; socket.create_connection(('127.0.0.1', PORT), 2)",
@@ -147,3 +150,19 @@ def _is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
     except OSError:
         return False
+
+
+def test_a_program_starts_only_once_its_host_has_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that is killed while it makes a sandbox: bubblewrap is not tied to it yet, and nobody answers."""
+    profile = SandboxProfile(binds=(Bind(tmp_path, Path("/given"), writable=True),), uid=234567)
+    tmp_path.chmod(0o777)
+    started = BubblewrapEngine().start(profile, ["/usr/bin/touch", "/given/answered"], subprocess.DEVNULL)
+    assert started.wait(60) == 0 and (tmp_path / "answered").exists()
+
+    def die(ours: socket.socket) -> None:
+        with ours:
+            ours.recv(16)
+
+    monkeypatch.setattr(engines, "_answer_once", die)
+    started = BubblewrapEngine().start(profile, ["/usr/bin/touch", "/given/unanswered"], subprocess.DEVNULL)
+    assert started.wait(60) == 75 and not (tmp_path / "unanswered").exists()
