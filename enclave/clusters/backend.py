@@ -120,7 +120,12 @@ class IslandBackend(DBBackendBase):  # type: ignore[misc]  # dask-gateway has no
         entrance = IslandEntrance(cluster.name)
         await island.open(partial(self._entrances.hand_over, entrance=entrance))
         yield {}
-        await self._start(cluster, "scheduler", self.get_scheduler_command(cluster), self.get_scheduler_env(cluster))
+        command, env = self.get_scheduler_command(cluster), self.get_scheduler_env(cluster)
+        try:
+            await self._start(cluster, "scheduler", command, env)
+        except (HostAwayError, HostRefusedError):
+            self._reasons.setdefault(cluster.name, "not-started")  # dask-gateway logs the sentence
+            raise
 
     async def do_start_worker(self, worker: Worker) -> AsyncIterator[dict[str, str]]:
         """Raises HostAwayError, HostRefusedError."""

@@ -193,7 +193,7 @@ def test_a_host_that_refuses_leaves_nothing(stand: Any) -> None:
             assert not stand.island(name, OTHER_WORKSPACE).exists()
         assert answer.status_code == 422 and "a minute" in answer.json()["error"]
         stand.stack.wait_event("cluster:refused", rule="too-many-starts")
-        stand.stack.wait_event("cluster:stopped", reason="failed")
+        stand.stack.wait_event("cluster:stopped", reason="not-started")
     finally:
         host.problem = ""
 
