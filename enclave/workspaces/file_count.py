@@ -9,8 +9,9 @@ to end who makes them:
 * when files still come, it is the server that makes them, and the workspace ends.
 
 Between two counts the file system itself is asked each second, which costs nothing: once it holds as many more files
-as the home has left, by whomever, the home is counted at once. So a burst gets as far as what can be made in that
-second and during the count. Non-goal: a quota that holds to the file; that is the file system's (XFS, ext4).
+as the home has left, by whomever, the home is counted at once, and again once it has caught breath. So a burst gets
+as far as what can be made in two seconds and during three counts. Non-goal: a quota that holds to the file; that is
+the file system's (XFS, ext4).
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ REST_SECONDS = 30.0
 """Without a reason to look, so long from count to count, and ten times as long as the last one took. While the home
 is over its limit, no longer than it takes to catch breath: who deletes does not want to wait."""
 _REST = 10
-_CATCH_BREATH = 2
-"""A count is followed by a pause of twice its length, whatever the reason for the next one."""
+_CATCH_BREATH = 1
+"""A count is followed by a pause of its own length, whatever the reason for the next one."""
 _BYTES_PER_FILE = 16_384
 _LEAST, _MOST = 1024, 1_000_000
 STILL_GROWING = 500

@@ -114,7 +114,7 @@ def test_nothing_is_left_and_the_page_is_the_receipt(house: Any, space: Callable
     amelie, karim = (User.objects.get(username=name) for name in ("amelie", "karim"))
     homes = {(leaf["subject"], leaf["counts"]["files"]) for leaf in leaves if leaf["type"] == "home:destroyed"}
     assert homes == {(amelie.person_id, 4), (karim.person_id, 4 + DEPTH), (karim.person_id, 2)}
-    assert all(leaf["counts"]["bytes"] >= 4096 for leaf in leaves)
+    assert all(leaf["counts"]["bytes"] >= 1024 for leaf in leaves)  # a small image has blocks of 1 KiB
     assert [leaf["subject"] for leaf in leaves if leaf["type"] == "scratch:destroyed"] == [amelie.person_id]
     assert [leaf["subject"] for leaf in leaves if leaf["type"] == "extract:destroyed"] == ["v1"]
 
