@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 from enclave_client.errors import AWAY, EnclaveError, as_sentence, is_login_problem
@@ -17,9 +16,10 @@ def gateway_address() -> str:
 
 def read_token() -> str:
     """The workspace's current token. Raises EnclaveError when there is none."""
-    file = Path(os.environ.get("ENCLAVE_TOKEN_FILE", "/run/enclave/token"))
+    file = os.environ.get("ENCLAVE_TOKEN_FILE", "/run/enclave/token")
     try:
-        return file.read_text().strip()
+        with open(file, "rb", buffering=0) as content:  # noqa: PTH123 - for every query: a Path's text takes twice as long
+            return content.read().decode().strip()
     except OSError as error:
         raise EnclaveError(
             f"Expected this workspace's token in {file}, found none. Stop and start the workspace."
