@@ -1,5 +1,6 @@
 """Processes that come and go while a test looks at them. Imported as ``enclave_test_live_processes``."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,15 @@ def cpu_seconds_below(top: int, part_of_command: bytes) -> float:
         except OSError:
             continue
     return total
+
+
+def is_mounted_nowhere(target: str, pids: list[int]) -> bool:
+    """Some of these processes are there, and none of them sees a mount at that path."""
+    seen = []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            seen.append(Path(f"/proc/{pid}/mountinfo").read_text())
+    return bool(seen) and not [mounts for mounts in seen if f" {target} " in mounts]
 
 
 def contents_below(folder: Path) -> Iterator[tuple[Path, bytes]]:

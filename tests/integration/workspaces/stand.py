@@ -341,9 +341,9 @@ class Stand:
             found = client.containers(filters={"label": f"{docker_daemon.LABEL_WORKSPACE}={workspace}"})
             running = {}
             for container in found:
-                with contextlib.suppress(NotFound):  # ended between the two questions
+                with contextlib.suppress(NotFound):  # ended between the two questions, and gone
                     running[container["Id"]] = int(client.inspect_container(container["Id"])["State"]["Pid"])
-            return running
+            return {one: pid for one, pid in running.items() if pid}  # 0: ended, and everything descends from that
 
     def hub_url(self, path: str) -> str:
         """Where a browser finds a path: a workspace at its own origin, all else at the hub's."""
