@@ -42,8 +42,8 @@ dev: setup  ## the demo, with a project in every state
 	$(BIN)/enclave demo --seed
 
 test: setup-tests test-images  ## set everything up, run all tests: several files at a time, then the browser journeys
-	$(BIN)/python scripts/run-tests --numprocesses $(TEST_PROCESSES) --dist loadfile --ignore tests/e2e
-	$(BIN)/python scripts/run-tests --numprocesses $(E2E_PROCESSES) --dist loadfile tests/e2e
+	$(BIN)/python scripts/run-tests --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --ignore tests/e2e
+	$(BIN)/python scripts/run-tests --numprocesses $(E2E_PROCESSES) --dist loadfile --no-loadscope-reorder tests/e2e
 
 check: setup  ## never edits
 	$(BIN)/ruff check .

@@ -67,13 +67,14 @@ def test_revoking_a_person_stops_the_workspace_and_the_token(visit: Any) -> None
     admin.portal("/people/")
     admin.page.get_by_role("link", name="Karim Haddad").click()
     admin.shoot("admin-person")
-    admin.page.get_by_role("button", name="Revoke access").click()
+    with admin.page.expect_response(lambda response: response.request.method == "POST"):
+        admin.page.get_by_role("button", name="Revoke access").click()
     revoked_at = time.monotonic()
     with pytest.raises(flightsql.Error):
         _query(socket, token)
     running = Path(researcher.enclave.info["home"]) / "run" / "ws"
     while any(_is_of_second_project(folder) for folder in running.iterdir()):
-        assert time.monotonic() - revoked_at < 10, "the workspace outlived the revocation by 10 s"
+        assert time.monotonic() - revoked_at < 60, "the workspace outlived the revocation by a minute"
         time.sleep(0.1)
     admin.page.reload()
     admin.shoot("admin-revoked")

@@ -79,7 +79,7 @@ def services(home: Path) -> dict[str, int]:
     return found
 
 
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
@@ -101,7 +101,7 @@ def processes_of(home: Path) -> list[str]:
         except OSError:
             continue
         if str(home).encode() in arguments and int(folder.name) != os.getpid():
-            found.append((folder / "comm").read_text() if (folder / "comm").exists() else folder.name)
+            found.append(arguments.split(b"\0", 1)[0].decode(errors="replace"))
     return found
 
 
@@ -131,7 +131,7 @@ def test_the_journey_survives_a_kill_of_each_process(
         _check_log(home, heads)
     finally:
         journey.kill()
-        journey.wait(10)
+        journey.wait(60)
         journey.stdout.close()
         stop = [enclave_command, "demo", "--stop"]
         subprocess.run(stop, env=environment_for(home), timeout=120, check=True, capture_output=True)

@@ -37,7 +37,7 @@ ess_cert_id_alg = sha256
 
 def openssl(*words: str) -> bytes:
     """Run openssl; fail the test when it fails."""
-    done = subprocess.run(["openssl", *words], capture_output=True, timeout=20, check=False)
+    done = subprocess.run(["openssl", *words], capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
 

@@ -14,7 +14,7 @@ from audit.client import AuditClient
 from audit.event import AuditEvent
 
 ORIGIN = "log.example.test/enclave"
-DEADLINE_SECONDS = 20
+DEADLINE_SECONDS = 60
 
 
 class RunningLog:

@@ -64,7 +64,7 @@ def test_it_gives_root_up_and_owns_only_its_own_files(closed_home: Path) -> None
         client.close()
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
     key = (closed_home / "state/log.vkey").read_text().strip()
     assert verify_log(closed_home / "log", key).ok
     owners = {path.lstat().st_uid for path in (closed_home / "state").rglob("*")}
@@ -84,7 +84,7 @@ def test_a_log_begun_by_root_is_handed_over_at_the_next_start(closed_home: Path)
             client.close()
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
     assert (closed_home / "state/signing.key").stat().st_uid == UID
 
 
@@ -107,7 +107,7 @@ def test_it_still_ends_with_its_supervisor(closed_home: Path) -> None:
     socket = closed_home / "run/audit.sock"
     wait_until(socket.exists)
     supervisor.kill()
-    supervisor.communicate(timeout=20)
+    supervisor.communicate(timeout=60)
     wait_until(lambda: not daemon.exists())
 
 

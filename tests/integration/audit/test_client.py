@@ -37,7 +37,7 @@ def test_many_threads_share_one_client(running_log):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert sorted(indexes) == list(range(400))
     client.wait_published(399, running_log.log_dir)
     report = verify_log(running_log.log_dir, running_log.vkey)
@@ -58,7 +58,7 @@ def test_a_forked_child_gets_a_counter_of_its_own(running_log):
         "client.record(AuditEvent('a:b', 'u'))\n"
         "os.waitpid(child, 0) if child else os._exit(0)\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
     client.wait_published(3, running_log.log_dir)
     senders = [(entry.leaf["boot"], entry.leaf["seq"]) for entry in read_entries(running_log.log_dir)]
     assert len(set(senders)) == 4
@@ -74,7 +74,7 @@ def test_a_client_waits_for_a_daemon_that_comes_back(prepared_log):
     waiting = threading.Thread(target=lambda: results.append(client.record(event(1), timeout=15)))
     waiting.start()
     prepared_log.start()
-    waiting.join(20)
+    waiting.join(60)
     assert results[0].index == 1
 
 

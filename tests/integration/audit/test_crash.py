@@ -106,5 +106,5 @@ def test_a_deleted_segment_stops_the_running_log(prepared_log):
     prepared_log.segments[-1].unlink()
     with pytest.raises(AuditUnavailable):
         client.record(event(), timeout=1)
-    assert prepared_log.process.wait(20) == 1
+    assert prepared_log.process.wait(60) == 1
     assert "was deleted while the log was running" in prepared_log.errors.read_text()

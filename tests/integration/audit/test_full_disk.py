@@ -20,12 +20,12 @@ def small_disk(prepared_log):
     """A file system of 4 MiB with something else on it that can be deleted."""
     disk = prepared_log.home / "small"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=755", "tmpfs", str(disk)], check=True, timeout=20)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=755", "tmpfs", str(disk)], check=True, timeout=60)
     (disk / "ballast").write_bytes(bytes(BALLAST_BYTES))
     yield disk
     if prepared_log.process is not None and prepared_log.process.poll() is None:
         prepared_log.kill()
-    subprocess.run(["umount", str(disk)], check=True, timeout=20)
+    subprocess.run(["umount", str(disk)], check=True, timeout=60)
 
 
 def fill(log):

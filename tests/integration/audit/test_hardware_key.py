@@ -30,7 +30,7 @@ def token(prepared_log: RunningLog, monkeypatch: pytest.MonkeyPatch) -> list[str
     configuration.write_text(f"directories.tokendir = {tokens}\nobjectstore.backend = file\n")
     monkeypatch.setenv("SOFTHSM2_CONF", str(configuration))
     words = ["--init-token", "--free", "--label", "audit", "--so-pin", "12345678", "--pin", "4711"]
-    subprocess.run(["softhsm2-util", *words], check=True, capture_output=True, timeout=20)
+    subprocess.run(["softhsm2-util", *words], check=True, capture_output=True, timeout=60)
     pin = prepared_log.home / "pin"
     pin.write_text("4711\n")
     return ["module", MODULE, "token", "audit", "label", "log", "pin-file", str(pin)]
@@ -43,7 +43,7 @@ def named(prefix: str, words: list[str], /, **changed: str) -> list[str]:
 
 def generate(words: list[str], /, **changed: str) -> subprocess.CompletedProcess[str]:
     command = [*CLI, "--origin", ORIGIN, *named("", words, **changed)]
-    return subprocess.run(command, capture_output=True, timeout=30, check=False, text=True, env=os.environ.copy())
+    return subprocess.run(command, capture_output=True, timeout=60, check=False, text=True, env=os.environ.copy())
 
 
 def test_the_log_signs_with_a_key_that_cannot_be_copied(prepared_log: RunningLog, token: list[str]) -> None:
@@ -114,7 +114,7 @@ def test_a_wrong_pin_is_not_repeated_in_the_message(prepared_log: RunningLog, to
 
 
 def test_options_go_together(prepared_log: RunningLog) -> None:
-    done = subprocess.run(prepared_log.command("--pkcs11-module", MODULE), capture_output=True, timeout=20, check=False)
+    done = subprocess.run(prepared_log.command("--pkcs11-module", MODULE), capture_output=True, timeout=60, check=False)
     assert done.returncode == 2
     assert b"go together" in done.stderr
 

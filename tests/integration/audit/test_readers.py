@@ -25,7 +25,7 @@ RECORD = {"op": "record", "event": {"type": "a:b", "actor": "u-1"}, "writer": "w
 def ask(log, uid, **message):
     """Send one message as another account; return the answer."""
     script = AS_ACCOUNT.format(uid=uid, path=str(log.socket), message=json.dumps(message))
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -17,7 +17,7 @@ CLI = [sys.executable, "-m", "audit.cli"]
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*CLI, *words], capture_output=True, timeout=30, check=False, text=True)
+    return subprocess.run([*CLI, *words], capture_output=True, timeout=60, check=False, text=True)
 
 
 @pytest.fixture

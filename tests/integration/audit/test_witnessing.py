@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import socket
 import socketserver
 import threading
 import time
@@ -13,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from enclave_test_ports import free_port  # type: ignore[import-not-found]
 from running_log import RunningLog, event, wait_until
 from running_witness import RunningWitness
 from witnessed_log import FAST, initialised, is_witnessed, judged, policy_file, policy_of, recorded, sizes
@@ -33,12 +33,6 @@ def witnesses() -> Iterator[list[RunningWitness]]:
     yield made
     for witness in made:
         witness.remove()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -90,7 +84,7 @@ def test_a_dead_and_a_hung_witness_delay_nothing(prepared_log: RunningLog, witne
 
     class Hung(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            self.request.settimeout(30)
+            self.request.settimeout(120)
             while self.request.recv(65536):
                 pass
 
@@ -100,21 +94,18 @@ def test_a_dead_and_a_hung_witness_delay_nothing(prepared_log: RunningLog, witne
         policy.write_text(policy.read_text() + f"witness hung {hung} {url}\n")
         started = time.monotonic()
         log.start(*FAST, "--policy", str(policy))
-        assert time.monotonic() - started < 8, "asking at start ends after 3 s"
-        client = log.client()
-        slowest = 0.0
+        assert time.monotonic() - started < 60, "asking at start ends after 3 s, the hung one's silence after 120"
+        client, started = log.client(), time.monotonic()
         for number in range(100):
-            before = time.monotonic()
             client.record(event(number))
-            slowest = max(slowest, time.monotonic() - before)
-        assert slowest < 2
+        assert time.monotonic() - started < 60, "100 records that wait for a witness, 3 s each, take 300 s"
         wait_until(lambda: is_witnessed(log, policy))
-        wait_until(lambda: {"w1-0", "w1-1", "hung"} <= {name for _, name in recorded(log, "witness:lost")}, 30)
+        wait_until(lambda: {"w1-0", "w1-1", "hung"} <= {name for _, name in recorded(log, "witness:lost")})
         witnesses[1].start(log.vkey)
-        wait_until(lambda: {"w1-0", "w1-1"} <= {name for _, name in recorded(log, "witness:back")}, 30)
+        wait_until(lambda: {"w1-0", "w1-1"} <= {name for _, name in recorded(log, "witness:back")})
         stopping = time.monotonic()
         assert log.stop() == 0
-        assert time.monotonic() - stopping < 10
+        assert time.monotonic() - stopping < 60
     assert sorted(recorded(log, "witness:lost")) == [("witness:lost", name) for name in ("hung", "w1-0", "w1-1")]
 
 

@@ -19,7 +19,7 @@ from audit.note import NoteSigner
 from audit.reader import read_checkpoint, read_entries
 from audit.tiles import ENTRIES, TILE_WIDTH, TileId, TileTree, encode_bundle
 
-DEADLINE_SECONDS = 40
+DEADLINE_SECONDS = 60
 ORIGIN = "log.example.test/made"
 
 

@@ -112,7 +112,7 @@ class HttpReceiver:
     def close(self) -> None:
         self.released.set()
         self._server.shutdown()
-        self._thread.join(10)
+        self._thread.join(60)
         self._server.server_close()
 
 
@@ -207,7 +207,7 @@ class SyslogReceiver:
         self.reading.set()
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), 1).close()
-        self._thread.join(10)
+        self._thread.join(60)
         self._listener.close()
 
     def _accept(self) -> None:

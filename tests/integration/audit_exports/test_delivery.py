@@ -128,7 +128,7 @@ def test_a_second_exporter_on_the_same_state_refuses(tmp_path, exporter, receive
     exporter.configure(tmp_path / "log", ocsf(receiver)).start()
     exporter.wait_exported("siem", tmp_path / "log")
     command = [sys.executable, "-m", "audit.exports", "--config", str(exporter.config)]
-    second = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    second = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert second.returncode == 3
     assert b"Another exporter works in exports" in second.stderr
 
@@ -177,7 +177,7 @@ def test_a_single_export_that_cannot_be_delivered_fails(tmp_path, receiver):
 )
 def test_a_single_export_says_what_is_wrong(arguments, said):
     command = [sys.executable, "-m", "audit.cli", "export", *arguments]
-    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert done.returncode == 2
     assert said in done.stderr
 
@@ -202,6 +202,6 @@ def once(log_dir, chosen, to):
 def test_a_configuration_that_cannot_be_used_refuses_to_start(tmp_path):
     command = [sys.executable, "-m", "audit.cli", "export", "--config", str(tmp_path / "exports.toml")]
     (tmp_path / "exports.toml").write_text('log = "x"')
-    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert done.returncode == 3
     assert b"Expected at least one [[target]]" in done.stderr

@@ -70,13 +70,13 @@ class StandInWorkspace:
         self._route("DELETE")
         asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(20)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
     def _route(self, method: str, **options: Any) -> httpx.Response:
         settings = self.stand.settings
         headers = {"Authorization": f"token {keys.proxy_auth_token(settings)}"}
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(settings.edge_api_socket)), timeout=20) as client:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(settings.edge_api_socket)), timeout=60) as client:
             return client.request(method, f"http://edge/api/routes{self.prefix}", headers=headers, **options)
 
     @property

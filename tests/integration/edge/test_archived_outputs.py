@@ -112,7 +112,7 @@ def test_everything_shown_is_kept_and_a_killed_edge_loses_none_of_it(
         workspace.ask_kernel(2, v1=protocol_of(form) is not None)
     assert workspace.call("GET", "/api/contents/a.ipynb").status_code == 200
     edge.edge.kill()
-    edge.edge.wait(10)
+    edge.edge.wait(60)
     with archive(edge).open("ab") as torn:
         torn.write(b'{"n":9,"at":"torn by the k')
     edge.edge = edge.start("enclave.edge.serve")

@@ -20,7 +20,7 @@ def api(edge: Any, method: str, path: str, *, token: str | None = None, **option
     """A call of the route API, as JupyterHub makes it."""
     value = keys.proxy_auth_token(edge.settings) if token is None else token
     transport = httpx.HTTPTransport(uds=str(edge.settings.edge_api_socket))
-    with httpx.Client(transport=transport, timeout=10) as client:
+    with httpx.Client(transport=transport, timeout=60) as client:
         return client.request(
             method, f"http://edge/api/routes{path}", headers={"Authorization": f"token {value}"}, **options
         )
@@ -28,7 +28,7 @@ def api(edge: Any, method: str, path: str, *, token: str | None = None, **option
 
 def raw_request(edge: Any, text: str) -> str:
     """Bytes as an attacker writes them; the answer's text."""
-    with socket.create_connection(("127.0.0.1", edge.settings.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", edge.settings.port), timeout=60) as connection:
         connection.sendall(text.encode("latin-1"))
         connection.settimeout(10)
         received = b""
@@ -198,10 +198,10 @@ def test_a_workspace_route_is_closed_without_a_pass(edge: Any) -> None:
 def test_routes_survive_kill_9(edge: Any) -> None:
     api(edge, "POST", "/kept", json={"target": "http+unix://run%2Fportal.sock", "extra": True})
     edge.edge.kill()
-    edge.edge.wait(10)
+    edge.edge.wait(60)
     stored = json.loads((edge.settings.run_dir / "routes.json").read_text())
     assert "/kept" in stored
     edge.edge = edge.start("enclave.edge.serve")
 
-    wait_for(lambda: edge.answers(f"{edge.settings.hub_url}/kept/x"), "the restarted edge", 30.0)
+    wait_for(lambda: edge.answers(f"{edge.settings.hub_url}/kept/x"), "the restarted edge")
     api(edge, "DELETE", "/kept")

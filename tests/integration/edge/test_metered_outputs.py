@@ -125,9 +125,9 @@ def test_a_killed_edge_still_knows_and_an_ended_one_has_recorded_all(workspace: 
     file = edge.settings.exposure_dir / PROJECT / "alice.json"
     wait_for(lambda: file.exists() and json.loads(file.read_text())["worst"] == "stopped", "the meter's file")
     edge.edge.kill()
-    edge.edge.wait(10)
+    edge.edge.wait(60)
     edge.edge = edge.start("enclave.edge.serve")
-    wait_for(lambda: edge.answers(edge.settings.portal_url), "the restarted edge", 30)
+    wait_for(lambda: edge.answers(edge.settings.portal_url), "the restarted edge")
     assert exposure(workspace)["state"] == "stopped"
     edge.stop(edge.edge)
     wait_for(lambda: events(edge, "screen:shown"), "the record of what was shown", 60)
@@ -136,4 +136,4 @@ def test_a_killed_edge_still_knows_and_an_ended_one_has_recorded_all(workspace: 
     assert {event["actor"] for event in shown} == {PERSON}
     assert all(len(event["data"]["digest"]) == 64 for event in shown)
     edge.edge = edge.start("enclave.edge.serve")
-    wait_for(lambda: edge.answers(edge.settings.portal_url), "the edge again", 30)
+    wait_for(lambda: edge.answers(edge.settings.portal_url), "the edge again")

@@ -91,7 +91,7 @@ class TlsStand(Stand):  # type: ignore[misc]
 
     def anonymous(self) -> httpx.Client:
         trusted = ssl.create_default_context(cafile=self._files["authority"])
-        return httpx.Client(transport=LoopbackTls(verify=trusted), timeout=30, follow_redirects=False)
+        return httpx.Client(transport=LoopbackTls(verify=trusted), timeout=60, follow_redirects=False)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_a_workspaces_own_name_is_covered_and_its_cookie_is_safe(stand: Any) -> 
 
 def test_a_stranger_that_does_not_know_the_authority_is_not_fooled(stand: Any) -> None:
     with (
-        httpx.Client(transport=LoopbackTls(verify=ssl.create_default_context()), timeout=30) as client,
+        httpx.Client(transport=LoopbackTls(verify=ssl.create_default_context()), timeout=60) as client,
         pytest.raises(httpx.ConnectError, match="certificate verify failed"),
     ):
         client.get(f"{stand.settings.portal_url}/x")
@@ -132,9 +132,9 @@ def test_old_versions_and_plain_http_are_not_spoken(stand: Any, files: dict[str,
     context.set_ciphers("DEFAULT@SECLEVEL=0")
     context.minimum_version = ssl.TLSVersion.TLSv1
     context.maximum_version = ssl.TLSVersion.TLSv1_1
-    with socket.create_connection(("127.0.0.1", stand.settings.port), timeout=20) as raw, pytest.raises(ssl.SSLError):
+    with socket.create_connection(("127.0.0.1", stand.settings.port), timeout=60) as raw, pytest.raises(ssl.SSLError):
         context.wrap_socket(raw, server_hostname="portal.localhost")
-    with socket.create_connection(("127.0.0.1", stand.settings.port), timeout=20) as raw:
+    with socket.create_connection(("127.0.0.1", stand.settings.port), timeout=60) as raw:
         raw.sendall(b"GET / HTTP/1.1\r\nHost: portal.localhost\r\n\r\n")
         assert not raw.recv(100).startswith(b"HTTP/1.1 2")
 

@@ -137,7 +137,7 @@ def running_house() -> Iterator[House]:
         connection.close()
         connection.settings_dict["NAME"] = before
         daemon.terminate()
-        daemon.wait(20)
+        daemon.wait(60)
         shutil.rmtree(home, ignore_errors=True)
 
 
@@ -145,7 +145,7 @@ def _start_audit(settings: Settings) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "audit.daemon", "--socket", str(settings.audit_socket)]
     command += ["--log", str(settings.log_dir), "--state", str(settings.audit_dir), "--origin", settings.log_origin]
     daemon = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not settings.audit_socket.exists():
         assert daemon.poll() is None, "the audit daemon ended at once"
         assert time.monotonic() < deadline, "the audit daemon did not come up"

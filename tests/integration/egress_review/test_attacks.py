@@ -37,7 +37,7 @@ def at_once(*actions: Callable[[], Any]) -> list[BaseException | None]:
 
     def run(number: int, action: Callable[[], Any]) -> None:
         try:
-            barrier.wait(10)
+            barrier.wait(60)
             action()
         except BaseException as error:
             results[number] = error
@@ -48,7 +48,7 @@ def at_once(*actions: Callable[[], Any]) -> list[BaseException | None]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     return results
 
 

@@ -38,7 +38,7 @@ def listener(settings: Settings, name: str) -> ServiceSpec:
     return ServiceSpec(name, (sys.executable, "-c", code, str(path)), path, grace_seconds=2)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
@@ -121,7 +121,7 @@ def test_children_end_with_a_killed_supervisor(settings: Settings) -> None:
     assert process.stdout is not None
     child = int(process.stdout.readline())
     process.kill()
-    process.wait(10)
+    process.wait(60)
     process.stdout.close()
     wait_until(lambda: not is_alive(child))
 
@@ -131,5 +131,5 @@ def test_waiting_for_predecessors_ignores_processes_that_are_not_ours(settings: 
     state = settings.run_dir / "supervisor.json"
     state.write_text(json.dumps({"services": {"portal": os.getpid()}}))
     started = time.monotonic()
-    await_predecessors(state, seconds=5)
-    assert time.monotonic() - started < 5
+    await_predecessors(state, seconds=150)
+    assert time.monotonic() - started < 60

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 import adbc_driver_postgresql.dbapi as adbc
 import duckdb
 import pytest
+from enclave_test_ports import free_port  # type: ignore[import-not-found]
 
 from audit.client import AuditClient
 from audit.event import AuditEvent
@@ -121,7 +121,7 @@ class House:
         return client.record(AuditEvent(type="test:asked", actor="system:test")).index
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
@@ -145,7 +145,7 @@ def house() -> Iterator[House]:
         yield house
     finally:
         daemon.terminate()
-        daemon.wait(20)
+        daemon.wait(60)
         shutil.rmtree(home)
 
 
@@ -183,9 +183,7 @@ class _PostgresServer:
             folder.parent.chmod(0o755)
             shutil.chown(folder, "postgres", "postgres")
             self._as = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
         data = str(folder / "data")
         self._run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")

@@ -19,7 +19,7 @@ ORDER = BuildOrder(ProjectId("stays"), ExtractVersion("v1"))
 def test_an_extract_that_cannot_be_recorded_does_not_come_to_exist(house, small_source) -> None:
     house.register(small_source)
     house.daemon.terminate()
-    house.daemon.wait(20)
+    house.daemon.wait(60)
     with pytest.raises(AuditUnavailable):
         build_extract(house.settings, ORDER, AuditClient(house.settings.audit_socket, "test"), datetime.now(UTC))
     assert house.left_behind() == []

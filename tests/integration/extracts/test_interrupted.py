@@ -89,7 +89,7 @@ def test_a_stopped_build_is_recorded_and_leaves_nothing(house, endless_source, w
     with started(house) as process:
         wait_for_the_data_file(house, wait_for)
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "found SIGTERM" in json.loads(output)["reasons"][0]
     assert house.left_behind() == []

@@ -154,7 +154,7 @@ def test_a_refused_build_says_why_is_recorded_and_leaves_nothing(house, small_so
 def test_nothing_is_built_while_the_audit_log_is_away(house, small_source) -> None:
     house.register(small_source)
     house.daemon.terminate()
-    house.daemon.wait(20)
+    house.daemon.wait(60)
     assert house.build() == (
         "Expected the audit log to take the record, found it away. Start the audit daemon, then build again.",
     )

@@ -194,7 +194,7 @@ class Stack:
     def kill_daemon(self) -> None:
         assert self.daemon is not None
         self.daemon.kill()
-        self.daemon.wait(timeout=10)
+        self.daemon.wait(timeout=60)
         self.settings.audit_socket.unlink(missing_ok=True)
 
     def stop(self) -> None:
@@ -205,7 +205,7 @@ class Stack:
                     process.wait(timeout=20)
                 except subprocess.TimeoutExpired:
                     process.kill()
-                    process.wait(timeout=10)
+                    process.wait(timeout=60)
         shutil.rmtree(self.home, ignore_errors=True)
 
     def add_project(
@@ -265,7 +265,7 @@ class Stack:
 
     def control(self, method: str, path: str, content: Any = None, secret: str | None = None) -> httpx.Response:
         transport = httpx.HTTPTransport(uds=str(self.settings.gateway_control_socket))
-        with httpx.Client(transport=transport, timeout=20) as client:
+        with httpx.Client(transport=transport, timeout=60) as client:
             headers = {"X-Enclave-Service": secret or service_secret(self.settings)}
             return client.request(method, f"http://gateway{path}", json=content, headers=headers)
 

@@ -139,7 +139,7 @@ def plain_client(gateway: Any) -> Iterator[Any]:
 
 
 def call_options(token: str) -> Any:
-    return flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {token}".encode())], timeout=20)
+    return flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {token}".encode())], timeout=60)
 
 
 def test_a_query_is_cancelled_by_its_own_person_only(gateway: Any, plain_client: Any) -> None:
@@ -162,7 +162,7 @@ def test_a_query_is_cancelled_by_its_own_person_only(gateway: Any, plain_client:
     gateway.wait_for(lambda: open_requests(gateway), what="the running query")
     assert answer("CancelFlightInfo", body, other) == fs.cancel_result("CancelFlightInfo", False)
     assert answer("CancelQuery", packed, own) == fs.cancel_result("CancelQuery", True)
-    reading.join(20)
+    reading.join(60)
     assert [type(failure) for failure in failures] == [flight.FlightCancelledError]
 
 
@@ -176,7 +176,7 @@ def read(client: Any, ticket: Any, options: Any, failures: list[Exception]) -> N
 
 def test_a_handshake_is_refused_without_a_good_token(gateway: Any, plain_client: Any) -> None:
     with pytest.raises(flight.FlightUnauthenticatedError, match="authorization: Bearer"):
-        plain_client.authenticate_basic_token("alice", "password", flight.FlightCallOptions(timeout=20))
+        plain_client.authenticate_basic_token("alice", "password", flight.FlightCallOptions(timeout=60))
 
 
 def test_a_prepared_result_carries_both_schemas(gateway: Any, plain_client: Any) -> None:

@@ -7,8 +7,6 @@ import importlib
 import signal
 import struct
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +24,7 @@ def _ticket(sql: bytes, tail: bytes = b"", length: int | None = None) -> flight.
 
 
 def _options(token: str) -> flight.FlightCallOptions:
-    return flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {token}".encode())], timeout=30)
+    return flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {token}".encode())], timeout=60)
 
 
 @pytest.fixture
@@ -92,13 +90,12 @@ def interruptible() -> Iterator[None]:
 
 
 def test_an_interrupt_stops_the_query_at_the_gateway(gateway: Any, enclave: Any, interruptible: None) -> None:
-    told: list[tuple[int, float]] = []
-    threading.Timer(1.0, _thread.interrupt_main).start()
-    started_at = time.monotonic()
+    def tell(rows: int, seconds: float) -> None:
+        if seconds > 0.3:
+            _thread.interrupt_main()
+
     with pytest.raises(KeyboardInterrupt):
-        enclave.sql(_ENDLESS, progress=lambda rows, seconds: told.append((rows, seconds)))
-    assert time.monotonic() - started_at < 10
-    assert told and told[-1][1] > 0.3
+        enclave.sql(_ENDLESS, progress=tell)
     assert gateway.wait_event("query:outcome", status="cancelled")
 
 
@@ -127,4 +124,6 @@ def test_stalled_readers_hold_little_and_are_let_go_when_they_vanish(gateway: An
         return found.count("cancelled") >= 4
 
     gateway.wait_for(ended, what="the outcomes of four readers that vanished")
-    assert len(list(Path(f"/proc/{gateway.front.pid}/fd").iterdir())) <= held - 4, "the batches' descriptors are gone"
+    gateway.wait_for(
+        lambda: len(list(Path(f"/proc/{gateway.front.pid}/fd").iterdir())) <= held - 4, what="their descriptors to go"
+    )

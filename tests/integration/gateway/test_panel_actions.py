@@ -134,7 +134,7 @@ def portal(gateway: Any) -> Iterator[type[FakePortal]]:
     thread.start()
     yield FakePortal
     server.shutdown()
-    thread.join(10)
+    thread.join(60)
     server.server_close()
     gateway.settings.portal_socket.unlink()
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from adbc_driver_manager import Error
+from enclave_test_live_processes import cpu_seconds_below  # type: ignore[import-not-found]
 from pyarrow import flight
 
 from enclave.domain.ids import PersonId, ProjectId
@@ -248,14 +249,18 @@ def test_kill_9_at_each_stage_is_an_error_and_never_a_short_result(fresh_gateway
         except Exception as error:
             failures.append(error)
 
-    before = len(gateway.events("query:intent"))
+    def worked() -> float:
+        return float(cpu_seconds_below(gateway.front.pid, b"enclave.gateway.worker"))
+
+    before, idle = len(gateway.events("query:intent")), worked()
     thread = threading.Thread(target=run)
     thread.start()
     gateway.wait_for(lambda: len(gateway.events("query:intent")) > before, what="the intent")
+    gateway.wait_for(lambda: stage != "before the schema" or worked() > 0.3 + idle, what="the worker to be at it")
     least = {"before the schema": 0, "in the stream": 1, "before the outcome": 60_000}[stage]
     gateway.wait_for(lambda: sum(seen) >= least, what="the first rows")
     assert kill_workers(gateway.settings.run_dir / "gw" / PROJECT / ALICE) >= 1, "bubblewrap and its init"
-    thread.join(30)
+    thread.join(60)
     assert "worker ended while this query ran" in str(failures[0])
     assert sum(seen) < rows
     leaf = gateway.wait_event("query:outcome", status="error")

@@ -66,7 +66,7 @@ def test_both_answer_and_each_writes_records_under_its_own_name(pair: Any) -> No
 
 def test_a_replica_serves_no_workspaces(pair: Any) -> None:
     transport = httpx.HTTPTransport(uds=str(place_of(pair.replica_settings, "b").control_socket))
-    with httpx.Client(transport=transport, timeout=20) as client:
+    with httpx.Client(transport=transport, timeout=60) as client:
         response = client.put(
             "http://gateway/workspaces/w-0123456789ab",
             json={"project": HEART, "person": ALICE},
@@ -186,7 +186,7 @@ def test_kill_9_of_one_in_mid_stream_leaves_the_other_s_streams_and_its_intents_
         cut_off.read_chunk()
         lost = pair.wait_for(lambda: open_intent(pair, "gateway-b"), what="the replica's intent")
         pair.replicas["b"].kill()
-        pair.replicas["b"].wait(timeout=20)
+        pair.replicas["b"].wait(timeout=60)
         with pytest.raises(flight.FlightUnavailableError):
             cut_off.read_all()
         pair.start_replica("b")

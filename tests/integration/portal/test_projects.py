@@ -160,7 +160,7 @@ def at_the_same_moment(*actions: Any) -> list[Any]:
 
     def run(place: int, action: Any) -> None:
         try:
-            barrier.wait(10)
+            barrier.wait(60)
             results[place] = action()
         except RefusedError as refused:
             results[place] = refused
@@ -171,7 +171,7 @@ def at_the_same_moment(*actions: Any) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     return results
 
 

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ import aiohttp
 import httpx
 from aiohttp import web
 from docker.errors import NotFound
+from enclave_test_ports import free_port  # type: ignore[import-not-found]
 
 from enclave import keys
 from enclave.access import AccessFiles
@@ -52,12 +52,6 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> 
             return found
         threading.Event().wait(0.1)
     raise AssertionError(f"waited {seconds} s for {what}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class UnsafeTestPortal:
@@ -312,7 +306,7 @@ class Stand:
             process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(10)
+            process.wait(60)
 
     def __exit__(self, *_: object) -> None:
         for browser in self._browsers:
@@ -327,7 +321,7 @@ class Stand:
 
         asyncio.run_coroutine_threadsafe(close(), self._loop).result(20)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
         release_all(self.settings)
         shutil.rmtree(self.root, ignore_errors=True)
@@ -349,9 +343,9 @@ class Stand:
             found = client.containers(filters={"label": f"{docker_daemon.LABEL_WORKSPACE}={workspace}"})
             running = {}
             for container in found:
-                with contextlib.suppress(NotFound):  # ended between the two questions
+                with contextlib.suppress(NotFound):  # ended between the two questions, and gone
                     running[container["Id"]] = int(client.inspect_container(container["Id"])["State"]["Pid"])
-            return running
+            return {one: pid for one, pid in running.items() if pid}  # 0: ended, and everything descends from that
 
     def hub_url(self, path: str) -> str:
         """Where a browser finds a path: a workspace at its own origin, all else at the hub's."""
@@ -361,7 +355,7 @@ class Stand:
         return f"{self.settings.hub_url}{path}"
 
     def anonymous(self) -> httpx.Client:
-        return httpx.Client(transport=LoopbackTransport(), timeout=30, follow_redirects=False)
+        return httpx.Client(transport=LoopbackTransport(), timeout=60, follow_redirects=False)
 
     def answers(self, url: str) -> bool:
         """Is there a 200 at this address?"""
@@ -378,7 +372,7 @@ class Stand:
 
     def hub_api(self, method: str, path: str, token: str) -> httpx.Response:
         """The hub's REST API on its socket, as the runner calls it."""
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.settings.hub_socket)), timeout=30) as client:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.settings.hub_socket)), timeout=60) as client:
             return client.request(method, f"http://hub/hub/api{path}", headers={"Authorization": f"token {token}"})
 
 

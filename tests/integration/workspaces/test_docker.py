@@ -168,7 +168,7 @@ def test_a_workspaces_containers_share_one_memory_limit(bench: Bench) -> None:
     wait_for(lambda: first.poll() is not None or second.poll() is not None, "the limit to act")
     for sandbox in (first, second):
         sandbox.kill()
-        sandbox.wait(30)
+        sandbox.wait(60)
 
 
 @pytest.mark.needs_root
@@ -190,7 +190,7 @@ def test_the_disk_watch_reaches_into_containers(bench: Bench) -> None:
 
         wait_for(stopped, "writing to be stopped")
         host.kill()
-    assert sandbox.wait(30) > 0  # its last words are nowhere: they would make the log grow
+    assert sandbox.wait(60) > 0  # its last words are nowhere: they would make the log grow
     assert (inside / "disk.json").exists()
     (bench.home / "big").unlink()
 
@@ -216,7 +216,7 @@ def test_signals_reach_the_program_and_codes_come_back(bench: Bench) -> None:
         wait_for(lambda: "up" in bench.said(), "the program to run")
         assert sandbox.poll() is None
         sandbox.signal(number)
-        assert sandbox.wait(30) == -number
+        assert sandbox.wait(60) == -number
         assert words in bench.said()
     assert bench.run("raise SystemExit(7)")[0] == 7
     assert bench.engine.start(bench.profile, ["/no/such/program"], subprocess.DEVNULL).wait(30) == 127
@@ -333,7 +333,7 @@ def test_a_killed_hub_takes_no_container_along(stand: Any, alice: Any) -> None:
     alice.execute(alice.here, kernel, "kept = 6 * 7")
     before = stand.containers_of(alice.wid)
     stand.hub.kill()
-    stand.hub.wait(10)
+    stand.hub.wait(60)
     stand.hub = stand.start("enclave.workspaces.serve")
     wait_for(lambda: stand.answers(stand.hub_url("/hub/api")), "the new hub")
     assert alice.execute(alice.here, kernel, "print(kept)") == "42\n"

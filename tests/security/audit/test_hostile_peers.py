@@ -29,7 +29,7 @@ sys.stdout.write(link.recv(4096)[4:].decode() if {wait} else "connected")
 
 def connect_as_nobody(log, *, wait):
     script = AS_NOBODY.format(uid=NOBODY, path=str(log.socket), wait=wait)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -84,7 +84,7 @@ def test_a_full_disk_refuses_records_and_loses_none(prepared_log):
     assert len(receipts) > 50
     if prepared_log.process.poll() is None:
         os.kill(pid, signal.SIGTERM)
-    prepared_log.process.wait(20)
+    prepared_log.process.wait(60)
     assert "No space left" in prepared_log.errors.read_text()
     (segment,) = (run / "state" / "wal").iterdir()
     kept = [leaf_hash(record.leaf).hex() for record in scan(segment.read_bytes()).records]

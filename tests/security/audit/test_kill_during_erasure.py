@@ -107,7 +107,7 @@ def test_kill_nine_during_redaction_and_pruning(killable_log):
             thread = order(log, prune if number % PRUNE_EVERY == 0 else redact(f"p-{chance.randrange(3)}"))
             time.sleep(chance.random() * chance.choice(LONGEST_SECONDS))
             log.end(signal.SIGKILL)
-            thread.join(20)
+            thread.join(60)
             said = load.promises[: load.refresh()]
             log.spawn()
             log.wait_ready()

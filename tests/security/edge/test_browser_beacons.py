@@ -88,11 +88,11 @@ def found(edge: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Found
             plots = page.locator(".plot").count()
             show(context, f"{server.origin}{server.prefix}/lab", popups, "s")
             navigated = "beacon.localhost" in page.url
-            wait_for(lambda: len([host for host in outside.hosts if host.startswith("c")]) > 20, "the control page", 30)
+            wait_for(lambda: len([host for host in outside.hosts if host.startswith("c")]) > 20, "the control page")
             context.close()
     outside.shutdown()
     outside.server_close()
-    wait_for(lambda: log.exists() and log.read_text().rstrip().endswith("}"), "Chromium's network log", 30)
+    wait_for(lambda: log.exists() and log.read_text().rstrip().endswith("}"), "Chromium's network log")
     arrived = {host for host in outside.hosts if host.endswith(".beacon.localhost")}
     named = set(re.findall(r"\b[cks]\d+\.beacon\.localhost", log.read_text()))
     yield Found(by_mode(arrived | named), by_mode(arrived), popups, plots, navigated)

@@ -69,7 +69,7 @@ def hostile(edge: Any) -> Iterator[Any]:
     yield server
     asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    thread.join(60)
     loop.close()
 
 

@@ -150,7 +150,7 @@ def test_too_large_for_the_permit() -> None:
 def test_bombs_end_in_time(name: str, content: bytes) -> None:
     begin = time.monotonic()
     run_checks({name: content}, RULES, None)
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 60
 
 
 def test_findings_never_repeat_a_value() -> None:

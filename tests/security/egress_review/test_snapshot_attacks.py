@@ -103,7 +103,7 @@ def test_a_pipe_does_not_block(settings: Settings, outbox: Path) -> None:
     found: list[str] = []
     reader = threading.Thread(target=lambda: found.append(refusal(settings, "pipe.csv")), daemon=True)
     reader.start()
-    reader.join(10)
+    reader.join(60)
     assert found
     assert "pipe" in found[0]
 
@@ -162,7 +162,7 @@ def test_swapped_between_file_and_link_while_it_is_read(settings: Settings, outb
                 assert "secret" not in str(refused)
     finally:
         done.set()
-        attacker.join(10)
+        attacker.join(60)
 
 
 @pytest.mark.parametrize("fresh", ["longer than before", "", "same!"])
@@ -208,4 +208,4 @@ def test_written_all_the_time(settings: Settings, outbox: Path) -> None:
                 assert "changed while it was read" in str(error)
     finally:
         done.set()
-        writer.join(10)
+        writer.join(60)

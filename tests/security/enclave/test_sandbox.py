@@ -61,7 +61,7 @@ def inside(code: str, **profile: object) -> tuple[int, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    output = process.communicate(timeout=30)[0].decode()
+    output = process.communicate(timeout=60)[0].decode()
     return process.returncode, output
 
 
@@ -73,7 +73,7 @@ def with_constants(code: str, surroundings: dict[str, object]) -> str:
 @pytest.mark.parametrize("name", PROBES)
 def test_probe_fails_inside_and_works_outside(name: str, surroundings: dict[str, object]) -> None:
     code = with_constants(PROBES[name], surroundings)
-    outside = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    outside = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert outside.returncode == 0, f"the control must succeed: {outside.stderr}"
     status, output = inside(code)
     assert status != 0, output
@@ -122,7 +122,7 @@ def test_a_bind_is_read_only_unless_asked_otherwise(tmp_path: Path) -> None:
         process = popen(
             SandboxProfile(binds=binds, uid=234567), [sys.executable, "-c", code], stderr=subprocess.DEVNULL
         )
-        assert (process.wait(30) == 0) == expected
+        assert (process.wait(60) == 0) == expected
 
 
 def test_a_missing_source_is_named(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_it_dies_with_the_process_that_started_it() -> None:
         "stdout=subprocess.PIPE, stderr=subprocess.DEVNULL); p.stdout.readline(); "
         "print(p.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     pid = int(output.stdout)
     deadline = time.monotonic() + 10
     while _is_alive(pid) and time.monotonic() < deadline:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from adbc_driver_manager import Error
+from enclave_test_live_processes import cpu_seconds_below  # type: ignore[import-not-found]
 
 from enclave.domain.ids import PersonId, ProjectId
 
@@ -122,7 +123,12 @@ def processes_of(pid: int) -> list[int]:
 def test_a_worker_that_ends_where_no_allocation_can_fail_says_memory(bombed: Any) -> None:
     """std::terminate aborts the process: nothing in it can say why any more, but its exit code does."""
     fetch(bombed, BOB, "SELECT 1")
-    before, failures = len(bombed.events("query:intent")), []
+    before, failures = len(bombed.events("query:intent")), list[str]()
+
+    def worked() -> float:
+        return float(cpu_seconds_below(bombed.front.pid, b"worker_start"))
+
+    idle = worked()
 
     def run() -> None:
         try:
@@ -133,6 +139,7 @@ def test_a_worker_that_ends_where_no_allocation_can_fail_says_memory(bombed: Any
     thread = threading.Thread(target=run)
     thread.start()
     bombed.wait_for(lambda: len(bombed.events("query:intent")) > before, what="the intent")
+    bombed.wait_for(lambda: worked() > 0.3 + idle, what="the worker to be at it")
     for pid in processes_of(bombed.front.pid):
         with contextlib.suppress(OSError):
             command = Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from adbc_driver_manager import Error
+from enclave_test_live_processes import cpu_seconds_below  # type: ignore[import-not-found]
 from raw_stream import FAILURES, Stream
 
 SMALL_SQL = "SELECT count(*) FROM person"
@@ -54,7 +55,7 @@ def kill(gateway: Any, victim: str) -> None:
                 os.kill(pid, signal.SIGKILL)
         case "front":
             gateway.front.kill()
-            gateway.front.wait(timeout=10)
+            gateway.front.wait(timeout=60)
             gateway.settings.gateway_control_socket.unlink(missing_ok=True)
         case "daemon":
             gateway.kill_daemon()
@@ -83,7 +84,7 @@ def end_of(gateway: Any, intent: dict[str, Any]) -> str:
                 return str(leaf["data"]["status"])
         return None
 
-    return str(gateway.wait_for(find, seconds=30, what="the outcome"))
+    return str(gateway.wait_for(find, what="the outcome"))
 
 
 def has_one_end_each(gateway: Any) -> bool:
@@ -102,7 +103,7 @@ def check_end(gateway: Any, victim: str, intent: dict[str, Any]) -> None:
     # "ok" is true as well when the front dies between the record of the end and the end itself: every row was sent
     assert status in {"worker": ("error",), "front": ("lost", "ok"), "daemon": ("ok", "error")}[victim]
     assert gateway.fetch(SMALL_SQL) == [(1000,)]
-    gateway.wait_for(lambda: has_one_end_each(gateway), seconds=30, what="one outcome for each intent")
+    gateway.wait_for(lambda: has_one_end_each(gateway), what="one outcome for each intent")
     if victim == "daemon":
         (outcome,) = [e for e in gateway.events("query:outcome") if e["request_id"] == intent["request_id"]]
         assert outcome["data"]["late"] is True and outcome["data"]["happened_at"] <= outcome["at"]
@@ -124,9 +125,14 @@ def test_before_the_schema(opened: Any, victim: str) -> None:
             failures.append(error)
         ended.set()
 
+    def worked() -> float:
+        return float(cpu_seconds_below(opened.front.pid, b"gateway.worker"))
+
+    idle = worked()
     thread = threading.Thread(target=run)
     thread.start()
     intent = newest_intent(opened, before)
+    opened.wait_for(lambda: worked() > 0.1 + idle, what="the worker to be at it")
     assert not ended.is_set(), "still binding"
     kill(opened, victim)
     thread.join(60)
@@ -201,7 +207,7 @@ def test_before_the_intent_is_durable(opened: Any) -> None:
     opened.start_daemon()
     late = opened.wait_event("query:outcome", late=True)
     assert late["data"]["status"] == "error" and late["counts"]["rows"] == 0
-    opened.wait_for(lambda: has_one_end_each(opened), seconds=30, what="one outcome for each intent")
+    opened.wait_for(lambda: has_one_end_each(opened), what="one outcome for each intent")
     assert opened.fetch(SMALL_SQL) == [(1000,)]
 
 
@@ -222,7 +228,7 @@ def test_the_end_survives_the_front_that_could_not_record_it(opened: Any) -> Non
     opened.start_daemon()
     assert end_of(opened, intent) == "ok"
     assert opened.fetch(SMALL_SQL) == [(1000,)]
-    opened.wait_for(lambda: has_one_end_each(opened), seconds=30, what="one outcome for each intent")
+    opened.wait_for(lambda: has_one_end_each(opened), what="one outcome for each intent")
     (outcome,) = [e for e in opened.events("query:outcome") if e["request_id"] == intent["request_id"]]
     assert outcome["counts"]["rows"] == SHORT_ROWS and outcome["data"]["late"] is True
 

@@ -180,7 +180,7 @@ def test_the_ticket_that_carries_its_statement_meets_the_same_gate(baited: Any) 
     """``enclave_client`` sends a statement in the ticket: every row the gate refuses is refused there, too."""
     socket = baited.open_workspace()
     token = baited.token(workspace="w-0123456789ab")
-    options = flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {token}".encode())], timeout=30)
+    options = flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {token}".encode())], timeout=60)
     refused = [row for row in ATTACKS if row.expected.ending is Ending.GATE]
     passed = []
     with flight.connect(f"grpc+unix://{socket}") as client:

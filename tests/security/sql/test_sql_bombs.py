@@ -17,8 +17,8 @@ from enclave.domain.ids import PersonId, ProjectId
 PROJECT = ProjectId("bomb-study")
 ALICE, BOB = PersonId("u-000000000001"), PersonId("u-000000000002")
 _CAP_SECONDS = 2
-_LONGEST = 30.0
-_BOB_LONGEST = 10.0
+_LONGEST = 60.0
+_BOB_LONGEST = 30.0
 _BOB_SQL = "SELECT count(*) FROM person"
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import docker
 import httpx
+from enclave_test_ports import free_port  # type: ignore[import-not-found]
 
 from enclave.selftest.probes.files import identity
 from enclave.selftest.surroundings import Surroundings
@@ -69,12 +70,6 @@ c.JupyterHub.load_roles = [{{"name": "control", "scopes": ["admin:users", "admin
 """
 
 
-def free_port(address: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
-
-
 def _await(what: str, condition: Any, seconds: float = 60) -> Any:
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
@@ -109,7 +104,7 @@ def container(client: Any, daemon: str, image: str, place: tuple[str, str], fold
             yield _await("the stock container", lambda: _running(client, prefix))
     finally:
         hub.terminate()
-        hub.wait(30)
+        hub.wait(60)
         for left in client.containers.list(all=True, filters={"name": prefix}):
             left.remove(force=True, v=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,12 @@ OF_EVERY_IMAGE = {"bubblewrap": {"tmp"}, "docker": {"tmp", "root", "var", "srv",
 def server_of(stand: Any, workspace: str) -> int:
     """The Jupyter server's process, as the machine numbers it; bubblewrap's own carry the command as well."""
     asked = b"-m\0enclave_jupyter\0"
-    found = [pid for pid in stand.processes_of(workspace) if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(asked)]
-    return int(next(pid for pid in found if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"/opt/image/bin/")))
+    for pid in stand.processes_of(workspace):
+        with suppress(OSError):
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if command.startswith(b"/opt/image/bin/") and command.endswith(asked):
+                return int(pid)
+    raise AssertionError(f"expected the server of {workspace}, found none")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +63,10 @@ def test_the_channel_is_the_servers_alone(stand: Any, started: None) -> None:
     server = Path(f"/proc/{server_of(stand, wid)}")
     assert b"ENCLAVE_HOST_FD=" in (server / "environ").read_bytes()
     ours = ("/home/researcher", "/tmp", "/dev", "/opt", "/proc", "/usr", "socket:", "pipe:", "anon_inode:", "/memfd:")
-    opened = [str(link.readlink()) for link in (server / "fd").iterdir()]
+    opened = []
+    for link in (server / "fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            opened.append(str(link.readlink()))
     assert [to for to in opened if not to.startswith(ours) and not to.endswith("host/server.log")] == []
 
 

@@ -19,7 +19,7 @@ def check(folder, proof, record, key):
     (folder / "record").write_bytes(record)
     (folder / "receipt.tlog-proof").write_text(proof)
     command = [SCRIPT, folder / "receipt.tlog-proof", folder / "record", key]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def refusal(folder, proof, record, key):
@@ -80,6 +80,6 @@ def test_it_refuses_another_key(written_log, tmp_path):
 
 
 def test_it_says_how_it_is_used():
-    done = subprocess.run([SCRIPT], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([SCRIPT], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "check-proof.sh PROOF RECORD KEY" in done.stderr

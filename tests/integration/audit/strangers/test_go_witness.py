@@ -30,7 +30,7 @@ def running_witness(strangers, vkey):
         yield CosignerKey.parse(process.stdout.readline().strip()), process.stdout.readline().strip()
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode == 0
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from enclave_test_ports import free_port  # type: ignore[import-not-found]
 from running_log import wait_until
 from written_log import changed_entry
 
@@ -33,9 +34,7 @@ def our_witness(written_log, tmp_path):
     state = tmp_path / "witness"
     init = witness_command("init", "--name", "witness.example.test/ours", "--state", state)
     keys = subprocess.run(init, capture_output=True, text=True, timeout=60, check=True).stdout.split()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     run = witness_command("run", "--state", state, "--listen", f"127.0.0.1:{port}", "--log", written_log.vkey)
     with Path(tmp_path / "witness.err").open("wb") as errors:
         process = subprocess.Popen(run, stderr=errors, stdin=subprocess.DEVNULL)
@@ -44,7 +43,7 @@ def our_witness(written_log, tmp_path):
         yield keys, f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def proof_words(log, first):
