@@ -226,8 +226,7 @@ def running_house(*, http: bool = True, database_url: str = "") -> Iterator[Hous
     finally:
         for client in house.clients:
             client.close()
-        connections["default"].close()
-        connections["default"].settings_dict.update(before)
+        connect_to(before)
         for process in (house.portal, house.daemon):
             end(process)
         shutil.rmtree(home, ignore_errors=True)
@@ -235,15 +234,19 @@ def running_house(*, http: bool = True, database_url: str = "") -> Iterator[Hous
 
 def use_database(settings: Settings) -> dict[str, Any]:
     """Point this thread's connection (and those of new threads) elsewhere; returns what was there."""
+    before = dict(connections["default"].settings_dict)
+    connect_to({"USER": "", "PASSWORD": "", "HOST": "", "PORT": "", "OPTIONS": {}, **database_settings(settings)})
+    return before
+
+
+def connect_to(database: dict[str, Any]) -> None:
+    """A new connection of the kind that ``database`` names: one of PostgreSQL never becomes one of SQLite."""
     from django.conf import settings as django_settings
 
     connections["default"].close()
-    before = dict(connections["default"].settings_dict)
-    wanted = {"USER": "", "PASSWORD": "", "HOST": "", "PORT": "", "OPTIONS": {}, **database_settings(settings)}
-    django_settings.DATABASES["default"].update(wanted)
+    django_settings.DATABASES["default"].update(database)
     del connections["default"]
-    connections["default"].settings_dict.update(wanted)
-    return before
+    connections["default"].settings_dict.update(database)
 
 
 def start_audit(settings: Settings) -> subprocess.Popen[bytes]:
