@@ -28,7 +28,9 @@ def test_researcher(visit: Any) -> None:
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     outputs = page.locator(".jp-OutputArea-output")
     expect(outputs.filter(has_text="first-distribution.csv").first).to_be_visible(timeout=90_000)
-    expect(page.locator(".jp-OutputArea-output img").first).to_be_visible(timeout=30_000)
+    plot = page.locator(".jp-OutputArea-output img").first
+    expect(plot).to_be_attached(timeout=30_000)  # JupyterLab hides cells that the window has been scrolled past
+    assert plot.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     expect(idle).to_be_visible(timeout=30_000)
     visitor.shoot("researcher-workspace", full_page=False)
 
