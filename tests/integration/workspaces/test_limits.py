@@ -73,11 +73,11 @@ def test_a_home_over_its_limit_cannot_grow_and_may_be_emptied(tmp_path: Path) ->
         "        print('done', flush=True)\n"
         "    except OSError as e: print(e.errno, flush=True)\n"
     )
-    child = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-    )
+    # below a parent of its own, which is the top: pytest has other children, a Docker daemon among them
+    command = ["/bin/sh", "-c", '"$0" "$@"; exit', sys.executable, "-c", code]
+    child = subprocess.Popen(command, cwd=home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
     assert child.stdin is not None and child.stdout is not None
-    watch = DiskWatch((home,), inside, 1, os.getpid())
+    watch = DiskWatch((home,), inside, 1, child.pid)
 
     def ask(line: str) -> str:
         assert child.stdin is not None and child.stdout is not None
