@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
 TEST_PROCESSES ?= 3
-E2E_PROCESSES ?= 3
+E2E_PROCESSES ?= 2
 
 .PHONY: setup setup-tests test-images demo dev test check fix e2e bench bench-large docs lock clean r-image
 
