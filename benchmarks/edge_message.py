@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from rounds import load_module
 
 from enclave.access import AccessFiles
 from enclave.domain.ids import ProjectId
@@ -24,6 +25,7 @@ from enclave.domain.projects import ProjectRecord, ProjectState
 from enclave.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
+load_module("enclave_test_ports", ROOT / "tests" / "ports.py")
 sys.path[:0] = [str(ROOT / "tests" / part) for part in ("integration/workspaces", "integration/edge", "unit/edge")]
 import stand  # type: ignore[import-not-found]  # noqa: E402
 

@@ -28,10 +28,15 @@ NO_CAP = {"rows": 10**11, "bytes": 10**14, "seconds": 3600}
 def load_stack() -> Any:
     """The stack of the integration tests: audit daemon with fsync, front, sandboxed workers."""
     file = ROOT / "tests" / "integration" / "gateway" / "stack.py"
-    spec = importlib.util.spec_from_file_location("gateway_stack", file)
+    return load_module("gateway_stack", file)
+
+
+def load_module(name: str, file: Path) -> Any:
+    """A module of the tests under the name by which their stands import it."""
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["gateway_stack"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 

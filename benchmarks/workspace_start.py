@@ -30,13 +30,14 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 import httpx
 from plainhub import PlainHub
-from rounds import machine, summary, write
+from rounds import load_module, machine, summary, write
 
 from enclave import keys
 from enclave.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "integration" / "workspaces"))
+load_module("enclave_test_ports", ROOT / "tests" / "ports.py")
 import stand  # type: ignore[import-not-found]  # noqa: E402
 
 SIX = 6
