@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -34,6 +36,15 @@ def remain(value: object) -> str:
 def sentence(value: object) -> str:
     """Translated sentence of a rule."""
     return translated_sentence(str(value))
+
+
+@register.filter
+def moment(value: object) -> datetime | None:
+    """A stored ISO 8601 time in UTC, for the filter ``date``; None for what is none."""
+    try:
+        return datetime.fromisoformat(str(value)).astimezone(UTC)
+    except ValueError:
+        return None
 
 
 @register.filter
