@@ -83,10 +83,7 @@ def verify_log(
     Raise :class:`VerifyError` when there is nothing to verify or an input cannot be read.
     """
     log_dir = Path(log_dir)
-    try:
-        inventory = take_inventory(log_dir)
-    except OSError as error:
-        raise VerifyError(f"The log directory cannot be read ({error.strerror}).") from error
+    inventory = _take_inventory(log_dir)
     key = choose_key(log_dir, vkey, policy)
     texts = [since] if isinstance(since, str) else list(since or ())
     earlier, kept = read_since(texts, key), read_receipts(receipts)
@@ -100,13 +97,17 @@ def verify_log(
     cosigned, anchors = read_cosigned(log_dir, inventory, key, report), read_anchors(log_dir, inventory, key, report)
     outside = _Outside(earlier, kept, cosigned, anchors, inventory.anchors)
     rebuild = Rebuild(log_dir, inventory, checkpoint.size, outside.wanted(), processes)
-    try:
-        rebuilt = _check_tree(rebuild, checkpoint, report)
-    except WorkerDied as error:
-        raise VerifyError(str(error)) from error
+    rebuilt = _check_tree(rebuild, checkpoint, report)
     asked = _Asked(policy, max_age, payloads, tsa_certificate, now or datetime.now(UTC))
     _judge(log_dir, key, checkpoint, outside, rebuilt, asked, report)
     return report
+
+
+def _take_inventory(log_dir: Path) -> Inventory:
+    try:
+        return take_inventory(log_dir)
+    except OSError as error:
+        raise VerifyError(f"The log directory cannot be read ({error.strerror}).") from error
 
 
 def _judge(
@@ -194,9 +195,9 @@ def _check_covered(inventory: Inventory, checkpoint: Checkpoint, report: Report)
 
 def _check_tree(rebuild: Rebuild, checkpoint: Checkpoint, report: Report) -> Rebuilt:
     """Rebuild from the entries; when that misses the signed root, ask whether the tiles hold it: who is wrong?"""
-    chosen = entries = rebuild.run(Source.ENTRIES)
+    chosen = entries = _run(rebuild, Source.ENTRIES)
     if entries.root != checkpoint.root:
-        tiles = rebuild.run(Source.TILES)
+        tiles = _run(rebuild, Source.TILES)
         if tiles.root == checkpoint.root:
             chosen = tiles
             report.problem(Question.TREE, "The entries do not rebuild the signed root; the tiles do.")
@@ -211,6 +212,13 @@ def _check_tree(rebuild: Rebuild, checkpoint: Checkpoint, report: Report) -> Reb
     for question, count in chosen.dropped.items():
         report.verdicts[question].left_out += count
     return chosen
+
+
+def _run(rebuild: Rebuild, source: Source) -> Rebuilt:
+    try:
+        return rebuild.run(source)
+    except WorkerDied as error:
+        raise VerifyError(str(error)) from error
 
 
 def _settle_pruning(rebuilt: Rebuilt, report: Report) -> int:

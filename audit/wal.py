@@ -12,7 +12,6 @@ only when the one before is durable; within the last one, power loss may have ke
 from __future__ import annotations
 
 import os
-import re
 import time
 from array import array
 from collections.abc import Sequence
@@ -21,32 +20,14 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 
 from audit.durable import fsync_directory, make_directories, write_atomic
-from audit.frames import MAX_BODY_BYTES, Scan, WalRecord, find_frame, find_later_batch, read_frame, scan
+from audit.frames import WalRecord, read_frame, scan
+from audit.wal_segments import WalRefused, check_tail, read_segment, segment_path, segments
 
-__all__ = [
-    "MAX_BODY_BYTES",
-    "Recovery",
-    "Scan",
-    "Wal",
-    "WalBroken",
-    "WalFull",
-    "WalRecord",
-    "WalRefused",
-    "find_frame",
-    "read_frame",
-    "scan",
-    "segment_path",
-    "segments",
-]
+__all__ = ["Recovery", "Wal", "WalBroken", "WalFull", "WalRecord", "WalRefused", "scan"]
 
 DEFAULT_SEGMENT_BYTES = 64 * 2**20
 KEPT_SEALED = 2
 """Sealed segments kept beside the open one although published and copied: a second copy of the newest records."""
-_NAME = re.compile(r"[0-9]{20}\.wal", re.ASCII)
-
-
-class WalRefused(RuntimeError):
-    """The files on disk are damaged; starting would lose or hide records."""
 
 
 class WalFull(RuntimeError):
@@ -55,23 +36,6 @@ class WalFull(RuntimeError):
 
 class WalBroken(RuntimeError):
     """Durability is unknown (fdatasync failed) or the file is no longer ours; the daemon must stop, never retry."""
-
-
-def segment_path(directory: Path, first: int) -> Path:
-    """Segment whose first record has index ``first``."""
-    return directory / f"{first:020d}.wal"
-
-
-def segments(directory: Path) -> list[int]:
-    """First indexes of the segments, ascending; raise :class:`WalRefused` on a foreign file."""
-    found = []
-    for path in directory.iterdir():
-        if not _NAME.fullmatch(path.name):
-            raise WalRefused(
-                f"The write-ahead log holds an unknown file {path.name}; move it elsewhere and start again."
-            )
-        found.append(int(path.stem))
-    return sorted(found)
 
 
 @dataclass(frozen=True)
@@ -181,15 +145,7 @@ class Wal:
 
     def read_sealed(self, first: int, end: int) -> list[WalRecord]:
         """All records of a sealed segment; raise :class:`WalRefused` when they are not exactly ``[first, end)``."""
-        path = segment_path(self._directory, first)
-        data = path.read_bytes()
-        found = scan(data)
-        if found.end != len(data) or first + len(found.records) != end:
-            raise WalRefused(
-                f"{path.name} should hold {end - first} records, but {len(found.records)} are readable up to byte"
-                f" {found.end} of {len(data)}; restore the missing or damaged file from a copy. Nothing was changed."
-            )
-        return found.records
+        return read_segment(self._directory, first, end)
 
     def remove_sealed(self, first: int) -> None:
         """Delete a sealed segment, durably."""
@@ -284,18 +240,3 @@ class Wal:
             raise WalBroken(
                 f"{self._path.name}: {own.st_size} bytes instead of {self._end}: another process wrote; the log stops."
             )
-
-
-def check_tail(name: str, data: bytes, found: Scan, size: int, signed_size: int) -> None:
-    """Raise :class:`WalRefused` unless the bytes behind the valid frames are a torn tail that may be cut."""
-    later = find_later_batch(data, found.end)
-    if later is not None:
-        raise WalRefused(
-            f"{name} is damaged at byte {found.end} (record {size}), and a valid record follows at byte {later}:"
-            " this is no torn tail. Restore the file from a copy; nothing was changed."
-        )
-    if size < signed_size:
-        raise WalRefused(
-            f"{name} is damaged at byte {found.end} (record {size}), but a checkpoint over {signed_size} records was"
-            " signed. Restore the file from a copy; nothing was changed."
-        )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from rounds import load_module
+from rounds import load_stand
 
 from enclave.access import AccessFiles
 from enclave.domain.ids import ProjectId
@@ -25,11 +25,8 @@ from enclave.domain.projects import ProjectRecord, ProjectState
 from enclave.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-load_module("enclave_test_ports", ROOT / "tests" / "ports.py")
-sys.path[:0] = [str(ROOT / "tests" / part) for part in ("integration/workspaces", "integration/edge", "unit/edge")]
-import stand  # type: ignore[import-not-found]  # noqa: E402
-
-sys.modules["enclave_test_stand"] = stand
+stand = load_stand()
+sys.path[:0] = [str(ROOT / "tests" / part) for part in ("integration/edge", "unit/edge")]
 from kernel_messages import V1, frame, message  # type: ignore[import-not-found]  # noqa: E402
 from stand_in_workspace import KERNEL, StandInWorkspace  # type: ignore[import-not-found]  # noqa: E402
 

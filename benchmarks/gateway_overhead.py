@@ -8,35 +8,21 @@ benchmarks/results/gateway_overhead.json.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import duckdb
+from rounds import ROOT, load_stack
 
-ROOT = Path(__file__).resolve().parent.parent
 QUERIES = {
     "point": "SELECT * FROM event WHERE event_id = 4711",
     "aggregate": "SELECT kind, count(*), avg(value) FROM event GROUP BY kind ORDER BY kind",
     "join": "SELECT p.sex, count(*) FROM event e JOIN person p USING (person_id) GROUP BY ALL",
     "stream": "SELECT * FROM event",
 }
-
-
-def load_stack() -> Any:
-    """The stack of the integration tests."""
-    file = ROOT / "tests" / "integration" / "gateway" / "stack.py"
-    spec = importlib.util.spec_from_file_location("gateway_stack", file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["gateway_stack"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def median_seconds(run: Callable[[], int], repeat: int) -> tuple[float, int]:

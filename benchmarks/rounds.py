@@ -27,8 +27,22 @@ NO_CAP = {"rows": 10**11, "bytes": 10**14, "seconds": 3600}
 
 def load_stack() -> Any:
     """The stack of the integration tests: audit daemon with fsync, front, sandboxed workers."""
-    file = ROOT / "tests" / "integration" / "gateway" / "stack.py"
-    return load_module("gateway_stack", file)
+    folder = ROOT / "tests" / "integration" / "gateway"
+    load_module("enclave_test_extract", folder / "sample_extract.py")
+    return load_module("gateway_stack", folder / "stack.py")
+
+
+def load_stand() -> Any:
+    """The stand of the integration tests: edge, hub, workspaces; and what it is made of."""
+    for name, file in (
+        ("ports", "ports.py"),
+        ("waiting", "waiting.py"),
+        ("live_processes", "live_processes.py"),
+        ("partners", "integration/workspaces/unsafe_partners.py"),
+        ("browser", "integration/workspaces/browser.py"),
+    ):
+        load_module(f"enclave_test_{name}", ROOT / "tests" / file)
+    return load_module("enclave_test_stand", ROOT / "tests" / "integration" / "workspaces" / "stand.py")
 
 
 def load_module(name: str, file: Path) -> Any:

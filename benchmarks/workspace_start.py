@@ -16,7 +16,6 @@ import json
 import os
 import re
 import statistics
-import sys
 import tempfile
 import time
 import uuid
@@ -30,15 +29,13 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 import httpx
 from plainhub import PlainHub
-from rounds import load_module, machine, summary, write
+from rounds import load_stand, machine, summary, write
 
 from enclave import keys
 from enclave.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "integration" / "workspaces"))
-load_module("enclave_test_ports", ROOT / "tests" / "ports.py")
-import stand  # type: ignore[import-not-found]  # noqa: E402
+stand = load_stand()
 
 SIX = 6
 _PROGRESS = re.compile(r'new EventSource\("([^"]+)"\)')

@@ -30,7 +30,10 @@ class _Cached:
 
 
 class AccessFiles:
-    """Reader and writer of the access files. Reading costs one ``stat`` when nothing changed."""
+    """Reader and writer of the access files. Reading costs one ``stat`` when nothing changed.
+
+    What cannot be read raises OSError or ValueError.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._people = settings.access_dir / "people.json"
@@ -102,9 +105,16 @@ class AccessFiles:
         stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
         cached = self._cache.get(path)
         if cached is None or cached.stamp != stamp:
-            cached = _Cached(stamp, read(json.loads(path.read_bytes())))
-            self._cache[path] = cached
+            cached = self._cache[path] = _Cached(stamp, _parsed(path.read_bytes(), read))
         return cached.value
+
+
+def _parsed(content: bytes, read: Any) -> Any:
+    """Raises ValueError for whatever is not in it as it should be: readers refuse then, whatever the fault."""
+    try:
+        return read(json.loads(content))
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("Expected an access file as the portal writes it, found other content.") from error
 
 
 def _person_json(person: Person) -> dict[str, Any]:

@@ -125,11 +125,22 @@ def _destroy_what_is_left(settings: Settings, project: ProjectId) -> None:
         log.info("project-data-destroyed", project=project, folders=count)
 
 
+def stop_expired(settings: Settings) -> None:
+    """Queue the end of the workspaces of every project whose permit has ended, once a day; called by the runner's
+    loop."""
+    today = datetime.now(UTC).date()
+    for project in Project.objects.filter(state=ProjectState.ACTIVE, expires_on__lt=today):
+        payload = {"project": project.pk}
+        jobs = Job.objects.filter(kind=JobKind.STOP_WORKSPACES, payload=payload, created_at__date=today)
+        if not jobs.exists():
+            Job.objects.create(kind=JobKind.STOP_WORKSPACES, payload=payload)
+
+
 def queue_destructions(settings: Settings) -> None:
     """Put the job of every closed project with something left back into the queue; called by the runner's loop."""
     waiting = (JobState.QUEUED, JobState.RUNNING)
     for name in Project.objects.filter(state=ProjectState.CLOSED).values_list("pk", flat=True):
-        if not find_remains(settings, ProjectId(name)):
+        if not _may_have_remains(settings, ProjectId(name)):
             continue
         payload = {"project": name}
         jobs = Job.objects.filter(kind=JobKind.STOP_WORKSPACES, payload=payload)
@@ -140,6 +151,15 @@ def queue_destructions(settings: Settings) -> None:
             Job.objects.create(kind=JobKind.STOP_WORKSPACES, payload=payload)
         else:
             Job.objects.filter(pk=last.pk).update(state=JobState.QUEUED, not_before=datetime.now(UTC))
+
+
+def _may_have_remains(settings: Settings, project: ProjectId) -> bool:
+    """Also when it cannot be read: then the job says so where people look."""
+    try:
+        return bool(find_remains(settings, project))
+    except OSError as error:
+        log.error("remains-unreadable", project=project, kind=type(error).__name__)
+        return True
 
 
 def _username(settings: Settings, person: PersonId) -> Username:

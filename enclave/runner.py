@@ -1,9 +1,10 @@
 """The runner: slow and outside effects, one job at a time, with the database as its queue.
 
 Loop, order, error boundary and state are four things: ``run`` loops (its condition is injected), ``take_turn`` does one
-turn, ``_carry_out`` is the error boundary, and the ``Job`` rows are the state. A runner that is killed leaves its job
-``running``; the next one starts it again, so every handler can be repeated. Non-goal: deciding anything; whoever queued
-the job was already allowed to, and it is on record.
+turn, ``_carry_out`` is the error boundary (``_queue_expiries``, once a minute, has one for each of its parts), and the
+``Job`` rows are the state. A runner that is killed leaves its job ``running``; the next one starts it again, so every
+handler can be repeated. Non-goal: deciding anything; whoever queued the job was already allowed to, and it is on
+record.
 """
 
 from __future__ import annotations
@@ -95,18 +96,18 @@ class Runner:
 
     def _queue_expiries(self) -> None:
         """Workspaces of a project whose permit ended are stopped (the gateway refuses its queries already); archives
-        of displayed output go when their time is over, and what a closed project left until nothing is left."""
-        from enclave.jobs import destroy_expired_archives, queue_destructions
-        from enclave.portal.models import Job, Project
+        of displayed output go when their time is over, and what a closed project left until nothing is left.
+
+        What of it fails is tried again in a minute, and keeps no job from being carried out.
+        """
+        from enclave.jobs import destroy_expired_archives, queue_destructions, stop_expired
 
         self._expiry_at = time.monotonic() + EXPIRY_SECONDS
-        destroy_expired_archives(self._settings)
-        queue_destructions(self._settings)
-        today = datetime.now(UTC).date()
-        for project in Project.objects.filter(state="active", expires_on__lt=today):
-            payload = {"project": project.pk}
-            if not Job.objects.filter(kind="stop-workspaces", payload=payload, created_at__date=today).exists():
-                Job.objects.create(kind="stop-workspaces", payload=payload)
+        for look in (stop_expired, destroy_expired_archives, queue_destructions):
+            try:
+                look(self._settings)
+            except Exception:
+                log.exception("look-failed", look=look.__name__)
 
 
 def main() -> int:

@@ -34,8 +34,15 @@ def _load(name: str, file: str) -> Any:
 
 
 _DOCKER = _load("enclave_test_docker", "docker_engine.py")
-for _name in ("live_log", "live_processes", "ports"):
+for _name in ("live_log", "live_processes", "ports", "waiting"):
     _load(f"enclave_test_{_name}", f"{_name}.py")
+for _name, _file in (
+    ("extract", "gateway/sample_extract.py"),
+    ("partners", "workspaces/unsafe_partners.py"),
+    ("browser", "workspaces/browser.py"),
+    ("stand", "workspaces/stand.py"),
+):
+    _load(f"enclave_test_{_name}", f"integration/{_file}")
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +58,9 @@ _LONGEST = (
     "integration/audit/strangers/test_go.py",
     "security/sql/test_sql_bombs.py",
     "integration/workspaces/test_workspace.py",
+    "integration/workspaces/test_workspace_ends.py",
     "integration/workspaces/test_docker.py",
+    "integration/workspaces/test_docker_workspaces.py",
     "security/sql/test_kills_in_a_stream.py",
     "security/workspaces/test_isolation.py",
     "security/sql/test_sql_attacks.py",

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from enclave.workspaces.quota import processes_below
+from enclave.workspaces import quota
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -13,7 +13,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 def cpu_seconds_below(top: int, part_of_command: bytes) -> float:
     """What the processes below ``top`` with this in their command have used so far; ended ones count nothing."""
     total = 0.0
-    for pid in processes_below(top):
+    for pid in quota.processes_below(top):
         folder = Path(f"/proc/{pid}")
         try:
             if part_of_command in (folder / "cmdline").read_bytes():
@@ -42,3 +42,16 @@ def contents_below(folder: Path) -> Iterator[tuple[Path, bytes]]:
                 yield path, path.read_bytes()
             except FileNotFoundError:
                 continue
+
+
+def processes_below(tops: list[int]) -> list[int]:
+    """``tops`` and all their descendants."""
+    return list(dict.fromkeys(pid for top in tops for pid in (top, *quota.processes_below(top))))
+
+
+def is_alive(pid: int) -> bool:
+    """Is it there, and no zombie?"""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except OSError:
+        return False

@@ -22,10 +22,10 @@ from enclave.clusters.entrances import Entrances, WorkspaceEntrance
 from enclave.clusters.hello import HANDSHAKE, HEADER, find_cluster, record_length
 from enclave.clusters.islands import accept
 from enclave.clusters.relay import join
-from enclave.clusters.sockets import listen
 from enclave.domain.ids import PersonId, ProjectId, WorkspaceId
 from enclave.gateway.admission import Door
 from enclave.gateway.doors import WORKSPACE_ID
+from enclave.listening import listen_in
 from enclave.settings import Settings
 
 _log = structlog.get_logger()
@@ -94,7 +94,7 @@ class Doors:
         return found
 
     def _listen(self, name: WorkspaceId, door: Door) -> None:
-        listening = listen(self._workspaces / name / "in", _NAME, 0o666)
+        listening = listen_in(self._workspaces / name / "in", _NAME, 0o666)
         opened = self._open[name] = _Open(door, listening)
 
         async def greet(connection: socket.socket) -> None:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from enclave.clusters.relay import Way
-from enclave.clusters.sockets import connect_packets, connect_stream, listen
+from enclave.clusters.sockets import connect_packets, connect_stream
+from enclave.listening import listen_in
 
 _LARGEST = 1 << 18
 _ANSWER_SECONDS = 45.0
@@ -85,7 +86,7 @@ class Island:
     async def open(self, answer: Callable[[socket.socket], Awaitable[None]]) -> None:
         """Listen for its scheduler (``answer`` takes each connection) and for the proxy. Raises OSError."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        listening = self._listening = listen(self.folder, _API, 0o666)
+        listening = self._listening = listen_in(self.folder, _API, 0o666)
         task = asyncio.create_task(accept(listening, answer))
         self._tasks.add(task)
         way = Way(lambda: connect_stream(self.folder / _SCHEDULER))
@@ -121,6 +122,7 @@ class Island:
 async def accept(listening: socket.socket, answer: Callable[[socket.socket], Awaitable[None]]) -> None:
     """Take connections until cancelled; ``answer`` must not block and must not raise."""
     loop = asyncio.get_running_loop()
+    listening.setblocking(False)
     while True:
         try:
             connection, _ = await loop.sock_accept(listening)

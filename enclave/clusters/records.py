@@ -28,6 +28,10 @@ _log = structlog.get_logger()
 _UNKNOWN = "unknown"
 AWAY = "The audit log does not answer, so no cluster is started. Try again soon; if it stays, tell the administrator."
 
+NOT_NOTED = (
+    "The enclave cannot write down that a cluster starts, so none is started. Tell the administrator: is the disk full?"
+)
+
 
 class RecordingFailedError(Exception):
     """Nothing may start: the record is not durable. The sentence is for the reader."""
@@ -42,6 +46,19 @@ class Owner:
     workspace: str
 
 
+@dataclass
+class _End:
+    """A cluster's end that is not on record yet. ``is_under_way``: somebody waits for the log's answer just now."""
+
+    event: AuditEvent
+    envelope: Envelope
+    happened_at: str
+    is_under_way: bool = False
+
+    def said_late(self) -> AuditEvent:
+        return replace(self.event, data={**self.event.data, "late": True, "happened_at": self.happened_at})
+
+
 class Records:
     """One per service; used in its event loop, the log's answer is waited for on a thread."""
 
@@ -50,11 +67,11 @@ class Records:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._client = AuditClient(settings.audit_socket, "clusters")
         self._late = LateRecords(settings.usage_dir / "late-clusters", self._client)
-        self._ends: dict[str, tuple[AuditEvent, Envelope]] = {}
+        self._ends: dict[str, _End] = {}
 
     async def started(self, owner: Owner, cluster: str, caller: Caller, most_workers: int) -> None:
         """cluster:started, durable. Raises RecordingFailedError."""
-        write_atomically(self._path(cluster), json.dumps(asdict(owner)).encode(), mode=0o600)
+        await self._keep_owner(owner, cluster, caller)
         event = AuditEvent(
             type=EventType.CLUSTER_STARTED,
             actor=owner.person,
@@ -73,6 +90,25 @@ class Records:
             self._keep_end(owner, cluster, "not-recorded")  # the start may be in the log all the same
             raise RecordingFailedError(AWAY) from error
 
+    async def _keep_owner(self, owner: Owner, cluster: str, caller: Caller) -> None:
+        """The file by which the next start of this service knows of it. Without it there is no cluster, on record."""
+        try:
+            write_atomically(self._path(cluster), json.dumps(asdict(owner)).encode(), mode=0o600)
+        except OSError as error:
+            _log.error("cluster-not-noted", cluster=cluster, kind=type(error).__name__)
+            event = AuditEvent(
+                type=EventType.CLUSTER_REFUSED,
+                actor=owner.person,
+                project=owner.project,
+                workspace=owner.workspace,
+                decision="deny",
+                policies=caller.policies,
+                data={"rule": "not-noted"},
+                payload={"reason": NOT_NOTED},
+            )
+            await asyncio.to_thread(self._record_or_keep, event)
+            raise RecordingFailedError(NOT_NOTED) from error
+
     async def stopped(self, owner: Owner, cluster: str, reason: str) -> None:
         """cluster:stopped, once; durable unless the log is away. Never raises."""
         if cluster in self._ends or not self._path(cluster).exists():
@@ -82,11 +118,8 @@ class Records:
 
     async def settle(self) -> None:
         """Record the ends that the log could not take yet. Never raises."""
-        for cluster, (event, envelope) in list(self._ends.items()):
-            if "late" not in event.data:
-                data = {**event.data, "late": True, "happened_at": timestamp(datetime.now(UTC))}
-                self._ends[cluster] = replace(event, data=data), envelope
-            if not await self._settle(cluster):
+        for cluster in list(self._ends):
+            if not await self._settle(cluster, late=True):
                 return
 
     def _keep_end(self, owner: Owner, cluster: str, reason: str) -> None:
@@ -98,17 +131,27 @@ class Records:
             subject=cluster,
             data={"reason": reason},
         )
-        self._ends[cluster] = event, self._client.new_envelope()
+        self._ends[cluster] = _End(event, self._client.new_envelope(), timestamp(datetime.now(UTC)))
 
-    async def _settle(self, cluster: str) -> bool:
-        event, envelope = self._ends[cluster]
+    async def _settle(self, cluster: str, *, late: bool = False) -> bool:
+        """False: the log is away. What is under way already, or on record meanwhile, is left to who does it."""
+        end = self._ends.get(cluster)
+        if end is None or end.is_under_way:
+            return True
+        end.is_under_way = True
         try:
-            await asyncio.to_thread(partial(self._client.record, event, envelope=envelope))
+            event = end.said_late() if late else end.event
+            await asyncio.to_thread(partial(self._client.record, event, envelope=end.envelope))
         except AuditUnavailable:
-            _log.error("not-recorded-yet", event_type=str(event.type))
+            _log.error("not-recorded-yet", event_type=str(end.event.type))
             return False
-        self._ends.pop(cluster, None)
-        self._path(cluster).unlink(missing_ok=True)
+        finally:
+            end.is_under_way = False
+        del self._ends[cluster]
+        try:
+            self._path(cluster).unlink(missing_ok=True)
+        except OSError as error:
+            _log.error("cluster-file-not-removed", cluster=cluster, kind=type(error).__name__)
         return True
 
     async def refused(self, door: Door, rule: str, sentence: str, caller: Caller | None = None) -> None:

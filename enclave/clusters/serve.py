@@ -24,9 +24,9 @@ from enclave.clusters.backend import IslandBackend
 from enclave.clusters.doors import Doors
 from enclave.clusters.entrances import Entrances, check_entrance
 from enclave.clusters.records import Records
-from enclave.clusters.sockets import listen
 from enclave.gateway.admission import Admission
 from enclave.keys import KeyMissingError, token_public_key
+from enclave.listening import listen_in
 from enclave.logs import configure
 from enclave.policy import PolicyDecisionPoint, PolicyError
 from enclave.settings import Settings, get_settings
@@ -80,7 +80,7 @@ class ClusterServer(DaskGateway):  # type: ignore[misc]  # dask-gateway has no t
             await self.backend.proxy._proxy_contacted
         await self._doors.follow()
         self._following = asyncio.create_task(self._follow())
-        said = listen(self._settings.run_dir, self._settings.clusters_socket.name, 0o600)
+        said = listen_in(self._settings.run_dir, self._settings.clusters_socket.name, 0o600)
         await web.SockSite(self.runner, said).start()
         _log.info("clusters-ready")
 

@@ -1,4 +1,4 @@
-"""Unix sockets in a workspace's folder: made and met without following a link, whatever the length of the path."""
+"""Unix sockets in a workspace's folder, met without following a link, whatever the length of the path."""
 
 from __future__ import annotations
 
@@ -8,30 +8,6 @@ import socket
 from pathlib import Path
 
 from enclave.edge.sockets import open_socket
-
-_BACKLOG = 64
-
-
-def listen(folder: Path, name: str, mode: int) -> socket.socket:
-    """A non-blocking listening socket ``name`` in the place of what was there; ``folder`` is no link.
-
-    Raises OSError.
-    """
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    above = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
-    old = os.umask(0o777 & ~mode)  # so that the socket has its mode from the first moment, and no chmod is needed
-    try:
-        path = f"/proc/self/fd/{above}/{name}"
-        Path(path).unlink(missing_ok=True)
-        listening.bind(path)
-        listening.listen(_BACKLOG)
-    except OSError:
-        listening.close()
-        raise
-    finally:
-        os.umask(old)
-        os.close(above)
-    return listening
 
 
 def connect_packets(path: Path, seconds: float) -> socket.socket:

@@ -10,7 +10,6 @@ that no spreadsheet takes a pseudonym for a number such as 1E5.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from dataclasses import dataclass
 from functools import lru_cache
@@ -79,11 +78,6 @@ def pseudonym_sql(text: str, inner: str, outer: str) -> str:
     digest = f"sha256({outer} || unhex(sha256({inner} || encode({text}))))"
     signs = f"translate(upper(substr({digest}, 1, {LENGTH})), '{_HEX_TO_SIGNS[0]}', '{_HEX_TO_SIGNS[1]}')"
     return f"('{IDENTIFIER_LETTER}' || {signs})"
-
-
-def key_fingerprint(key: bytes) -> str:
-    """A short name of a key for operators' eyes; says nothing about the key."""
-    return hashlib.sha256(b"enclave-key-name:" + key).hexdigest()[:12]
 
 
 def _signs(digest: bytes) -> str:

@@ -29,7 +29,8 @@ from enclave.domain.projects import ProjectRecord
 from enclave.gateway.engine import MANIFEST_FILE
 from enclave.gateway.extract_source import ExtractSource
 from enclave.gateway.project_files import ProjectFiles, ProjectFilesReader
-from enclave.gateway.remembered import Recent, RememberedDecisions, VerifiedTokens
+from enclave.gateway.recent import Recent
+from enclave.gateway.remembered import REMEMBERED, RememberedDecisions, VerifiedTokens
 from enclave.gateway.shared_files import Stamp, find_stamp
 from enclave.policy import PolicyAction, PolicyDecisionPoint
 from enclave.tokens import CANARY_WORKSPACE, DoorKind, TokenClaims, TokenError
@@ -136,7 +137,7 @@ class Admission:
         self._decisions = RememberedDecisions(policy)
         self._files = ProjectFilesReader(access)
         self._today = today
-        self._admitted: Recent[_Question, _Admitted] = Recent()
+        self._admitted: Recent[_Question, _Admitted] = Recent(REMEMBERED)
 
     def admit(self, door: Door, authorization: str | None, action: PolicyAction, peer: str = "") -> Caller:
         """Raises CallRefusedError with the first condition that is not met. ``peer``: the client certificate's name.

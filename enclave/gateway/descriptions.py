@@ -7,8 +7,6 @@ Non-goal: statements whose answer can change with an extract that stays the same
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -17,6 +15,7 @@ from enclave.domain.ids import ExtractVersion, PersonId, ProjectId
 from enclave.gateway.admission import Caller
 from enclave.gateway.describe import PARAMETERS_KEY
 from enclave.gateway.gate import ExaminedStatement
+from enclave.gateway.recent import Recent
 
 _REMEMBERED = 1024
 _REMEMBERED_CHARACTERS = 10_000
@@ -60,19 +59,11 @@ class DescriptionCache:
     """One per front; thread-safe. Holds the most recently used statements."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: OrderedDict[DescriptionKey, Description] = OrderedDict()
+        self._recent: Recent[DescriptionKey, Description] = Recent(_REMEMBERED)
 
     def find(self, key: DescriptionKey) -> Description | None:
-        with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-            return self._held.get(key)
+        return self._recent.find(key)
 
     def keep(self, key: DescriptionKey, description: Description) -> None:
-        if len(key[-1]) > _REMEMBERED_CHARACTERS:
-            return
-        with self._lock:
-            self._held[key] = description
-            while len(self._held) > _REMEMBERED:
-                self._held.popitem(last=False)
+        if len(key[-1]) <= _REMEMBERED_CHARACTERS:
+            self._recent.keep(key, description)

@@ -172,11 +172,7 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
                 return b""
             case "CancelFlightInfo" | "CancelQuery":
                 caller = self._admit(context, PolicyAction.QUERY)
-                ticket = fs.parse_cancel(body)
-                if is_ticket(ticket):
-                    return fs.cancel_result(name, self._service.cancel(_direct_key(caller, ticket)))
-                is_own = self._statements.find(fs.ticket_handle(ticket), caller.person.id) is not None
-                return fs.cancel_result(name, is_own and self._service.cancel(ticket))
+                return fs.cancel_result(name, self._cancel_ticket(caller, fs.parse_cancel(body)))
             case "enclave.cancel_query":
                 caller = self._admit(context, PolicyAction.QUERY)
                 return json.dumps({"cancelled": self._cancel(caller, body)}).encode()
@@ -202,6 +198,12 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
             case _:
                 caller = self._admit(context, PolicyAction.QUERY)
                 raise self._not_served(caller, fs.Unsupported(name[:60]))
+
+    def _cancel_ticket(self, caller: Caller, ticket: bytes) -> bool:
+        if is_ticket(ticket):
+            return self._service.cancel(_direct_key(caller, ticket))
+        is_own = self._statements.find(fs.ticket_handle(ticket), caller.person.id) is not None
+        return is_own and self._service.cancel(ticket)
 
     def _cancel(self, caller: Caller, query_id: bytes) -> bool:
         return self._service.cancel(_direct_key(caller, query_id)) or self._service.cancel_own(

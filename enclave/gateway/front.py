@@ -14,6 +14,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from urllib.parse import quote
 
 import structlog
@@ -110,17 +112,26 @@ class Front:
             _log.info("front-stopped")
 
     async def _tick(self) -> None:
-        """One turn of housekeeping; an error is logged and the next turn tries again."""
+        """One turn of housekeeping."""
+        if self._settling is None or self._settling.done():  # may wait for the log: nothing else waits for it
+            self._settling = asyncio.create_task(do_each(self._standing.settle_outcomes))
+        await do_each(
+            self._standing.stop_withdrawn,
+            self._doors.follow_projects,
+            partial(self._workers.follow, self._access),
+            self._workers.stop_idle,
+        )
+        if time.monotonic() >= self._clean_at:
+            self._clean_at = time.monotonic() + _CLEAN_SECONDS
+            await do_each(self._partitions.clean)
+
+
+async def do_each(*parts: Callable[[], object]) -> None:
+    """Each on a thread, one after the other. One that fails is logged, tried again at the next turn, and keeps none
+    of the others from being done: a full disk must not put off the end of a revoked person's query."""
+    for part in parts:
         try:
-            await asyncio.to_thread(self._doors.follow_projects)
-            await asyncio.to_thread(self._standing.stop_withdrawn)
-            if self._settling is None or self._settling.done():  # may wait for the log: nothing else waits for it
-                self._settling = asyncio.create_task(asyncio.to_thread(self._standing.settle_outcomes))
-            await asyncio.to_thread(self._workers.follow, self._access)
-            await asyncio.to_thread(self._workers.stop_idle)
-            if time.monotonic() >= self._clean_at:
-                self._clean_at = time.monotonic() + _CLEAN_SECONDS
-                await asyncio.to_thread(self._partitions.clean)
+            await asyncio.to_thread(part)
         except Exception as error:
             _log.error("housekeeping-failed", kind=type(error).__name__)
 

@@ -102,7 +102,7 @@ class LateRecords:
         """The log holds an outcome for each query of earlier fronts: their files have done their work."""
         for request_id in list(self._earlier):
             del self._earlier[request_id]
-            self._path(request_id).unlink(missing_ok=True)
+            self._remove(request_id)
 
     def _run(self) -> None:
         while True:
@@ -123,7 +123,14 @@ class LateRecords:
             self._kept.popleft()
             self._characters -= len(str(item.event.payload or ""))
         if _is_outcome(item.event):
-            self._path(str(item.event.request_id)).unlink(missing_ok=True)
+            self._remove(str(item.event.request_id))
+
+    def _remove(self, request_id: str) -> None:
+        """A file that stays does no harm: the log keeps its record once, and the next start drops it."""
+        try:
+            self._path(request_id).unlink(missing_ok=True)
+        except OSError as error:
+            _log.error("late-record-not-removed", kind=type(error).__name__)
 
     def _path(self, request_id: str) -> Path:
         return self._folder / f"{request_id}.json"

@@ -7,7 +7,6 @@ could not be recorded is made up for when the log answers again (``late_records`
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from enclave.domain.ids import ProjectId
 from enclave.gateway.admission import Caller, CallRefusedError, Door
 from enclave.gateway.gate import ExaminedStatement
 from enclave.gateway.late_records import LateRecords
+from enclave.gateway.record_payloads import columns_payload, statement_payload
 from enclave.gateway.scans import Reading
 from enclave.gateway.statements import Prepared
 from enclave.tokens import DoorKind, TokenClaims
@@ -123,7 +123,7 @@ class Recorder:
                 decision="deny",
                 policies=caller.policies,
                 data={"rule": rule, **_at(door)},
-                payload={"reason": sentence, **_statement_payload(sql, None)},
+                payload={"reason": sentence, **statement_payload(sql, None)},
             )
         )
 
@@ -150,19 +150,8 @@ class Recorder:
             policies=caller.policies,
             request_id=request_id,
             counts={"characters": len(statement.sql), "parameters": len(parameters or [])},
-            data={
-                "template_sha256": examined.template_sha256,
-                "tables": list(examined.tables),
-                "token": caller.claims.token_id,
-                "purpose": purpose,
-                "verb": examined.verb,
-                **_at(door),
-                **statement.noted,
-                **({"scratch": [examined.write.name]} if examined.write else {}),
-                **_narrowed(caller, examined),
-                "dataset": f"{caller.files.manifest.dataset}@{caller.files.manifest.dataset_version}",
-            },
-            payload=_statement_payload(statement.sql, parameters),
+            data={"purpose": purpose, **_at(door), **statement.noted, **_asked(caller, examined)},
+            payload=statement_payload(statement.sql, parameters),
         )
         record = OutgoingRecord(self._client, self._late, event)
         if meanwhile is not None and record.is_sent:
@@ -193,7 +182,7 @@ class Recorder:
                     **_read_counts(outcome.reading),
                 },
                 data={"status": outcome.status, "digest": outcome.digest, **_read_names(outcome.reading)},
-                payload={"columns": list(outcome.columns)},  # a column without a name is called like its expression
+                payload=columns_payload(outcome.columns),
             ),
         )
 
@@ -231,6 +220,19 @@ def _at(door: Door) -> dict[str, str]:
     return {} if door.kind is DoorKind.UNIX else {"door": door.kind}
 
 
+def _asked(caller: Caller, examined: ExaminedStatement) -> dict[str, Any]:
+    """Under which token, and what the statement is about: its form, tables, scratch table it writes, dataset."""
+    return {
+        "token": caller.claims.token_id,
+        "template_sha256": examined.template_sha256,
+        "tables": list(examined.tables),
+        "verb": examined.verb,
+        **({"scratch": [examined.write.name]} if examined.write else {}),
+        **_narrowed(caller, examined),
+        "dataset": f"{caller.files.manifest.dataset}@{caller.files.manifest.dataset_version}",
+    }
+
+
 def _narrowed(caller: Caller, examined: ExaminedStatement) -> dict[str, Any]:
     """Which of the tables read the permit's rules narrow for this person, and which rules (their digest)."""
     ruled = [table for table in examined.tables if caller.rules.find(table) is not None]
@@ -261,14 +263,3 @@ def _not_run(intent: AuditEvent) -> AuditEvent:
 
 def _known(**counts: int | None) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count is not None}
-
-
-def _statement_payload(sql: str, parameters: list[str] | None) -> dict[str, Any]:
-    """The statement as sent; one that exceeds what the log takes is kept as a hash and its beginning."""
-    limit = 200_000
-    payload: dict[str, Any] = {"sql": sql if len(sql) <= limit else sql[:limit]}
-    if len(sql) > limit:
-        payload["sql_sha256"] = hashlib.sha256(sql.encode("utf-8", "replace")).hexdigest()
-    if parameters is not None:
-        payload["parameters"] = parameters
-    return payload

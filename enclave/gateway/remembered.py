@@ -7,46 +7,20 @@ token has been withdrawn is not remembered: that is looked up at every call. Ref
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import date
-from typing import Generic, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from enclave.domain.decisions import Allow, Decision
 from enclave.domain.people import Person
 from enclave.domain.projects import ProjectRecord
+from enclave.gateway.recent import Recent
 from enclave.policy import PolicyAction, PolicyDecisionPoint
 from enclave.tokens import TokenClaims, verify
 
-_REMEMBERED = 4096
-_K = TypeVar("_K")
-_V = TypeVar("_V")
-
-
-class Recent(Generic[_K, _V]):
-    """The most recently used values; thread-safe."""
-
-    def __init__(self, size: int = _REMEMBERED) -> None:
-        self._size = size
-        self._lock = threading.Lock()
-        self._held: OrderedDict[_K, _V] = OrderedDict()
-
-    def find(self, key: _K) -> _V | None:
-        with self._lock:
-            found = self._held.get(key)
-            if found is not None:
-                self._held.move_to_end(key)
-            return found
-
-    def keep(self, key: _K, value: _V) -> None:
-        with self._lock:
-            self._held[key] = value
-            while len(self._held) > self._size:
-                self._held.popitem(last=False)
+REMEMBERED = 4096
 
 
 class VerifiedTokens:
@@ -55,7 +29,7 @@ class VerifiedTokens:
     def __init__(self, public_key: Ed25519PublicKey, clock: Callable[[], float] = time.time) -> None:
         self._key = public_key
         self._clock = clock
-        self._recent: Recent[str, TokenClaims] = Recent()
+        self._recent: Recent[str, TokenClaims] = Recent(REMEMBERED)
 
     def verify(self, token: str) -> TokenClaims:
         """Raises TokenError."""
@@ -72,7 +46,7 @@ class RememberedDecisions:
 
     def __init__(self, policy: PolicyDecisionPoint) -> None:
         self._policy = policy
-        self._recent: Recent[tuple[Person, PolicyAction, ProjectRecord, date], Allow] = Recent()
+        self._recent: Recent[tuple[Person, PolicyAction, ProjectRecord, date], Allow] = Recent(REMEMBERED)
 
     def decide(self, person: Person, action: PolicyAction, project: ProjectRecord, today: date) -> Decision:
         """Allow or Deny with reasons; ``today`` in UTC."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from enclave.domain.person_rules import NO_RULES, PersonRules
 from enclave.gateway.gate import ExaminedStatement, StatementRefusedError, examine
 from enclave.gateway.parser import StatementParser
+from enclave.gateway.recent import Recent
 from enclave.gateway.scratch_gate import ScratchGate
 from enclave.gateway.scratch_names import NO_SCRATCH, ScratchNames
 from enclave.gateway.scratch_statements import parse_scratch
@@ -51,8 +50,7 @@ class StatementGate:
     """One per front; thread-safe."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._recent: OrderedDict[_Key, ExaminedStatement] = OrderedDict()
+        self._recent: Recent[_Key, ExaminedStatement] = Recent(_REMEMBERED)
 
     def check(
         self,
@@ -72,10 +70,8 @@ class StatementGate:
         """
         _check_text(sql, maximum_characters)
         key = (sql, tables, people, is_ours)
-        with self._lock:
-            if key in self._recent:
-                self._recent.move_to_end(key)
-                return self._recent[key]
+        if (known := self._recent.find(key)) is not None:
+            return known
         head = parse_scratch(sql)
         if head is not None:
             return ScratchGate(parser.parse, tables, scratch.load(), scratch.extract).examine(head)
@@ -91,10 +87,7 @@ class StatementGate:
                 raise
             return _marked(examine(document, tables, people, names), plain != sql)
         if len(sql) <= _REMEMBERED_CHARACTERS:
-            with self._lock:
-                self._recent[key] = found
-                while len(self._recent) > _REMEMBERED:
-                    self._recent.popitem(last=False)
+            self._recent.keep(key, found)
         return found
 
 

@@ -222,10 +222,10 @@ class WorkerStream:
             raise QueryFailedError("error", _ENDED)
         if frame[0] == ERROR:
             self._finish()
-            content = json.loads(frame[1].to_pybytes())
-            if content.get("ends_worker"):
+            content = _read_error(frame[1])
+            if content is None or content.get("ends_worker"):
                 self._process.kill()
-            raise self._failure(content)
+            raise self._failure(content or {})
         return frame
 
     def _check(self, waits_since: float) -> None:
@@ -238,13 +238,14 @@ class WorkerStream:
             self._process.kill()
             raise QueryFailedError("cap", seconds_sentence(self._seconds))
 
-    def _failure(self, content: dict[str, str]) -> QueryFailedError:
+    def _failure(self, content: dict[str, Any]) -> QueryFailedError:
         if content.get("status") == "seconds":
             return QueryFailedError("cap", seconds_sentence(self._seconds))
         if content.get("status") == "memory":
             return self._out_of_memory()
         status = "cancelled" if content.get("status") == "cancelled" else "error"
-        return QueryFailedError(status, content.get("message", _ENDED))
+        message = content.get("message")
+        return QueryFailedError(status, message if isinstance(message, str) else _ENDED)
 
     def _out_of_memory(self) -> QueryFailedError:
         return QueryFailedError("cap", self._process.memory_sentence)
@@ -252,6 +253,15 @@ class WorkerStream:
     def _finish(self) -> None:
         self._ended = True
         self._receiver.close()
+
+
+def _read_error(content: pa.Buffer) -> dict[str, Any] | None:
+    """None: it is no error as a worker of ours writes one."""
+    try:
+        found = json.loads(content.to_pybytes())
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def seconds_sentence(seconds: int) -> str:

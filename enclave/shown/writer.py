@@ -25,7 +25,7 @@ class ArchiveFile:
         self._path = path
         self._descriptor = -1
         self._head = Head()
-        self._is_new = False
+        self._is_name_durable = False
         self._lock = threading.Lock()
 
     def append(self, at: str, key: str, box: bytes) -> None:
@@ -50,9 +50,9 @@ class ArchiveFile:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        if self._is_new:
+        if not self._is_name_durable:
             sync_folder(self._path.parent)
-            self._is_new = False
+            self._is_name_durable = True
         return head
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class ArchiveFile:
             size = os.fstat(descriptor).st_size
             if size and os.pread(descriptor, 1, size - 1) != b"\n":
                 _write_all(descriptor, b"\n")
-            self._head, self._is_new = _last_head(descriptor), size == 0
+            self._head = _last_head(descriptor)
         except OSError:
             os.close(descriptor)
             raise

@@ -26,6 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+from enclave.listening import listen_in
 from enclave.sandbox import Bind, SandboxError, SandboxProfile, account, check_binds, identity_files
 from enclave.workspaces import cgroups, docker_daemon
 from enclave.workspaces.docker_container import KEEPER, KEEPER_SOURCE, SOCKET_FOLDER, Place, describe, needed
@@ -109,14 +110,7 @@ def _meeting_place(above: Path, profile: SandboxProfile) -> Iterator[tuple[socke
         file.chmod(0o444)
         binds.append(Bind(file, Path(target)))
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-            descriptor = os.open(meeting, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                listener.bind(f"/proc/self/fd/{descriptor}/socket")  # short whatever the home is called
-            finally:
-                os.close(descriptor)
-            (meeting / "socket").chmod(0o666)
-            listener.listen(1)
+        with listen_in(meeting, "socket", 0o666, socket.SOCK_SEQPACKET) as listener:
             yield listener, tuple(binds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -53,13 +53,23 @@ class HostProcess:
                 pass_fds=(listening,),
                 start_new_session=True,
             )
-        descriptor = os.pidfd_open(child.pid)
-        identity = HostIdentity(child.pid, _start_time(child.pid) or 0)
-        content = {"pid": identity.pid, "started": identity.started}
-        write_atomically(plan.state, json.dumps(content).encode(), mode=0o600)
+        made = cls(HostIdentity(child.pid, _start_time(child.pid) or 0), os.pidfd_open(child.pid), child)
+        try:
+            made._tell(plan)
+        except BaseException:
+            made.kill()
+            child.wait()
+            made.close()
+            raise
+        return made
+
+    def _tell(self, plan: HostPlan) -> None:
+        """Raises OSError when its state cannot be written; without that nobody could find it again."""
+        child = cast(subprocess.Popen[bytes], self._child)
         with contextlib.suppress(BrokenPipeError), cast(IO[bytes], child.stdin) as given:
+            content = {"pid": self.identity.pid, "started": self.identity.started}
+            write_atomically(plan.state, json.dumps(content).encode(), mode=0o600)
             given.write(plan.to_json().encode())  # far below a pipe's 64 KiB
-        return cls(identity, descriptor, child)
 
     @classmethod
     def find(cls, identity: HostIdentity) -> HostProcess | None:

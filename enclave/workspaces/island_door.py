@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from enclave.workspaces.listening import listen_in
+from enclave.listening import listen_in
 
 NAME = "clusters.sock"
 _LARGEST = 1 << 17
@@ -31,7 +31,7 @@ class IslandDoor:
         self._selector = selector
         self._answer = answer
         self._clients: set[socket.socket] = set()
-        self._listening = listen_in(folder, NAME, socket.SOCK_SEQPACKET)
+        self._listening = listen_in(folder, NAME, kind=socket.SOCK_SEQPACKET)
         self._listening.setblocking(False)
         selector.register(self._listening, selectors.EVENT_READ, self._accept)
 

@@ -8,10 +8,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from enclave.listening import listen_in
 from enclave.sandbox import Bind, SandboxError, SandboxProfile
 from enclave.settings import REPOSITORY
 from enclave.workspaces.engines import Engine, Sandboxed, children
-from enclave.workspaces.listening import listen_in
 
 SCHEDULER_SOCKET, CONTROL_SOCKET, API_SOCKET = "scheduler.sock", "control.sock", "api.sock"
 _FOLDER = Path("/run/island")

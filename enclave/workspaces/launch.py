@@ -18,12 +18,12 @@ from pathlib import Path
 
 from enclave.domain.ids import ProjectId, Username, WorkspaceId
 from enclave.files import write_atomically
+from enclave.listening import listen_in
 from enclave.sandbox import Bind, SandboxProfile
 from enclave.settings import REPOSITORY, Settings
 from enclave.workspaces import kernel_images
 from enclave.workspaces.host_plan import INSIDE_IPC, HostPlan
 from enclave.workspaces.host_process import STATE
-from enclave.workspaces.listening import listen_in
 from enclave.workspaces.shared_mount import LAUNCHER, SharedMount
 
 HOME = Path("/home/researcher")
@@ -217,20 +217,8 @@ def plan(
     shared: SharedMount | None = None,
 ) -> HostPlan:
     """What the workspace host is told: the kernel's sandbox, and the server's made from it."""
-    own = (
-        Bind(_SOURCES / "server", Path("/opt/enclave_server")),
-        Bind(_SOURCES / "lab", Path("/opt/enclave_lab")),
-        Bind(places.ipc, INSIDE_IPC, writable=True),
-    )
-    offered, offered_env = kernel_images.kernelspecs(settings)
-    server = replace(
-        kernel,
-        binds=(*kernel.binds, *own, *offered),
-        env={**server_env, **offered_env},
-        pass_fds=(int(server_env["ENCLAVE_LISTEN_FD"]),),
-    )
     return HostPlan(
-        server=server,
+        server=_server_profile(settings, places, kernel, server_env),
         kernel=kernel,
         ipc=places.ipc,
         uid=kernel.uid if kernel.uid is not None else os.geteuid(),
@@ -249,6 +237,21 @@ def plan(
         shared_mb=shared.megabytes if shared is not None else 0,
         launcher=() if shared is None else LAUNCHER,
         clusters=settings.cluster_workers,
+    )
+
+
+def _server_profile(settings: Settings, places: Places, kernel: SandboxProfile, env: dict[str, str]) -> SandboxProfile:
+    own = (
+        Bind(_SOURCES / "server", Path("/opt/enclave_server")),
+        Bind(_SOURCES / "lab", Path("/opt/enclave_lab")),
+        Bind(places.ipc, INSIDE_IPC, writable=True),
+    )
+    offered, offered_env = kernel_images.kernelspecs(settings)
+    return replace(
+        kernel,
+        binds=(*kernel.binds, *own, *offered),
+        env={**env, **offered_env},
+        pass_fds=(int(env["ENCLAVE_LISTEN_FD"]),),
     )
 
 

@@ -7,22 +7,24 @@ Contract: a refusal comes back as ``RefusedError`` with the other side's sentenc
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
 from enclave import keys
 from enclave.domain.decisions import RefusedError
 from enclave.domain.ids import PersonId, ProjectId, Username, WorkspaceId
+from enclave.domain.workspaces import WorkspaceGrant, WorkspaceToken
 from enclave.settings import Settings
 from enclave.workspaces.standing import ASK_SECONDS
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
 _STATUS_TIMEOUT = aiohttp.ClientTimeout(total=ASK_SECONDS)
 _STATUS_BYTES = 100_000
+_T = TypeVar("_T")
 
 
 class PartnerAwayError(Exception):
@@ -31,34 +33,6 @@ class PartnerAwayError(Exception):
     def __init__(self, sentence: str, partner: str, said: tuple[str, ...] = ()) -> None:
         super().__init__(sentence)
         self.partner, self.said = partner, said
-
-
-@dataclass(frozen=True)
-class WorkspaceGrant:
-    """The portal's yes to one workspace, with its first token and its limits."""
-
-    person: PersonId
-    workspace: WorkspaceId
-    token: str
-    token_seconds: int
-    project_title: str
-    memory_mb: int
-    processes: int
-    idle_minutes: int
-    hours: int
-    disk_mb: int
-    shared_mb: int
-    packages: str
-    """Version of the project's package set; empty: none."""
-    terminals: bool = False
-
-
-@dataclass(frozen=True)
-class FreshToken:
-    """A token and how long it holds."""
-
-    token: str
-    token_seconds: int
 
 
 class Partners:
@@ -75,29 +49,11 @@ class Partners:
         Raises RefusedError, PartnerAwayError.
         """
         answer = await self._portal("workspaces/start", {"username": username, "project": project}, language)
-        try:
-            return WorkspaceGrant(
-                person=PersonId(answer["person"]),
-                workspace=WorkspaceId(answer["workspace"]),
-                token=str(answer["token"]),
-                token_seconds=int(answer["token_seconds"]),
-                project_title=str(answer["project_title"]),
-                memory_mb=int(answer["memory_mb"]),
-                processes=int(answer["processes"]),
-                idle_minutes=int(answer["idle_minutes"]),
-                hours=int(answer["hours"]),
-                disk_mb=int(answer["disk_mb"]),
-                shared_mb=int(answer["shared_mb"]),
-                packages=str(answer["packages"]),
-                terminals=answer.get("terminals") is True,
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise PartnerAwayError("The portal's answer is not complete.", "portal") from error
+        return _complete(WorkspaceGrant.from_answer, answer)
 
-    async def renew_token(self, workspace: WorkspaceId) -> FreshToken:
-        """A new token for a running workspace. RefusedError means: revoked, stop it."""
-        answer = await self._portal("workspaces/token", {"workspace": workspace})
-        return FreshToken(str(answer["token"]), int(answer["token_seconds"]))
+    async def renew_token(self, workspace: WorkspaceId) -> WorkspaceToken:
+        """A new token for a running workspace. RefusedError means: revoked, stop it. Raises PartnerAwayError, too."""
+        return _complete(WorkspaceToken.from_answer, await self._portal("workspaces/token", {"workspace": workspace}))
 
     async def workspace_stopped(self, workspace: WorkspaceId) -> None:
         """Tell the portal that a workspace has ended."""
@@ -137,6 +93,13 @@ class Partners:
         await _call(self._settings.gateway_control_socket, method, url, body, self._headers, "gateway")
 
 
+def _complete(read: Callable[[dict[str, Any]], _T], answer: dict[str, Any]) -> _T:
+    try:
+        return read(answer)
+    except (KeyError, TypeError, ValueError) as error:
+        raise PartnerAwayError("The portal's answer is not complete.", "portal") from error
+
+
 async def _call(
     socket: Path, method: str, url: str, body: dict[str, str] | None, headers: dict[str, str], partner: str
 ) -> dict[str, Any]:
@@ -167,7 +130,7 @@ async def is_computing(socket: Path, base_url: str) -> bool:
             session.get(f"http://workspace{base_url}api/kernels", headers={"Referer": "http://workspace/"}) as answer,
         ):
             kernels = json.loads(await answer.content.read(_STATUS_BYTES)) if answer.status == 200 else []
-    except (aiohttp.ClientError, OSError, ValueError, TimeoutError):
+    except (aiohttp.ClientError, OSError, ValueError, TimeoutError, RecursionError):
         return False
     return isinstance(kernels, list) and any(
         isinstance(k, dict) and k.get("execution_state") == "busy" for k in kernels

@@ -13,9 +13,9 @@ from pathlib import Path
 from audit.client import AuditClient, AuditUnavailable
 from audit.event import AuditEvent
 from enclave.domain.ids import ProjectId
+from enclave.domain.workspaces import WorkspaceGrant
 from enclave.settings import get_settings
 from enclave.workspaces.launch import HOME, Places
-from enclave.workspaces.services import WorkspaceGrant
 from enclave.workspaces.shared_folder import SharedFolderError, SharedFolders
 from enclave.workspaces.shared_mount import HomeInUseError, SharedMount, make_mount_point, say_missing
 

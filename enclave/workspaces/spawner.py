@@ -19,26 +19,23 @@ from jupyterhub.spawner import Spawner, SpawnException
 from audit.client import AuditUnavailable
 from enclave.domain.decisions import RefusedError
 from enclave.domain.ids import PROJECT_ID, USERNAME, ProjectId, Username, WorkspaceId
-from enclave.metering.ledger import begin_ledger
+from enclave.domain.workspaces import WorkspaceGrant
 from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import launch
-from enclave.workspaces.added_packages import with_packages
-from enclave.workspaces.docker_plan import with_engine
 from enclave.workspaces.ending import clear
 from enclave.workspaces.engines import check_engine
-from enclave.workspaces.environments import kernel_environment, server_environment
 from enclave.workspaces.host import NO_SANDBOX
 from enclave.workspaces.host_process import HostIdentity, HostProcess
 from enclave.workspaces.hub_words import WORDS, preferred_language
 from enclave.workspaces.limits import has_idled, write_limits
 from enclave.workspaces.obstacles import FAILURES, SENTENCES, EndedAtOnceError, check_space, obstacle_of, refusal
 from enclave.workspaces.opening import write_first_notebook
-from enclave.workspaces.services import PartnerAwayError, Partners, WorkspaceGrant, answers, is_computing
+from enclave.workspaces.planning import Opening, plan_host
+from enclave.workspaces.services import PartnerAwayError, Partners, answers, is_computing
 from enclave.workspaces.shared_opening import open_shared, shared_folders
 from enclave.workspaces.standing import KILL_SECONDS, STOP_SECONDS, Standing
 from enclave.workspaces.start_records import StartRecords
-from enclave.workspaces.terminals import with_terminals
 
 _RETRY_SECONDS = 5.0
 _START_SECONDS = 75.0
@@ -119,33 +116,9 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         shared = await asyncio.to_thread(open_shared, grant, project, home)
         self._ends_at = time.time() + grant.hours * 3600
         write_limits(places.inside, self._ends_at, self._idle_minutes, None)
-        kernel = launch.profile(
-            settings,
-            places,
-            home,
-            kernel_environment(username, clusters=settings.cluster_workers > 0),
-            uid=uid,
-            memory_mb=grant.memory_mb,
-            processes=grant.processes,
-            shared=shared,
-            disk_mb=grant.disk_mb,
-        )
+        opening = Opening(grant, project, username, self.server.base_url, places, home, uid, shared, self._ends_at)
         with launch.listen(places) as listening:
-            env = server_environment(username, self.server.base_url, listening.fileno())
-            plan = launch.plan(
-                settings,
-                places,
-                home,
-                kernel,
-                env,
-                memory_mb=grant.memory_mb,
-                disk_mb=grant.disk_mb,
-                ends_at=self._ends_at,
-                usage=begin_ledger(settings.metering_dir, project, grant.workspace, grant.person),
-                shared=shared,
-            )
-            plan = with_terminals(with_packages(plan, settings, project, grant.packages), grant.terminals)
-            plan = with_engine(settings, places, plan)
+            plan = plan_host(settings, opening, listening.fileno())
             self._host = await asyncio.to_thread(HostProcess.start, plan, listening.fileno())
 
     async def _wait_until_ready(self, places: launch.Places) -> None:

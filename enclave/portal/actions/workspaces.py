@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -12,41 +11,15 @@ from enclave import tokens
 from enclave.domain.decisions import Allow, RefusedError, check
 from enclave.domain.events import EventType
 from enclave.domain.ids import PersonId, ProjectId, Username, WorkspaceId, new_workspace_id
+from enclave.domain.permits import Permit
+from enclave.domain.workspaces import WorkspaceGrant, WorkspaceToken
 from enclave.extracts.permit_file import parse_permit
 from enclave.keys import token_private_key
 from enclave.policy.actions import PolicyAction
 from enclave.policy.decision_point import PolicyDecisionPoint
 from enclave.portal.actions.projects import today
 from enclave.portal.models import Project, User, WorkspaceSession, WorkspaceState
-from enclave.portal.record import audited_change
-
-
-@dataclass(frozen=True)
-class StartedWorkspace:
-    """What the spawner needs to start a workspace."""
-
-    person: PersonId
-    workspace: WorkspaceId
-    token: str
-    token_seconds: int
-    project_title: str
-    memory_mb: int
-    processes: int
-    idle_minutes: int
-    hours: int
-    disk_mb: int
-    shared_mb: int
-    packages: str
-    """Version of the project's package set; empty: none."""
-    terminals: bool
-
-
-@dataclass(frozen=True)
-class IssuedToken:
-    """A token and how long it holds."""
-
-    token: str
-    token_seconds: int
+from enclave.portal.record import AuditedChange, audited_change
 
 
 @cache
@@ -101,7 +74,7 @@ def issue_workspace_token(
     )
 
 
-def start_workspace(username: str, project_id: str) -> StartedWorkspace:
+def start_workspace(username: str, project_id: str) -> WorkspaceGrant:
     """Decide, record, and open a session. A session that the hub left open is closed first."""
     actor = User.objects.filter(username=username).first()
     subject = actor.person_id if actor else None
@@ -115,21 +88,8 @@ def start_workspace(username: str, project_id: str) -> StartedWorkspace:
             change.record(EventType.WORKSPACE_STOPPED, workspace=left.pk, subject=user.person_id)
             _close(left)
         _check_room()
-        workspace = new_workspace_id()
-        change.record(
-            EventType.WORKSPACE_STARTED,
-            workspace=workspace,
-            subject=user.person_id,
-            decision="allow",
-            policies=policies,
-            counts={
-                "token_seconds": int(_token_life().total_seconds()),
-                "shared_mb": permit.shared_folder_mb,
-                "terminals": int(rules.terminals),
-            },
-        )
-        WorkspaceSession.objects.create(id=workspace, project=project, user=user)
-    return StartedWorkspace(
+        workspace = _open(change, user, project, permit, policies)
+    return WorkspaceGrant(
         person=PersonId(user.person_id),
         workspace=workspace,
         token=issue_workspace_token(user, project, workspace, _token_life()),
@@ -146,6 +106,26 @@ def start_workspace(username: str, project_id: str) -> StartedWorkspace:
     )
 
 
+def _open(
+    change: AuditedChange, user: User, project: Project, permit: Permit, policies: tuple[str, ...]
+) -> WorkspaceId:
+    workspace = new_workspace_id()
+    change.record(
+        EventType.WORKSPACE_STARTED,
+        workspace=workspace,
+        subject=user.person_id,
+        decision="allow",
+        policies=policies,
+        counts={
+            "token_seconds": int(_token_life().total_seconds()),
+            "shared_mb": permit.shared_folder_mb,
+            "terminals": int(permit.workspace.terminals),
+        },
+    )
+    WorkspaceSession.objects.create(id=workspace, project=project, user=user)
+    return workspace
+
+
 def _check_room() -> None:
     """Raises RefusedError when as many workspaces run as this enclave may have at once."""
     most = settings.ENCLAVE.workspaces
@@ -156,7 +136,7 @@ def _check_room() -> None:
         )
 
 
-def renew_token(workspace_id: str) -> IssuedToken:
+def renew_token(workspace_id: str) -> WorkspaceToken:
     """A new token for a running workspace; decided anew each time."""
     session = WorkspaceSession.objects.select_related("user", "project").filter(pk=workspace_id).first()
     actor = session.user if session else None
@@ -175,7 +155,7 @@ def renew_token(workspace_id: str) -> IssuedToken:
             counts={"token_seconds": int(life.total_seconds())},
         )
     token = issue_workspace_token(session.user, session.project, WorkspaceId(session.pk), life)
-    return IssuedToken(token, int(life.total_seconds()))
+    return WorkspaceToken(token, int(life.total_seconds()))
 
 
 def stop_workspace(workspace_id: str) -> None:

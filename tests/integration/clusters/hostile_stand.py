@@ -26,8 +26,8 @@ from enclave_gateway_stack import (  # type: ignore[import-not-found]
     wait_for,
 )
 
-from enclave.clusters.sockets import listen
 from enclave.domain.ids import PersonId, WorkspaceId
+from enclave.listening import listen_in
 from enclave.processes import accepts_connections
 
 OTHER_WORKSPACE = WorkspaceId("w-0123456789ac")
@@ -35,17 +35,11 @@ OWNERS: dict[WorkspaceId, PersonId] = {WORKSPACE: ALICE, OTHER_WORKSPACE: BOB}
 MOST = 2
 
 
-class UnsafeHost:
-    """A workspace's host that starts nothing and says yes; ``started`` are the questions it got."""
+class _Server:
+    """Answers one connection after the other on a thread of its own, until closed."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.started: list[dict[str, Any]] = []
-        self.stopped: list[tuple[str, str | None]] = []
-        self.problem = ""
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.bind(str(folder / "clusters.sock"))
-        self._socket.listen(16)
+    def __init__(self, listening: socket.socket) -> None:
+        self._socket = listening
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
@@ -53,19 +47,36 @@ class UnsafeHost:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
-    def members(self, cluster: str) -> dict[str, dict[str, Any]]:
-        """What was started of a cluster and not stopped."""
-        ended = {member for name, member in self.stopped if name == cluster}
-        return {s["member"]: s for s in self.started if s["cluster"] == cluster and s["member"] not in ended}
-
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._socket.accept()
                 with client:
-                    client.send(json.dumps(self._answer(json.loads(client.recv(1 << 18)))).encode())
+                    self._answer(client)
 
-    def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
+    def _answer(self, client: socket.socket) -> None:
+        raise NotImplementedError
+
+
+class UnsafeHost(_Server):
+    """A workspace's host that starts nothing and says yes; ``started`` are the questions it got."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.started: list[dict[str, Any]] = []
+        self.stopped: list[tuple[str, str | None]] = []
+        self.problem = ""
+        super().__init__(listen_in(folder, "clusters.sock", kind=socket.SOCK_SEQPACKET))
+
+    def members(self, cluster: str) -> dict[str, dict[str, Any]]:
+        """What was started of a cluster and not stopped."""
+        ended = {member for name, member in self.stopped if name == cluster}
+        return {s["member"]: s for s in self.started if s["cluster"] == cluster and s["member"] not in ended}
+
+    def _answer(self, client: socket.socket) -> None:
+        client.send(json.dumps(self._carry_out(json.loads(client.recv(1 << 18)))).encode())
+
+    def _carry_out(self, asked: dict[str, Any]) -> dict[str, Any]:
         if asked["do"] == "poll":
             return {"clusters": {s["cluster"]: dict.fromkeys(self.members(s["cluster"])) for s in self.started}}
         if asked["do"] == "stop":
@@ -77,51 +88,31 @@ class UnsafeHost:
         return {}
 
 
-class Trap:
+class Trap(_Server):
     """A listener of the machine that nobody may be led to; ``came`` counts who was."""
 
     def __init__(self) -> None:
         self.came = 0
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._socket.getsockname()[1])
-        threading.Thread(target=self._serve, daemon=True).start()
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.port = int(listening.getsockname()[1])
+        super().__init__(listening)
 
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._socket.accept()
-                self.came += 1
-                client.close()
+    def _answer(self, client: socket.socket) -> None:
+        self.came += 1
 
 
-class UnsafeScheduler:
+class UnsafeScheduler(_Server):
     """Answers at an island's ``scheduler.sock`` or ``control.sock`` with fixed bytes; ``heard`` is what came."""
 
     def __init__(self, folder: Path, name: str, answer: bytes) -> None:
         self.heard: list[bytes] = []
-        self._answer = answer
-        self._socket = listen(folder, name, 0o600)
-        self._socket.setblocking(True)
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._said = answer
+        super().__init__(listen_in(folder, name))
 
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._socket.accept()
-                with client:
-                    client.settimeout(20)
-                    self.heard.append(client.recv(1 << 16))
-                    client.sendall(self._answer)
+    def _answer(self, client: socket.socket) -> None:
+        client.settimeout(20)
+        self.heard.append(client.recv(1 << 16))
+        client.sendall(self._said)
 
 
 class HostileStand:

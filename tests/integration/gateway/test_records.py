@@ -60,6 +60,27 @@ def test_the_statement_and_its_parameters_are_in_the_encrypted_payload(gateway: 
         assert b"payload_test" not in content, file
 
 
+def test_a_result_of_endless_column_names_gets_its_outcome(gateway: Any) -> None:
+    """A column may be called like a whole statement and be repeated: names longer than what a record takes."""
+    name, times = "n" * 60_000, 40
+    with gateway.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f'SELECT {", ".join(["t.*"] * times)} FROM (SELECT 1 AS "{name}") t')
+        assert cursor.fetchall() == [(1,) * times]
+
+    def outcomes() -> Any:
+        """One of the statement's columns alone, one of its row."""
+        found = [e for e in gateway.events("query:outcome") if e["counts"]["columns"] == times]
+        return found if len(found) == 2 else None
+
+    *_, outcome = gateway.wait_for(outcomes)
+    assert outcome["data"]["status"] == "ok" and outcome["counts"]["rows"] == 1
+    client = AuditClient(gateway.settings.audit_socket, "test")
+    index = next(n for n, leaf in enumerate(gateway.events()) if leaf["event_id"] == outcome["event_id"])
+    found = client.payload(index, reader="u-00000000000f")
+    client.close()
+    assert name.startswith(found["columns"][0]) and len(found["columns_sha256"]) == 64
+
+
 def test_the_intent_is_in_the_log_before_the_first_row_is_released(gateway: Any) -> None:
     """The client has read nothing and the stream is far from its end, and the intent is already published."""
     options = flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {gateway.token()}".encode())])

@@ -125,6 +125,35 @@ def test_nothing_is_left_and_the_page_is_the_receipt(house: Any, space: Callable
     assert Job.objects.get(payload__project=project).state == "done", "nothing is left, so nothing is queued"
 
 
+def test_what_cannot_be_looked_at_keeps_the_runner_from_nothing(
+    house: Any, space: Callable[[str], ProjectId], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that cannot be read, and a look that fails as nobody foresaw: the job is queued, and says why."""
+    project = space("unread")
+    runner = _close(house, project)
+    Job.objects.all().delete()
+
+    def fail(*_: object) -> None:
+        raise OSError("Input/output error")
+
+    def fall(*_: object) -> None:
+        raise RuntimeError("not foreseen")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "find_remains", fail)
+        patch.setattr(carry_out, "find_remains", fail)
+        patch.setattr(jobs, "destroy_expired_archives", fall)
+        runner._queue_expiries()
+        while runner.take_turn():
+            pass
+    job = Job.objects.get(payload__project=project)
+    assert job.state == "failed" and "Input/output error" in job.error
+    runner._queue_expiries()
+    while runner.take_turn():
+        pass
+    assert find_remains(house.settings, project) == []
+
+
 def test_a_crash_half_way_is_gone_on_with_and_nothing_is_recorded_twice(
     house: Any, space: Callable[[str], ProjectId], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from enclave_test_stand import Stand  # type: ignore[import-not-found]
 
 
 def _load(name: str, file: str) -> Any:
@@ -21,7 +22,6 @@ def _load(name: str, file: str) -> Any:
     return sys.modules[name]
 
 
-_STAND = _load("enclave_test_stand", "stand.py")
 _load("enclave_gateway_stand", "gateway_stand.py")
 _load("enclave_island_stand", "island_stand.py")
 _load("enclave_terminal_window", "terminal_window.py")
@@ -45,5 +45,5 @@ def stand(request: pytest.FixtureRequest) -> Iterator[Any]:
             "docker_host": host,
             "docker_image": sys.modules["enclave_test_docker"].BASE_IMAGE,
         }
-    with _STAND.Stand(**options) as running:
+    with Stand(**options) as running:
         yield running

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from enclave_test_stand import Stand  # type: ignore[import-not-found]
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "integration" / "gateway")]
-
-
-def _load_stand() -> Any:
-    if "enclave_test_stand" not in sys.modules:
-        path = Path(__file__).parents[2] / "integration" / "workspaces" / "stand.py"
-        spec = importlib.util.spec_from_file_location("enclave_test_stand", path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["enclave_test_stand"] = module
-        spec.loader.exec_module(module)
-    return sys.modules["enclave_test_stand"]
-
-
-_STAND = _load_stand()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -45,5 +31,5 @@ def stand(request: pytest.FixtureRequest) -> Iterator[Any]:
             "docker_host": host,
             "docker_image": sys.modules["enclave_test_docker"].BASE_IMAGE,
         }
-    with _STAND.Stand(**options) as running:
+    with Stand(**options) as running:
         yield running

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.wal import MAX_BODY_BYTES, Wal, WalBroken, WalFull, WalRecord, WalRefused, find_frame, scan
+from audit.frames import MAX_BODY_BYTES, WalRecord, find_frame, scan
+from audit.wal import Wal, WalBroken, WalFull, WalRefused
 
 records = st.lists(st.builds(WalRecord, st.binary(max_size=60), st.binary(max_size=60)), max_size=8)
 

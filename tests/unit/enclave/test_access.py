@@ -59,3 +59,16 @@ def test_a_revocation_is_seen_at_the_next_call(files: AccessFiles, tmp_path: Pat
 def test_a_project_id_is_never_a_path(files: AccessFiles, name: str) -> None:
     files.write_project(HEART)
     assert files.project(ProjectId(name)) is None
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "1", "null", '{"u-1": []}', '{"u-1": {"username": "x"}}', "[" * 90_000])
+def test_a_file_of_another_form_is_no_empty_one(files: AccessFiles, tmp_path: Path, content: str) -> None:
+    """Whoever decides by it refuses then, and does so for one kind of error, whatever is wrong with the file."""
+    files.write_people([AMELIE])
+    files.write_project(HEART)
+    for name in ("access/people.json", "projects/heart/project.json"):
+        (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError):
+        files.people()
+    with pytest.raises(ValueError):
+        files.project(HEART.id)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from handed_over import PLACE, SEALS, hand_over, ipc, large, memory_file  # type: ignore[import-not-found]
 
-from enclave.gateway.batch_content import BatchRefusedError, read_batch
 from enclave.gateway.frames import (
     BATCH,
     DONE,
@@ -27,14 +23,9 @@ from enclave.gateway.frames import (
     SHARED,
     BrokenFrameError,
     packed,
-    receive_frame,
     send_frame,
 )
-from enclave.gateway.handover import INLINE_BYTES, MAXIMUM_BATCH, SLOT_BYTES, SLOTS, BatchReceiver, BatchSender
-from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest, WorkerStream
-
-_SEALS = 0x7
-_PLACE = struct.Struct("!BQ")
+from enclave.gateway.handover import MAXIMUM_BATCH, SLOT_BYTES, SLOTS, BatchReceiver, BatchSender
 
 
 @pytest.fixture
@@ -51,30 +42,6 @@ def _open_memory_files() -> int:
         with contextlib.suppress(OSError):  # closed meanwhile
             found += str(link.readlink()).startswith(("/memfd:", "/etc/passwd"))
     return found
-
-
-def _large() -> pa.RecordBatch:
-    return pa.record_batch({"number": pa.array(range(50_000), pa.int64()), "text": pa.array(["a", None] * 25_000)})
-
-
-def _ipc(batch: pa.RecordBatch) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return bytes(sink.getvalue().to_pybytes())
-
-
-def _memory_file(content: bytes, seals: int = _SEALS) -> int:
-    descriptor = os.memfd_create("test", os.MFD_ALLOW_SEALING)
-    os.write(descriptor, content)
-    if seals:
-        fcntl.fcntl(descriptor, 1033, seals)
-    return descriptor
-
-
-def _hand_over(peer: socket.socket, descriptor: int, length: int, slot: int = 0) -> None:
-    send_frame(peer, LENT, _PLACE.pack(slot, length), descriptor)
-    os.close(descriptor)
 
 
 def _received(send: Callable[[BatchSender], None], schema: pa.Schema) -> list[pa.RecordBatch]:
@@ -98,7 +65,7 @@ def _received(send: Callable[[BatchSender], None], schema: pa.Schema) -> list[pa
 
 
 def test_large_batches_arrive_whole_and_leave_no_descriptor() -> None:
-    batch, before = _large(), _open_memory_files()
+    batch, before = large(), _open_memory_files()
     small = batch.slice(0, 10)
 
     def send(sender: BatchSender) -> None:
@@ -139,10 +106,10 @@ def test_a_reader_that_stalls_holds_only_a_few_batches(pair: tuple[socket.socket
     _, theirs = pair
     theirs.settimeout(0.5)
     sent = 0
-    sender = BatchSender(theirs, _large().schema, contextlib.nullcontext)
+    sender = BatchSender(theirs, large().schema, contextlib.nullcontext)
     with pytest.raises(TimeoutError):
         for _ in range(50):
-            sender.send(_large())
+            sender.send(large())
             sent += 1
     assert sent == SLOTS
     sender.close()
@@ -154,10 +121,10 @@ def test_a_reader_that_stalls_holds_only_a_few_batches(pair: tuple[socket.socket
         ("not sealed", 0, None, 0),
         ("may still shrink", 0x1 | 0x4, None, 0),
         ("may lose its seals", 0x2 | 0x4, None, 0),
-        ("announces more than it has", _SEALS, 1 << 21, 0),
-        ("announces nothing", _SEALS, 0, 0),
-        ("announces too much", _SEALS, MAXIMUM_BATCH + 1, 0),
-        ("a slot too many", _SEALS, None, SLOTS),
+        ("announces more than it has", SEALS, 1 << 21, 0),
+        ("announces nothing", SEALS, 0, 0),
+        ("announces too much", SEALS, MAXIMUM_BATCH + 1, 0),
+        ("a slot too many", SEALS, None, SLOTS),
     ],
 )
 def test_a_memory_file_that_is_not_as_promised_is_refused(
@@ -165,8 +132,8 @@ def test_a_memory_file_that_is_not_as_promised_is_refused(
 ) -> None:
     ours, theirs = pair
     before = _open_memory_files()
-    content = _ipc(_large())
-    _hand_over(theirs, _memory_file(content, seals), len(content) if length is None else length, slot)
+    content = ipc(large())
+    hand_over(theirs, memory_file(content, seals), len(content) if length is None else length, slot)
     receiver = BatchReceiver(ours)
     with pytest.raises(BrokenFrameError):
         receiver.receive()
@@ -181,19 +148,19 @@ def test_another_file_a_missing_descriptor_and_surplus_ones_are_refused(
     ours, theirs = pair
     receiver, before = BatchReceiver(ours), _open_memory_files()
     descriptor = os.open("/etc/passwd", os.O_RDONLY)
-    _hand_over(theirs, descriptor, os.fstat(descriptor).st_size)
+    hand_over(theirs, descriptor, os.fstat(descriptor).st_size)
     with pytest.raises(BrokenFrameError):
         receiver.receive()
-    send_frame(theirs, SHARED, _PLACE.pack(1, 100))
+    send_frame(theirs, SHARED, PLACE.pack(1, 100))
     with pytest.raises(BrokenFrameError):
         receiver.receive()
-    send_frame(theirs, LENT, _PLACE.pack(1, 100))
+    send_frame(theirs, LENT, PLACE.pack(1, 100))
     with pytest.raises(BrokenFrameError):
         receiver.receive()
-    send_frame(theirs, SHARED, _PLACE.pack(1, 100) + b"more")
+    send_frame(theirs, SHARED, PLACE.pack(1, 100) + b"more")
     with pytest.raises(BrokenFrameError):
         receiver.receive()
-    many = [_memory_file(b"x") for _ in range(5)]
+    many = [memory_file(b"x") for _ in range(5)]
     socket.send_fds(theirs, [struct.pack("!cI", DONE, 2)], many)
     theirs.sendall(b"{}")
     for surplus in many:
@@ -209,7 +176,7 @@ def test_descriptors_nobody_asked_for_do_not_pile_up(pair: tuple[socket.socket, 
     ours, theirs = pair
     receiver, before = BatchReceiver(ours), _open_memory_files()
     for _ in range(SLOTS + 1):
-        descriptor = _memory_file(b"x")
+        descriptor = memory_file(b"x")
         send_frame(theirs, DONE, b"{}", descriptor)
         os.close(descriptor)
     with pytest.raises(BrokenFrameError, match="at most 3 descriptors"):
@@ -223,13 +190,13 @@ def test_descriptors_nobody_asked_for_do_not_pile_up(pair: tuple[socket.socket, 
 def test_frames_that_arrive_together_and_in_pieces_are_the_same(pair: tuple[socket.socket, socket.socket]) -> None:
     """Descriptors stay with the frames they were sent with."""
     ours, theirs = pair
-    contents = [_ipc(_large().slice(number)) for number in range(SLOTS)]
+    contents = [ipc(large().slice(number)) for number in range(SLOTS)]
     for byte in packed(SCHEMA, b"schema"):
         theirs.sendall(bytes([byte]))
     for slot, content in enumerate(contents):
-        _hand_over(theirs, _memory_file(content), len(content), slot)
+        hand_over(theirs, memory_file(content), len(content), slot)
         send_frame(theirs, READ, b"")
-        send_frame(theirs, SHARED, _PLACE.pack(0, len(contents[0])))
+        send_frame(theirs, SHARED, PLACE.pack(0, len(contents[0])))
     send_frame(theirs, DONE, b"null")
     theirs.close()
     receiver = BatchReceiver(ours)
@@ -248,123 +215,13 @@ def test_what_was_received_does_not_change_when_the_worker_writes_on(
 ) -> None:
     """What was checked and hashed is what is sent."""
     ours, theirs = pair
-    content = _ipc(_large())
-    descriptor = _memory_file(content)
+    content = ipc(large())
+    descriptor = memory_file(content)
     kept = os.dup(descriptor)
-    _hand_over(theirs, descriptor, len(content))
+    hand_over(theirs, descriptor, len(content))
     receiver = BatchReceiver(ours)
     frame = receiver.receive()
     os.pwrite(kept, b"\xff" * len(content), 0)
     os.close(kept)
     assert frame is not None and frame[1].to_pybytes() == content
     receiver.close()
-
-
-class DeadWorker:
-    """A worker process that has ended."""
-
-    memory_sentence = ""
-
-    def wait_for_end(self, seconds: float) -> int | None:
-        return 0
-
-    def kill(self) -> None:
-        return
-
-
-class CountedWorker(DeadWorker):
-    """Knows that it was killed."""
-
-    def __init__(self) -> None:
-        self.is_killed = threading.Event()
-
-    def kill(self) -> None:
-        self.is_killed.set()
-
-
-@pytest.mark.parametrize("obeys", [True, False])
-def test_an_abandoned_worker_is_read_on_whatever_was_half_read(monkeypatch: pytest.MonkeyPatch, obeys: bool) -> None:
-    """Part of a frame lies in the reader; what follows would be nonsense as a frame, and ends nothing early."""
-    monkeypatch.setattr("enclave.gateway.worker_stream.GRACE_SECONDS", 3600.0 if obeys else 0.2)
-    ours, theirs = socket.socketpair()
-    batch, worker = pa.record_batch({"one": [1]}), CountedWorker()
-    with theirs:
-        stream = WorkerStream(ours, WorkerRequest("select 1", 5), lambda: False, worker)
-        receive_frame(theirs)
-        frames = packed(SCHEMA, memoryview(batch.schema.serialize())) + packed(BATCH, _ipc(batch))
-        theirs.sendall(frames + packed(BATCH, b"0123456789")[:-7])
-        stream.read_schema()
-        assert next(stream.batches())[0] == batch
-        stream.abandon()
-        theirs.sendall(b"3456789" + b"\xff" * 200_000)
-        if not obeys:
-            assert worker.is_killed.wait(60)
-            return
-    ends_at = time.monotonic() + 60
-    while ours.fileno() != -1:
-        assert time.monotonic() < ends_at, "the front has not hung up"
-        time.sleep(0.01)
-    assert not worker.is_killed.is_set()
-
-
-def test_bytes_that_are_no_arrow_end_only_that_stream() -> None:
-    schema = _large().schema
-    broken = (b"\xff" * (INLINE_BYTES + 1), _ipc(_large())[: INLINE_BYTES + 64], b"\xff\xff\xff\xff" + bytes(4))
-    for content in broken:
-        ours, theirs = socket.socketpair()
-        stream = WorkerStream(ours, WorkerRequest("select 1", 5), lambda: False, DeadWorker())
-        receive_frame(theirs)
-        send_frame(theirs, SCHEMA, memoryview(schema.serialize()))
-        _hand_over(theirs, _memory_file(content), len(content))
-        theirs.close()
-        assert stream.read_schema() == schema
-        with pytest.raises(QueryFailedError):
-            next(stream.batches())
-
-
-def test_offsets_that_point_beyond_their_buffer_are_refused() -> None:
-    """Flight would send whatever lies behind the buffer in the front's memory."""
-    honest = pa.record_batch({"text": pa.array(["abc"] * 40_000)})
-    content = bytearray(_ipc(honest))
-    last_offset = struct.pack("<i", 3 * 40_000)
-    position = content.index(last_offset)
-    content[position : position + 4] = struct.pack("<i", 1 << 30)
-    ours, theirs = socket.socketpair()
-    stream = WorkerStream(ours, WorkerRequest("select 1", 5), lambda: False, DeadWorker())
-    receive_frame(theirs)
-    send_frame(theirs, SCHEMA, memoryview(honest.schema.serialize()))
-    _hand_over(theirs, _memory_file(bytes(content)), len(content))
-    theirs.close()
-    stream.read_schema()
-    with pytest.raises(QueryFailedError):
-        next(stream.batches())
-
-
-@pytest.mark.parametrize("compression", ["lz4", "zstd"])
-def test_a_compressed_batch_is_refused_before_it_is_unpacked(compression: str) -> None:
-    """Sixteen megabytes of zeros fit into a few kilobytes; a worker could fill the front's memory with them."""
-    bomb, schema = pa.record_batch({"zeros": pa.array([0] * 2_000_000, pa.int64())}), pa.schema([("zeros", pa.int64())])
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
-        writer.write_batch(bomb)
-    before = pa.total_allocated_bytes()
-    with pytest.raises(BatchRefusedError, match="not compressed"):
-        read_batch(sink.getvalue(), schema)
-    assert pa.total_allocated_bytes() - before < 1 << 20
-
-
-def test_other_columns_than_announced_are_refused() -> None:
-    content = pa.py_buffer(_ipc(_large()))
-    assert read_batch(content, _large().schema) == _large()
-    for schema in (pa.schema([("number", pa.string())]), pa.schema([(str(n), pa.string()) for n in range(5)])):
-        with pytest.raises(BatchRefusedError):
-            read_batch(content, schema)
-
-
-@given(st.binary(max_size=200), st.integers(0, 500))
-def test_altered_bytes_give_a_batch_or_a_refusal_and_never_a_crash(noise: bytes, position: int) -> None:
-    honest = pa.record_batch({"number": [1, 2, 3], "text": ["a", None, "c"], "list": [[1], [], None]})
-    content = bytearray(_ipc(honest))
-    content[position : position + len(noise)] = noise
-    with contextlib.suppress(BatchRefusedError):
-        read_batch(pa.py_buffer(bytes(content)), honest.schema).serialize()

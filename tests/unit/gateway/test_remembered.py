@@ -12,7 +12,8 @@ from enclave.domain.decisions import Allow, Deny
 from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, Username, WorkspaceId
 from enclave.domain.people import Person, Role
 from enclave.domain.projects import ProjectRecord, ProjectState
-from enclave.gateway.remembered import Recent, RememberedDecisions, VerifiedTokens
+from enclave.gateway.recent import Recent
+from enclave.gateway.remembered import RememberedDecisions, VerifiedTokens
 from enclave.policy import PolicyAction, PolicyDecisionPoint
 from enclave.tokens import TokenError, issue
 

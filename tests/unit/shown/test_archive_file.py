@@ -51,6 +51,22 @@ def texts(path: Path) -> list[str]:
     return [o.content if isinstance(o.content, str) else str(o.content.content) for o in open_lines(path, PLACE, KEY)]
 
 
+def test_the_first_commit_makes_the_files_name_durable_whoever_made_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer that was killed before its first commit may have left a name that a power failure would take."""
+    path, synced = tmp_path / "archive", []
+    killed = ArchiveFile(path)
+    killed.append(AT, NAME, seal(Shown("message", "one"), PLACE, KEY.public_key()))
+    killed.close()
+    monkeypatch.setattr(writer, "sync_folder", synced.append)
+    file = ArchiveFile(path)
+    file.commit()
+    file.commit()
+    file.close()
+    assert synced == [tmp_path]
+
+
 @pytest.mark.parametrize("content", ["text \u2028 \ud800", b"\x00\xff binary", "x" * 1_000_000, ""])
 def test_what_was_sealed_opens_with_the_private_key_alone(content: str | bytes) -> None:
     box = seal(Shown("message", content), PLACE, KEY.public_key())

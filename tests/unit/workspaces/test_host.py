@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -70,6 +71,15 @@ def plan(folder: Path) -> HostPlan:
     )
 
 
+def pidfds() -> int:
+    """How many this process has open."""
+    found = 0
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # the listing's own
+            found += str(link.readlink()).endswith("[pidfd]")
+    return found
+
+
 @pytest.fixture
 def engine() -> UnsafeEngine:
     return UnsafeEngine()
@@ -82,6 +92,29 @@ def kernels(tmp_path: Path, engine: UnsafeEngine) -> Kernels:
 
 def test_a_plan_survives_its_way_through_the_pipe(tmp_path: Path) -> None:
     assert HostPlan.from_json(plan(tmp_path).to_json()) == plan(tmp_path)
+
+
+def test_a_host_whose_state_cannot_be_written_does_not_live_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody could find it again: it ends at once, and leaves no descriptor in the hub."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Kept(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self)
+
+    def write(path: Path, content: bytes, *, mode: int) -> None:
+        if started:
+            raise OSError("No space left on device")
+
+    before = pidfds()
+    monkeypatch.setattr(subprocess, "Popen", Kept)
+    monkeypatch.setattr("enclave.workspaces.host_process.write_atomically", write)
+    with pytest.raises(OSError, match="No space left"):
+        HostProcess.start(plan(tmp_path), 0)
+    (child,) = started
+    assert child.returncode is not None
+    assert pidfds() == before
 
 
 def test_a_kernel_gets_the_plans_profile_and_its_own_folder_only(

@@ -1,0 +1,145 @@
+"""A query's stream whose worker is hostile, and batches that are none: refused, and nothing else ends."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+
+import pyarrow as pa
+import pytest
+from handed_over import hand_over, ipc, large, memory_file  # type: ignore[import-not-found]
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enclave.gateway.batch_content import BatchRefusedError, read_batch
+from enclave.gateway.frames import BATCH, ERROR, SCHEMA, packed, receive_frame, send_frame
+from enclave.gateway.handover import INLINE_BYTES
+from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest, WorkerStream
+
+
+class DeadWorker:
+    """A worker process that has ended."""
+
+    memory_sentence = ""
+
+    def wait_for_end(self, seconds: float) -> int | None:
+        return 0
+
+    def kill(self) -> None:
+        return
+
+
+class CountedWorker(DeadWorker):
+    """Knows that it was killed."""
+
+    def __init__(self) -> None:
+        self.is_killed = threading.Event()
+
+    def kill(self) -> None:
+        self.is_killed.set()
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+def test_an_abandoned_worker_is_read_on_whatever_was_half_read(monkeypatch: pytest.MonkeyPatch, obeys: bool) -> None:
+    """Part of a frame lies in the reader; what follows would be nonsense as a frame, and ends nothing early."""
+    monkeypatch.setattr("enclave.gateway.worker_stream.GRACE_SECONDS", 3600.0 if obeys else 0.2)
+    ours, theirs = socket.socketpair()
+    batch, worker = pa.record_batch({"one": [1]}), CountedWorker()
+    with theirs:
+        stream = WorkerStream(ours, WorkerRequest("select 1", 5), lambda: False, worker)
+        receive_frame(theirs)
+        frames = packed(SCHEMA, memoryview(batch.schema.serialize())) + packed(BATCH, ipc(batch))
+        theirs.sendall(frames + packed(BATCH, b"0123456789")[:-7])
+        stream.read_schema()
+        assert next(stream.batches())[0] == batch
+        stream.abandon()
+        theirs.sendall(b"3456789" + b"\xff" * 200_000)
+        if not obeys:
+            assert worker.is_killed.wait(60)
+            return
+    ends_at = time.monotonic() + 60
+    while ours.fileno() != -1:
+        assert time.monotonic() < ends_at, "the front has not hung up"
+        time.sleep(0.01)
+    assert not worker.is_killed.is_set()
+
+
+def test_bytes_that_are_no_arrow_end_only_that_stream() -> None:
+    schema = large().schema
+    broken = (b"\xff" * (INLINE_BYTES + 1), ipc(large())[: INLINE_BYTES + 64], b"\xff\xff\xff\xff" + bytes(4))
+    for content in broken:
+        ours, theirs = socket.socketpair()
+        stream = WorkerStream(ours, WorkerRequest("select 1", 5), lambda: False, DeadWorker())
+        receive_frame(theirs)
+        send_frame(theirs, SCHEMA, memoryview(schema.serialize()))
+        hand_over(theirs, memory_file(content), len(content))
+        theirs.close()
+        assert stream.read_schema() == schema
+        with pytest.raises(QueryFailedError):
+            next(stream.batches())
+
+
+@pytest.mark.parametrize("said", [b"\xff", b"[]", b"null", b"[" * 100_000, b'{"message": 3}', b"{}"])
+def test_an_error_that_is_none_ends_the_query_in_our_own_words(said: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    worker = CountedWorker()
+    stream = WorkerStream(ours, WorkerRequest("select 1", 5), lambda: False, worker)
+    with theirs:
+        receive_frame(theirs)
+        send_frame(theirs, ERROR, said)
+        with pytest.raises(QueryFailedError, match="Nothing more is released") as failure:
+            stream.read_schema()
+    assert failure.value.status == "error"
+    assert worker.is_killed.is_set() == (not said.startswith(b"{"))
+    assert ours.fileno() == -1
+
+
+def test_offsets_that_point_beyond_their_buffer_are_refused() -> None:
+    """Flight would send whatever lies behind the buffer in the front's memory."""
+    honest = pa.record_batch({"text": pa.array(["abc"] * 40_000)})
+    content = bytearray(ipc(honest))
+    last_offset = struct.pack("<i", 3 * 40_000)
+    position = content.index(last_offset)
+    content[position : position + 4] = struct.pack("<i", 1 << 30)
+    ours, theirs = socket.socketpair()
+    stream = WorkerStream(ours, WorkerRequest("select 1", 5), lambda: False, DeadWorker())
+    receive_frame(theirs)
+    send_frame(theirs, SCHEMA, memoryview(honest.schema.serialize()))
+    hand_over(theirs, memory_file(bytes(content)), len(content))
+    theirs.close()
+    stream.read_schema()
+    with pytest.raises(QueryFailedError):
+        next(stream.batches())
+
+
+@pytest.mark.parametrize("compression", ["lz4", "zstd"])
+def test_a_compressed_batch_is_refused_before_it_is_unpacked(compression: str) -> None:
+    """Sixteen megabytes of zeros fit into a few kilobytes; a worker could fill the front's memory with them."""
+    bomb, schema = pa.record_batch({"zeros": pa.array([0] * 2_000_000, pa.int64())}), pa.schema([("zeros", pa.int64())])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+        writer.write_batch(bomb)
+    before = pa.total_allocated_bytes()
+    with pytest.raises(BatchRefusedError, match="not compressed"):
+        read_batch(sink.getvalue(), schema)
+    assert pa.total_allocated_bytes() - before < 1 << 20
+
+
+def test_other_columns_than_announced_are_refused() -> None:
+    content = pa.py_buffer(ipc(large()))
+    assert read_batch(content, large().schema) == large()
+    for schema in (pa.schema([("number", pa.string())]), pa.schema([(str(n), pa.string()) for n in range(5)])):
+        with pytest.raises(BatchRefusedError):
+            read_batch(content, schema)
+
+
+@given(st.binary(max_size=200), st.integers(0, 500))
+def test_altered_bytes_give_a_batch_or_a_refusal_and_never_a_crash(noise: bytes, position: int) -> None:
+    honest = pa.record_batch({"number": [1, 2, 3], "text": ["a", None, "c"], "list": [[1], [], None]})
+    content = bytearray(ipc(honest))
+    content[position : position + len(noise)] = noise
+    with contextlib.suppress(BatchRefusedError):
+        read_batch(pa.py_buffer(bytes(content)), honest.schema).serialize()
