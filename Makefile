@@ -6,7 +6,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
 TEST_PROCESSES ?= 3
-E2E_PROCESSES ?= 2
 
 .PHONY: setup setup-tests test-images demo dev test check fix e2e bench bench-large docs lock clean r-image
 
@@ -41,9 +40,8 @@ demo: setup  ## set everything up, start the enclave on loopback, print addresse
 dev: setup  ## the demo, with a project in every state
 	$(BIN)/enclave demo --seed
 
-test: setup-tests test-images  ## set everything up, run all tests: several files at a time, then the browser journeys
-	$(BIN)/python scripts/run-tests --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --ignore tests/e2e
-	$(BIN)/python scripts/run-tests --numprocesses $(E2E_PROCESSES) --dist loadfile --no-loadscope-reorder tests/e2e
+test: setup-tests test-images  ## set everything up, run all tests, several files at a time
+	$(BIN)/python scripts/run-tests --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 check: setup  ## never edits
 	$(BIN)/ruff check .

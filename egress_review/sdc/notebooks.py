@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import nbformat
-
 from egress_review.domain.sentences import Sentence
 from egress_review.sdc.tables import UnreadableError
 
@@ -63,6 +61,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def read_notebook(text: str) -> Notebook:
     """Raises UnreadableError."""
+    import nbformat  # at its first use: importing it costs a second
+
     content = parse_json(text)
     if not isinstance(content, dict) or content.get("nbformat") != 4:
         raise UnreadableError(Sentence("Expected a notebook of format 4, found another. Save it again in JupyterLab."))

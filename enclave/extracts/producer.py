@@ -24,7 +24,7 @@ from ruamel.yaml.error import YAMLError
 from enclave.domain.decisions import RefusedError
 from enclave.extracts.plan import PersonKind
 from enclave.extracts.pseudonyms import KEY_BYTES
-from enclave.extracts.source_postgres import is_postgres
+from enclave.extracts.source_schema import is_postgres
 from enclave.files import write_atomically
 from enclave.settings import Settings, get_settings
 

@@ -18,7 +18,7 @@ from enclave.extracts.identities import draw_opt_outs, identity_lines
 from enclave.extracts.permit_file import read_permit
 from enclave.extracts.plan import plan_extract
 from enclave.extracts.producer import Dataset, ensure_pseudonym_key, register_dataset, write_identities, write_opt_outs
-from enclave.extracts.source_postgres import is_postgres
+from enclave.extracts.source_schema import is_postgres
 from enclave.extracts.sources import open_source, read_schema
 from enclave.settings import REPOSITORY, Settings
 

@@ -6,7 +6,6 @@ has no equal for travel as text. The URL may hold a password, so no message repe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from typing import Any
 
@@ -26,11 +25,6 @@ _COLUMNS = """
     WHERE table_schema NOT IN ('pg_catalog', 'information_schema') AND table_schema !~ '^pg_'
     ORDER BY table_schema, table_name, ordinal_position
 """
-
-
-def is_postgres(location: str) -> bool:
-    """A URL of PostgreSQL rather than a path."""
-    return re.match(r"postgres(ql)?://", location) is not None
 
 
 class PostgresSource:

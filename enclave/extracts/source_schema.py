@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,6 +16,11 @@ class SourceKind(StrEnum):
     CSV = "csv"
     PARQUET = "parquet"
     POSTGRESQL = "postgresql"
+
+
+def is_postgres(location: str) -> bool:
+    """A URL of PostgreSQL rather than a path."""
+    return re.match(r"postgres(ql)?://", location) is not None
 
 
 class SourceError(RefusedError):

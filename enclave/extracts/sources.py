@@ -16,13 +16,13 @@ import duckdb
 
 from enclave.domain.permits import Permit
 from enclave.extracts.row_filter import RowFilter, parse_row_filter
-from enclave.extracts.source_postgres import PostgresSource, is_postgres
 from enclave.extracts.source_schema import (
     SourceColumn,
     SourceError,
     SourceKind,
     SourceSchema,
     SourceTable,
+    is_postgres,
     literal,
     quote,
 )
@@ -52,6 +52,8 @@ class Source(Protocol):
 def open_source(connection: duckdb.DuckDBPyConnection, location: str) -> Source:
     """The source at a path or ``postgresql://`` URL. Raises SourceError."""
     if is_postgres(location):
+        from enclave.extracts.source_postgres import PostgresSource  # its driver imports pandas: 2 s
+
         return PostgresSource(connection, location)
     path = Path(location)
     try:

@@ -1,5 +1,6 @@
 """A whole enclave for the browser journeys: ``enclave demo --journey --keep --json`` on a home of its own.
 
+It ends after the last test of this folder; so does the browser with its event loop: the process goes on with others.
 Screenshots go to ``ENCLAVE_SCREENSHOTS`` (``make e2e`` sets it to docs/images) or to pytest's temporary folder.
 """
 
@@ -69,7 +70,7 @@ def describe(info: dict[str, Any], output: str) -> RunningEnclave:
     return RunningEnclave(info, people, {**demo_environment(info["home"]), "ENCLAVE_PORT": port}, output)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def enclave_home() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="en", dir="/tmp") as folder:
         yield folder + "/home"
@@ -82,7 +83,7 @@ def permit_with_terminals() -> Path:
     return file
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def enclave(enclave_home: str) -> Iterator[RunningEnclave]:
     """A fresh enclave, or the running one whose JSON line is in the file that ``ENCLAVE_E2E_INFO`` names."""
     if info := os.environ.get("ENCLAVE_E2E_INFO"):
@@ -100,7 +101,7 @@ def enclave(enclave_home: str) -> Iterator[RunningEnclave]:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
     quiet += ["--disable-component-update", "--disable-sync"]

@@ -6,23 +6,25 @@ would leave them; the one query that is looked for is among them.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
 import subprocess
-import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from audit.client import AuditClient
+from audit.client import AuditClient, PendingRecord
 from audit.event import AuditEvent, Receipt
 from enclave.settings import REPOSITORY
 
 RECORDS = 100_000
 WRITERS = 16
+AT_A_TIME = 25
+PATIENCE = 60.0
 NEEDLE_TEXT = "SELECT count(*) FROM death WHERE cause_concept_id = 4306655"
 NEEDLE_TEMPLATE = "d1" * 32
 _TABLES = ("person", "condition_occurrence", "drug_exposure", "measurement", "visit_occurrence")
@@ -33,34 +35,54 @@ def _person_id(enclave: Any, username: str) -> str:
     return next(person for person, row in people.items() if row["username"] == username)
 
 
-def _writer(enclave: Any, number: int, count: int, project: str) -> None:
-    draw = random.Random(number)
-    client = AuditClient(Path(enclave.info["home"]) / "run" / "audit" / "audit.sock", f"gateway-{number}")
-    person = _person_id(enclave, "amelie" if number % 2 else "karim")
-    for turn in range(count // 2):
-        request = f"q-{number:04x}{turn:012x}"
+class _Writer:
+    """One of the gateway's processes, and what its people ask."""
+
+    def __init__(self, enclave: Any, number: int) -> None:
+        socket = Path(enclave.info["home"]) / "run" / "audit" / "audit.sock"
+        self._draw, self._client = random.Random(number), AuditClient(socket, f"gateway-{number}")
+        self._numbers = (f"q-{number:04x}{turn:012x}" for turn in itertools.count())
+        person = _person_id(enclave, "amelie" if number % 2 else "karim")
+        self._common: dict[str, Any] = {"actor": person, "project": enclave.info["project"]}
+
+    def begin(self) -> tuple[str, PendingRecord]:
+        """A query's intent on its way, and the query's number."""
+        draw, request = self._draw, next(self._numbers)
         tables = sorted(draw.sample(_TABLES, draw.randint(1, 2)))
         data = {"template_sha256": f"{draw.randrange(400):064x}", "tables": tables, "verb": "select"}
         data["dataset"] = "gibleed@2026-1"
-        common: dict[str, Any] = {"actor": person, "project": project, "request_id": request}
-        client.record(AuditEvent("query:intent", data=data, decision="allow", **common))
+        event = AuditEvent("query:intent", data=data, decision="allow", request_id=request, **self._common)
+        return request, self._client.send(event, timeout=PATIENCE)
+
+    def end(self, request: str) -> PendingRecord:
+        """Its outcome on its way."""
+        draw = self._draw
         counts = {"rows": draw.randint(1, 500), "bytes": draw.randint(64, 90_000), "duration_ms": draw.randint(1, 900)}
-        client.record(AuditEvent("query:outcome", counts=counts, data={"status": "ok"}, **common))
-    client.close()
+        event = AuditEvent("query:outcome", counts=counts, data={"status": "ok"}, request_id=request, **self._common)
+        return self._client.send(event, timeout=PATIENCE)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _write(enclave: Any, numbers: range) -> None:
+    """Half of all records; each writer has many queries at a time, and no outcome goes before its intent."""
+    writers = [_Writer(enclave, number) for number in numbers]
+    for _ in range(RECORDS // WRITERS // 2 // AT_A_TIME):
+        begun = [(writer, *writer.begin()) for writer in writers for _ in range(AT_A_TIME)]
+        for _, _, intent in begun:
+            intent.wait()
+        for outcome in [writer.end(request) for writer, request, _ in begun]:
+            outcome.wait()
+    for writer in writers:
+        writer.close()
 
 
 @pytest.fixture(scope="module")
 def needle(enclave: Any) -> Receipt:
     """The one query, in the middle of the others."""
     project = enclave.info["project"]
-    half = [
-        threading.Thread(target=_writer, args=(enclave, number, RECORDS // WRITERS, project))
-        for number in range(WRITERS)
-    ]
-    for thread in half[: WRITERS // 2]:
-        thread.start()
-    for thread in half[: WRITERS // 2]:
-        thread.join(timeout=170)
+    _write(enclave, range(WRITERS // 2))
     client = AuditClient(Path(enclave.info["home"]) / "run" / "audit" / "audit.sock", "gateway-needle")
     person = _person_id(enclave, "karim")
     found = client.record(
@@ -84,11 +106,8 @@ def needle(enclave: Any) -> Receipt:
         data={"status": "ok"},
     )
     client.record(ended)
-    for thread in half[WRITERS // 2 :]:
-        thread.start()
-    for thread in half[WRITERS // 2 :]:
-        thread.join(timeout=170)
-    client.wait_published(found.index, Path(enclave.info["log_dir"]))
+    _write(enclave, range(WRITERS // 2, WRITERS))
+    client.wait_published(found.index, Path(enclave.info["log_dir"]), PATIENCE)
     client.close()
     return found
 

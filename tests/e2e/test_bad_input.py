@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import subprocess
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -115,20 +114,3 @@ def _query(enclave: Any, token: str) -> int:
     with flightsql.connect(uri, db_kwargs=options, autocommit=True) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT 1")
         return int(cursor.fetchone()[0])
-
-
-def test_an_unreadable_source_is_refused_on_record(enclave_command: Path, tmp_path: Path) -> None:
-    import os
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="en", dir="/tmp") as folder:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("ENCLAVE_")}
-        command = [enclave_command, "demo", "--journey", "--source", tmp_path / "nowhere"]
-        command += ["--permit", PERMIT.parent / "mimic-demo.yaml"]
-        environment = {**kept, "ENCLAVE_HOME": f"{folder}/home", "ENCLAVE_CONFIG": os.environ["E2E_CONFIG"]}
-        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-        assert result.returncode == 1
-        assert "nowhere" in result.stderr
-        show = [enclave_command, "audit", "show", f"{folder}/home/log", "--type", "extract:refused"]
-        shown = subprocess.run(show, capture_output=True, text=True, timeout=60, check=False)
-        assert "extract:refused" in shown.stdout

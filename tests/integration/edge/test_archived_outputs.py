@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from audit.reader import LogUnreadable, read_entries
 from enclave.access import AccessFiles
-from enclave.cli.main import app
+from enclave.cli.main import command_line
 from enclave.domain.decisions import RefusedError
 from enclave.domain.ids import PersonId, ProjectId, Username
 from enclave.domain.people import Person, Role
@@ -57,7 +57,7 @@ def enclave(edge: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("ENCLAVE_SHOWN_PASSPHRASE", "correct horse")
 
     def run(*arguments: str) -> Result:
-        return CliRunner().invoke(app, ["shown", *arguments])
+        return CliRunner().invoke(command_line("shown"), ["shown", *arguments])
 
     return run
 

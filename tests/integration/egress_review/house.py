@@ -25,11 +25,11 @@ import django
 django.setup()
 
 # ruff: noqa: E402  (Django has to be set up before its models are imported)
-from django.core.management import call_command
 from django.db import connections
 from django.test import Client
 from django.test.utils import override_settings
 from django.utils.translation import override as language
+from enclave_test_database import migrate  # type: ignore[import-not-found]
 
 from audit.reader import read_entries
 from enclave.domain.people import Role
@@ -130,7 +130,7 @@ def running_house() -> Iterator[House]:
     connection.settings_dict["NAME"] = settings.database_dir / "db.sqlite3"
     try:
         with override_settings(ENCLAVE=settings), language("en"):
-            call_command("migrate", verbosity=0, interactive=False)
+            migrate(settings.database_dir / "db.sqlite3")
             yield _furnish(House(settings))
             audit_client().close()
     finally:

@@ -30,6 +30,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.test.utils import override_settings
 from django.utils.translation import override as language
+from enclave_test_database import migrate, one_hash_for_all  # type: ignore[import-not-found]
 
 from audit.reader import read_entries
 from enclave.domain.events import EventType
@@ -216,9 +217,13 @@ def running_house(*, http: bool = True, database_url: str = "") -> Iterator[Hous
     before = use_database(settings)
     try:
         with override_settings(ENCLAVE=settings), language("en"):
-            call_command("migrate", verbosity=0, interactive=False)
-            for username, roles in PEOPLE.items():
-                create_person(username, username.title(), roles, PASSWORD, totp_secret(username))
+            if database_url:
+                call_command("migrate", verbosity=0, interactive=False)
+            else:
+                migrate(settings.database_dir / "db.sqlite3")
+            with one_hash_for_all():
+                for username, roles in PEOPLE.items():
+                    create_person(username, username.title(), roles, PASSWORD, totp_secret(username))
             if http:
                 house.portal = start_portal(settings)
             yield house

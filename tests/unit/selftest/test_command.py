@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from audit.event import AuditEvent
 from enclave.cli import selftest as command
-from enclave.cli.main import app
+from enclave.cli.main import command_line
 from enclave.domain.decisions import RefusedError
 from enclave.selftest import run, workspace
 from enclave.selftest.report import stored
@@ -29,10 +29,10 @@ def test_the_exit_code_says_whether_anything_is_open(
     monkeypatch.setenv("ENCLAVE_HOME", str(tmp_path))
     found = report({**CLOSED, "call-bpf": [outcome, "x"]})
     monkeypatch.setattr(command, "run_selftest", lambda settings, reason: found)
-    asked = CliRunner().invoke(app, ["selftest", "--json"])
+    asked = CliRunner().invoke(command_line(), ["selftest", "--json"])
     assert asked.exit_code == code
     assert json.loads(asked.stdout)["good"] is (code == 0)
-    assert "call-bpf" in CliRunner().invoke(app, ["selftest"]).stdout or code == 0
+    assert "call-bpf" in CliRunner().invoke(command_line(), ["selftest"]).stdout or code == 0
 
 
 def test_it_needs_a_running_enclave(tmp_path: Path) -> None:
