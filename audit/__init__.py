@@ -5,10 +5,3 @@ The package imports nothing else of Enclave, so an auditor can carry it away and
 ``checkpoint``, ``tiles``, ``policy``, ``cosignature``. The log: ``daemon``, ``client``, ``wal``, ``payloads``. Its
 readers: ``reader``, ``proof``, ``verify``, ``index``, ``alerts``, ``exports``. For others: ``witness``. See FORMAT.md.
 """
-
-import sys
-
-if sys.argv[:1] == ["-m"] and not any(".cli" in word for word in sys.orig_argv):
-    # ``python -m`` is about to run one of our processes. Its structlog would import rich for tracebacks that nobody
-    # sees there: a third of the audit daemon's start.
-    sys.modules.update({"rich": None})  # type: ignore[dict-item]
