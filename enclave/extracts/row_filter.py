@@ -82,6 +82,11 @@ def parse_row_filter(text: str) -> RowFilter | RowFilterProblem:
     return RowFilter(text, frozenset(columns), condition)
 
 
+def depends_on_the_day(condition: RowFilter) -> bool:
+    """Does it choose other rows tomorrow? ``age`` with one argument counts from today; nothing else we allow does."""
+    return any(node["class"] == "FUNCTION" and node["function_name"] == "age" for node in _nodes(condition.tree))
+
+
 def _parse(text: str, left: str, right: str) -> Any:
     if ";" in text or "\x00" in text:
         return RowFilterProblem("expected one SQL condition, found a semicolon; write only what would follow WHERE.")

@@ -19,9 +19,10 @@ import pyarrow as pa
 
 from enclave.domain.manifest import Manifest
 from enclave.domain.person_rules import NO_RULES, PersonRules
+from enclave.gateway.row_copies import CopyRoom, NarrowedTable, RowCopies
 from enclave.gateway.row_ranges import quoted
 from enclave.gateway.ruled_views import RulesRefusedError, attach_ruled
-from enclave.gateway.scans import PROFILING, SETTINGS, Scan, scans_of
+from enclave.gateway.scans import PROFILING, PROFILING_VIEWS, SETTINGS, Scan, scans_of
 from enclave.gateway.scratch_names import LASTING, TEMPORARY, ScratchKind, ScratchObject
 from enclave.gateway.scratch_store import LOCK_SECONDS, ScratchStore
 
@@ -48,6 +49,9 @@ _LOCKS = (
     "SET GLOBAL enable_external_access = false",
     "SET GLOBAL lock_configuration = true",
 )
+_COPIES_PART = 4
+"""One part in so many of the spill folder is for copies of tables with hidden rows (``row_copies``)."""
+_LEAST_COPY_MB = 256
 _READY_CURSORS, _KEPT_CURSORS = 4, 8
 """At the start, and between queries: as many as one person may run at once."""
 
@@ -91,24 +95,41 @@ def open_extract(
         )
     config = {**_CONFIG, "memory_limit": f"{limits.memory_mb}MiB", "threads": limits.threads}
     connection = duckdb.connect(":memory:", config=config)
-    _attach(connection, folder / DATA_FILE, manifest, rules)
+    narrowed = _attach(connection, folder / DATA_FILE, manifest, rules)
     scratch = ScratchStore(connection, limits.scratch, limits.scratch_mb, limits.scratch_wait)
     scratch.attach()
     # the spill folder is readable by every statement of this worker: it belongs to one person
     connection.execute(f"SET GLOBAL temp_directory = {_text(limits.spill or '')}")
+    room = _copy_room(limits) if narrowed else None
     if limits.spill is not None:
-        connection.execute(f"SET GLOBAL max_temp_directory_size = '{limits.spill_mb}MiB'")
+        spill_bytes = (limits.spill_mb << 20) - (room.most_bytes if room is not None else 0)
+        connection.execute(f"SET GLOBAL max_temp_directory_size = '{spill_bytes >> 20}MiB'")
     for statement in _LOCKS:
         connection.execute(statement)
-    return Engine(connection, manifest, scratch)
+    return Engine(
+        connection,
+        manifest,
+        scratch,
+        RowCopies(connection, folder / DATA_FILE, narrowed, room),
+        has_rules=bool(rules.rules),
+    )
 
 
-def _attach(connection: duckdb.DuckDBPyConnection, file: Path, manifest: Manifest, rules: PersonRules) -> None:
+def _copy_room(limits: EngineLimits) -> CopyRoom | None:
+    """A part of what the worker may spill; none where it may not."""
+    if limits.spill is None:
+        return None
+    return CopyRoom(limits.spill, (limits.spill_mb << 20) // _COPIES_PART, max(_LEAST_COPY_MB, limits.memory_mb // 4))
+
+
+def _attach(
+    connection: duckdb.DuckDBPyConnection, file: Path, manifest: Manifest, rules: PersonRules
+) -> tuple[NarrowedTable, ...]:
     if not rules.rules:
         connection.execute(f"ATTACH {_text(file)} AS {EXTRACT_CATALOG} (READ_ONLY)")
-        return
+        return ()
     try:
-        attach_ruled(connection, file, EXTRACT_CATALOG, manifest, rules)
+        return attach_ruled(connection, file, EXTRACT_CATALOG, manifest, rules)
     except RulesRefusedError as error:
         raise ExtractRefusedError(str(error)) from error
 
@@ -150,13 +171,23 @@ def check_pin(file: Path, expected_sha256: str) -> None:
 class Engine:
     """One open extract; ``cursor()`` for each query, from any thread."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, manifest: Manifest, scratch: ScratchStore) -> None:
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        manifest: Manifest,
+        scratch: ScratchStore,
+        copies: RowCopies,
+        *,
+        has_rules: bool,
+    ) -> None:
         self._connection = connection
         self._path = ",".join(f"{name}.main" for name in self._catalogs(scratch))
         self._ready: list[duckdb.DuckDBPyConnection] = []
         self._columns = {table.name: [column.name for column in table.columns] for table in manifest.tables}
         self.manifest = manifest
         self.scratch = scratch
+        self._copies = copies
+        self._profiling = PROFILING_VIEWS if has_rules else PROFILING
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own for one query, with the order in which names are looked up."""
@@ -180,9 +211,14 @@ class Engine:
         """What the cursor's query has read so far."""
         return scans_of(cursor.get_profiling_information(), self._columns)
 
+    def note_end(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """The cursor's query was read to its end; it may make a copy of a table with hidden rows worth while."""
+        if self._copies.are_wanted:
+            self._copies.note(cursor.get_profiling_information())
+
     def _new_cursor(self) -> duckdb.DuckDBPyConnection:
         cursor = self._connection.cursor()
-        cursor.execute(f"SET search_path = '{self._path}'; {PROFILING}")
+        cursor.execute(f"SET search_path = '{self._path}'; {self._profiling}")
         return cursor
 
     @staticmethod

@@ -8,6 +8,8 @@ file as ``__row``, for the front's own use; the gate lets nobody name it. DuckDB
 ``sealed``.
 
 A condition that could fail on some row is put into TRY: the row is hidden, and no error tells that it is there.
+
+``attach_ruled`` says which tables have hidden rows, so that they may be copied without them (``row_copies``).
 """
 
 from __future__ import annotations
@@ -19,12 +21,14 @@ import duckdb
 from enclave.domain.manifest import Manifest, ManifestTable
 from enclave.domain.permits import TableRule
 from enclave.domain.person_rules import PersonRules
-from enclave.extracts.row_filter import RowFilterProblem, parse_row_filter
+from enclave.extracts.row_filter import RowFilter, RowFilterProblem, depends_on_the_day, parse_row_filter
 from enclave.extracts.total_condition import is_total
 from enclave.gateway.gate import NUMBERED
+from enclave.gateway.row_copies import NarrowedTable
+from enclave.gateway.row_copy import SEALED
 from enclave.gateway.row_ranges import ROW_COLUMN, quoted
 
-SEALED = "sealed"
+__all__ = ["SEALED", "RulesRefusedError", "attach_ruled"]
 
 
 class RulesRefusedError(Exception):
@@ -33,24 +37,31 @@ class RulesRefusedError(Exception):
 
 def attach_ruled(
     connection: duckdb.DuckDBPyConnection, file: Path, catalog: str, manifest: Manifest, rules: PersonRules
-) -> None:
+) -> tuple[NarrowedTable, ...]:
     """Attach the extract's file as ``sealed`` and make catalog ``catalog`` of views. Raises RulesRefusedError."""
     path = str(file).replace("'", "''")
     connection.execute(f"ATTACH '{path}' AS {SEALED} (READ_ONLY, HIDDEN)")
     connection.execute(f"ATTACH ':memory:' AS {catalog}")
     connection.execute(f"ATTACH ':memory:' AS {NUMBERED} (HIDDEN)")
+    narrowed = []
     for table in manifest.tables:
         rule = rules.find(table.name)
         try:
-            columns, condition = _columns(table, rule), _condition(table, rule)
-            source = f"FROM {SEALED}.main.{quoted(table.name)}{condition}"
+            columns, rows = _columns(table, rule), _rows(table, rule)
+            source = f"FROM {SEALED}.main.{quoted(table.name)}{_condition(table, rows)}"
             kind = "SECURE VIEW" if rule is not None else "VIEW"
-            connection.execute(f"CREATE {kind} {catalog}.main.{quoted(table.name)} AS SELECT {columns} {source}")
+            view = f"{catalog}.main.{quoted(table.name)}"
+            connection.execute(f"CREATE {kind} {view} AS SELECT {columns} {source}")
             place = f'rowid AS "{ROW_COLUMN}"'
             name = f"{NUMBERED}.main.{quoted(table.name)}"
             connection.execute(f"CREATE {kind} {name} AS SELECT {columns}, {place} {source}")
         except duckdb.Error as error:
             raise RulesRefusedError(_sentence(table)) from error
+        if rows is not None and not depends_on_the_day(rows):
+            narrowed.append(
+                NarrowedTable(table.name, table.rows * len(table.columns), view, f"SELECT {columns} {source}")
+            )
+    return tuple(narrowed)
 
 
 def _columns(table: ManifestTable, rule: TableRule | None) -> str:
@@ -63,14 +74,20 @@ def _columns(table: ManifestTable, rule: TableRule | None) -> str:
     return ", ".join(quoted(known[name.lower()]) for name in rule.columns)
 
 
-def _condition(table: ManifestTable, rule: TableRule | None) -> str:
+def _rows(table: ManifestTable, rule: TableRule | None) -> RowFilter | None:
     if rule is None or rule.rows is None:
-        return ""
+        return None
     parsed = parse_row_filter(rule.rows)
     if isinstance(parsed, RowFilterProblem):
         raise RulesRefusedError(_sentence(table))
-    total = is_total(parsed, {column.name.lower(): column.type for column in table.columns})
-    return f" WHERE {'' if total else 'TRY'}(\n{rule.rows}\n)"
+    return parsed
+
+
+def _condition(table: ManifestTable, rows: RowFilter | None) -> str:
+    if rows is None:
+        return ""
+    total = is_total(rows, {column.name.lower(): column.type for column in table.columns})
+    return f" WHERE {'' if total else 'TRY'}(\n{rows.text}\n)"
 
 
 def _sentence(table: ManifestTable) -> str:

@@ -4,6 +4,9 @@ Worker side (``scans_of``): the profile is JSON whose texts hold literals; out o
 manifest and operators of a fixed list. Front side (``Reading``): the worker is not trusted, so whatever is not a table
 and column of the manifest, a known operator or a count is left out, and lists are capped.
 
+A table behind a secure view (``ruled_views``) appears with the statement's own filters and the rows the view gave:
+DuckDB tells no columns of it.
+
 Scratch tables appear as ``scratch.name`` with their rows and without columns: a person chooses those names, and PIVOT
 makes them of values. What went into such a table is in the record of the statement that made it.
 
@@ -27,6 +30,8 @@ PROFILING = (
     "SET tracked_metrics = ['operator.rows_scanned', 'operator.extra_info', 'operator.type']"
 )
 """For each cursor; both settings stay changeable when the rest is locked (``allowed_configs``)."""
+PROFILING_VIEWS = f"{PROFILING[:-1]}, 'operator.intermediate_rows', 'operator.timing']"
+"""Where a permit's rules hide tables behind secure views."""
 SETTINGS = ("enable_profiling", "tracked_metrics")
 MOST_COLUMNS, MOST_FILTERS, MOST_TABLES = 400, 200, 100
 MOST_CHARACTERS = 16_000
@@ -51,6 +56,7 @@ _TOKEN = re.compile(
 _LONGEST_ESCAPE = 12
 """Characters of JSON for one of a name, at most: two escapes of four digits."""
 _PART = re.compile(r'"((?:[^"]|"")*)"|([^."]+)')
+_SECURE_VIEW = "SECURE_VIEW"
 _SPACES = frozenset({"scratch", "memory"})
 
 
@@ -80,10 +86,12 @@ def scans_of(profile: str, tables: Mapping[str, Iterable[str]]) -> list[Scan] | 
             info = node.get("extra_info") or {}
             if "Table" in info:
                 found.append(_scan(node, info, expression, tables))
+            elif node.get("type") == _SECURE_VIEW:
+                found.append(_scan_of_view(node, info, tables))
             above = info.get("Expression") if node.get("type") == "FILTER" else None
             waiting += [(child, above) for child in node.get("children", ())]
         return found
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
@@ -98,6 +106,29 @@ def _scan(node: dict[str, Any], info: dict[str, Any], above: Any, tables: Mappin
     # a filter beside the scan: its texts are aliases, which mean the table's column only where the scan gives it
     filters |= {pair for text in _texts(above) for pair in _pairs(text, tuple(sorted(shown)))}
     return Scan(path[-1], frozenset(shown | {column for column, _ in filters}), frozenset(filters), rows)
+
+
+def _scan_of_view(node: dict[str, Any], info: dict[str, Any], tables: Mapping[str, Iterable[str]]) -> Scan:
+    name = str(info.get("View", ""))
+    columns = tuple(tables.get(name, ()))
+    filters = {pair for text in _texts(info.get("Filters")) for pair in _pairs(text, columns)}
+    return Scan(name, frozenset(column for column, _ in filters), frozenset(filters), int(node["intermediate_rows"]))
+
+
+def view_times(profile: str) -> dict[str, float]:
+    """For each secure view a finished query read: the seconds DuckDB worked for that query in all. Never raises."""
+    try:
+        waiting = list(orjson.loads(profile).get("operator", ()))
+        names, seconds = set(), 0.0
+        while waiting:
+            node = waiting.pop()
+            seconds += float(node.get("timing", 0))
+            if node.get("type") == _SECURE_VIEW:
+                names.add(str(node["extra_info"]["View"]))
+            waiting += node.get("children", ())
+        return dict.fromkeys(names, seconds)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
 
 
 def _texts(value: Any) -> list[str]:

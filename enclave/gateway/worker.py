@@ -176,6 +176,7 @@ class Server:
                 for piece in cut(plain_batch(batch, schema)):
                     sender.send(piece)
             sender.end()
+        self._engine.note_end(cursor)
 
     def _reading(self, cursor: duckdb.DuckDBPyConnection) -> bytes:
         scans = self._engine.scans(cursor)

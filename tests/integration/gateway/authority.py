@@ -49,6 +49,21 @@ class Authority:
         return Issued(_pem(found), key.private_bytes(serialization.Encoding.PEM, shape, plain))
 
 
+def tcp_environment(home: Path, authority: Authority, address: str, *, mutual: bool = False) -> dict[str, str]:
+    """What the next front that starts has to be told to listen at ``address``; its files are written below ``home``."""
+    certificate, key = authority.issue("gateway.test", server=True).write(home, "server")
+    told = {
+        "ENCLAVE_GATEWAY_TCP": address,
+        "ENCLAVE_GATEWAY_TLS_CERTIFICATE": str(certificate),
+        "ENCLAVE_GATEWAY_TLS_KEY": str(key),
+    }
+    if mutual:
+        (home / "ca.crt").write_bytes(authority.certificate)
+        (home / "ca.crt").chmod(0o644)
+        told["ENCLAVE_GATEWAY_TLS_CLIENT_CA"] = str(home / "ca.crt")
+    return told
+
+
 def _signed(
     subject: x509.Name,
     issuer: x509.Name,

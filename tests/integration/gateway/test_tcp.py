@@ -32,18 +32,10 @@ class TcpGateway:
     def __init__(self, stack: Any, *, mutual: bool = False) -> None:
         """Sets what the next front that starts will be told."""
         self.stack = stack
-        self.authority = sys.modules["gateway_authority"].Authority()
+        module = sys.modules["gateway_authority"]
+        self.authority = module.Authority()
         self.address = f"127.0.0.1:{free_port()}"
-        certificate, key = self.authority.issue("gateway.test", server=True).write(stack.home, "server")
-        stack.environment |= {
-            "ENCLAVE_GATEWAY_TCP": self.address,
-            "ENCLAVE_GATEWAY_TLS_CERTIFICATE": str(certificate),
-            "ENCLAVE_GATEWAY_TLS_KEY": str(key),
-        }
-        if mutual:
-            (stack.home / "ca.crt").write_bytes(self.authority.certificate)
-            (stack.home / "ca.crt").chmod(0o644)
-            stack.environment["ENCLAVE_GATEWAY_TLS_CLIENT_CA"] = str(stack.home / "ca.crt")
+        stack.environment |= module.tcp_environment(stack.home, self.authority, self.address, mutual=mutual)
 
     def token(self, *arguments: Any, **more: Any) -> str:
         return str(self.stack.token(*arguments, door=DoorKind.TCP, **more))

@@ -69,6 +69,11 @@ NAMES = (
     ('SELECT __row FROM "Partitions"."MAIN".visit', NO_TABLE),
     ("FROM extract.partitions.visit", NO_TABLE),
     ('FROM "extract"."PARTITIONS"."visit"', NO_TABLE),
+    ("FROM visible_0.visit", NO_TABLE),
+    ('FROM "visible_0"."main"."visit"', NO_TABLE),
+    ("FROM '/spill/visible-0.duckdb'", NO_TABLE),
+    ("ATTACH '/spill/visible-0.duckdb' AS mine", gate("statement")),
+    ("DETACH visible_0", gate("statement")),
     ("SELECT __row FROM visit", NO_COLUMN),
     ("SELECT max(rowid) FROM visit", NO_COLUMN),
     ("SELECT visit.rowid FROM visit", engine("rowid")),
@@ -192,6 +197,23 @@ def test_no_way_around_a_rule(gateway: Any, bob: Any, sql: str, expected: Any) -
         assert "Binder" not in problem and "Catalog" not in problem
     else:
         assert expected.sentence in problem
+
+
+def test_nor_when_bob_s_rows_have_been_copied(gateway: Any, bob: Any) -> None:
+    """``row_copies``: after some queries over a table with hidden rows its view reads a copy without them."""
+
+    def is_copied() -> bool:
+        run(bob, "SELECT sum(length(label)) FROM visit")
+        return any(leaf["data"].get("columns_read") == ["visit.label"] for leaf in gateway.events("query:outcome"))
+
+    gateway.wait_for(is_copied, what="a query that reads the copy")
+    for sql, expected in ATTACKS:
+        found, problem = run(bob, sql)
+        assert MARKER not in str(found) and MARKER not in problem.replace(sql, ""), sql
+        if isinstance(expected, Refused):
+            assert problem and expected.sentence in problem, sql
+        else:
+            assert (found, problem) == (expected, ""), sql
 
 
 @pytest.mark.parametrize("sql", [sql for sql, expected in ATTACKS if isinstance(expected, Refused)])

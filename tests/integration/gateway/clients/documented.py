@@ -7,6 +7,8 @@ import re
 from suite import REPOSITORY
 
 DOCUMENT = REPOSITORY / "docs" / "clients.md"
+DOORS = ("all of this over TLS", "connect and query over mutual TLS")
+"""Rows about a run of the suite: does it go at that door as the rows above say?"""
 _RESULTS = {"yes": "yes", "no": "no", "–": "not-offered"}
 _NAMES = {
     "ADBC": "adbc",
@@ -30,7 +32,7 @@ def table() -> dict[str, dict[str, str]]:
         if len(row) != len(clients) + 1:
             break
         for client, cell in zip(clients, row[1:], strict=True):
-            found[client][row[0]] = _RESULTS[cell.rstrip("¹²³⁴⁵⁶⁷⁸")]
+            found[client][row[0]] = _RESULTS[cell.rstrip("¹²³⁴⁵⁶⁷⁸⁹")]
     return found
 
 

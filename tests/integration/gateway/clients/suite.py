@@ -49,17 +49,35 @@ STATEMENTS = {
 
 
 @dataclass(frozen=True)
+class TlsFiles:
+    """PEM files of a client: the authority it trusts and, over mutual TLS, what it shows of itself."""
+
+    authority: Path
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def environment(self) -> dict[str, str]:
+        shown = {"ENCLAVE_TLS_CERTIFICATE": str(self.certificate), "ENCLAVE_TLS_KEY": str(self.key)}
+        return {"ENCLAVE_TLS_ROOTS": str(self.authority), **(shown if self.certificate is not None else {})}
+
+
+@dataclass(frozen=True)
 class Gateway:
-    """Where a client finds the gateway, and the tokens it tries."""
+    """Where a client finds the gateway, and the tokens it tries. With ``tls``, all speak it to ``address``."""
 
     socket: Path
     address: str
     token: str
     wrong_token: str
     expired_token: str
+    tls: TlsFiles | None = None
+    checks: tuple[str, ...] = ()
+    """The checks to make; none: all."""
 
     def environment(self) -> dict[str, str]:
         own = {
+            **({"ENCLAVE_CHECKS": "|".join(self.checks)} if self.checks else {}),
+            **(self.tls.environment() if self.tls is not None else {}),
             "ENCLAVE_SOCKET": str(self.socket),
             "ENCLAVE_ADDRESS": self.address,
             "ENCLAVE_TOKEN": self.token,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CLIENTS
-from documented import examples, table
-from suite import Gateway, run_client
+from conftest import CLIENTS, ON_ADBC
+from documented import DOORS, examples, table
+from suite import Finding, Gateway, run_client
 
 EXAMPLE_SECONDS = 60
 LONGEST_EXAMPLE = 8
@@ -23,16 +24,34 @@ def test_a_client_does_what_the_documentation_says(
 ) -> None:
     before = cancelled(gateway)
     found = run_client(command_of(client), door)
+    assert differing(client, found) == {}
+    documented = {check: result for check, result in table()[client].items() if check not in DOORS}
+    assert {check for check, result in documented.items() if result != "not-offered"} <= set(found)
+    if found["cancel"].result == "yes":
+        gateway.wait_for(lambda: cancelled(gateway) > before, what="the record of the cancelled query")
+
+
+@pytest.mark.parametrize("row", DOORS)
+def test_the_same_goes_over_tls(
+    row: str, tls_doors: dict[str, Gateway], command_of: Callable[[str], list[str]]
+) -> None:
+    """The clients at once: most of the time they wait for something."""
+    commands = {client: command_of(client) for client in CLIENTS if client not in ON_ADBC}
+    with ThreadPoolExecutor(len(commands)) as several:
+        runs = {client: several.submit(run_client, command, tls_doors[row]) for client, command in commands.items()}
+    differences = {client: differing(client, run.result()) for client, run in runs.items()}
+    assert differences == {client: {} for client in commands}
+    assert {table()[client][row] for client in CLIENTS} == {"yes"}
+
+
+def differing(client: str, found: dict[str, Finding]) -> dict[str, str]:
+    """Where a run of the suite and the documentation do not agree."""
     documented = table()[client]
-    differing = {
+    return {
         check: f"documented {documented.get(check)}, found {finding.result}: {finding.trouble}"
         for check, finding in found.items()
         if documented.get(check) != finding.result
     }
-    assert differing == {}
-    assert {check for check, result in documented.items() if result != "not-offered"} <= set(found)
-    if found["cancel"].result == "yes":
-        gateway.wait_for(lambda: cancelled(gateway) > before, what="the record of the cancelled query")
 
 
 def cancelled(gateway: Any) -> int:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -36,6 +37,11 @@ func refused(err error, sentence string) error {
 		return fmt.Errorf("expected %q in: %v", sentence, err)
 	}
 	return nil
+}
+
+// wanted tells which checks to make: all, unless some are named.
+func wanted(name string) bool {
+	return env("ENCLAVE_CHECKS") == "" || slices.Contains(strings.Split(env("ENCLAVE_CHECKS"), "|"), name)
 }
 
 func report(item check) {

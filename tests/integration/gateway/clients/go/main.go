@@ -14,16 +14,19 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/flight/flightsql"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 )
 
 func connect() (*flightsql.Client, error) {
+	target, transport, err := door()
+	if err != nil {
+		return nil, err
+	}
 	options := []grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(transport),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(16 << 20)), // gRPC for Go takes 4 MiB unless told otherwise
 	}
-	return flightsql.NewClient("unix://"+env("ENCLAVE_SOCKET"), nil, nil, options...)
+	return flightsql.NewClient(target, nil, nil, options...)
 }
 
 var limited, stop = context.WithTimeout(context.Background(), time.Minute)
@@ -275,6 +278,8 @@ func main() {
 		{"write refused", write},
 		{"ingest refused", ingest},
 	} {
-		report(item)
+		if wanted(item.name) {
+			report(item)
+		}
 	}
 }

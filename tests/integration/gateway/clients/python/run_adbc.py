@@ -1,4 +1,4 @@
-"""adbc-driver-flightsql through its DBAPI, over the unix socket."""
+"""adbc-driver-flightsql through its DBAPI, over the unix socket or TLS."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import adbc_driver_flightsql.dbapi as flightsql
 import pyarrow as pa
 from adbc_driver_flightsql import DatabaseOptions
 from checks import (
+    ADDRESS,
+    CERTIFICATE,
     EXPIRED_TOKEN,
+    KEY,
     LARGE_CHARACTERS,
+    ROOTS,
     SOCKET,
     TOKEN,
     WRONG_TOKEN,
@@ -24,8 +28,15 @@ from values import NUMBERS_AND_TEXT, OTHER_VALUES, ROW
 
 
 def connect(token: str = TOKEN) -> Any:
-    options = {DatabaseOptions.AUTHORIZATION_HEADER.value: f"Bearer {token}"}
-    return flightsql.connect(f"grpc+unix://{SOCKET}", db_kwargs=options, autocommit=True)
+    texts = {
+        DatabaseOptions.TLS_ROOT_CERTS.value: ROOTS,
+        DatabaseOptions.MTLS_CERT_CHAIN.value: CERTIFICATE,
+        DatabaseOptions.MTLS_PRIVATE_KEY.value: KEY,
+    }
+    options = {name: text for name, text in texts.items() if text is not None}
+    options[DatabaseOptions.AUTHORIZATION_HEADER.value] = f"Bearer {token}"
+    uri = f"grpc+tls://{ADDRESS}" if ROOTS else f"grpc+unix://{SOCKET}"
+    return flightsql.connect(uri, db_kwargs=options, autocommit=True)
 
 
 def query(text: str, parameters: Any = None, token: str = TOKEN) -> pa.Table:

@@ -5,14 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
-from checks import ADDRESS, EXPIRED_TOKEN, LARGE_CHARACTERS, TOKEN, WRONG_TOKEN, expect, not_offered, refused, run, sql
+from checks import (
+    ADDRESS,
+    CERTIFICATE,
+    EXPIRED_TOKEN,
+    KEY,
+    LARGE_CHARACTERS,
+    ROOTS,
+    TOKEN,
+    WRONG_TOKEN,
+    expect,
+    not_offered,
+    refused,
+    run,
+    sql,
+)
 from flightsql import FlightSQLClient, connect
 from values import NUMBERS_AND_TEXT, OTHER_VALUES, ROW, from_pandas
 
 
 def client(token: str = TOKEN) -> FlightSQLClient:
     host, port = ADDRESS.split(":")
-    return FlightSQLClient(host=host, port=int(port), token=token, insecure=True)
+    texts = {"tls_root_certs": ROOTS, "cert_chain": CERTIFICATE, "private_key": KEY}  # for pyarrow's FlightClient
+    options = {name: text for name, text in texts.items() if text is not None}
+    return FlightSQLClient(host=host, port=int(port), token=token, insecure=ROOTS is None, **options)
 
 
 def rows(text: str, parameters: Any = None, token: str = TOKEN) -> list[Any]:

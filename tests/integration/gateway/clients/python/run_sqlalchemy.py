@@ -1,19 +1,47 @@
-"""SQLAlchemy 1.4 with the dialect that flightsql-dbapi brings. TCP only."""
+"""SQLAlchemy 1.4 with the dialect that flightsql-dbapi brings. TCP only.
+
+A URL has no place for certificates: over TLS a ``creator`` makes the connection.
+"""
 
 from __future__ import annotations
 
 import warnings
 from typing import Any
 
-import flightsql.sqlalchemy  # noqa: F401 registers the dialect
-from checks import ADDRESS, EXPIRED_TOKEN, LARGE_CHARACTERS, TOKEN, WRONG_TOKEN, expect, not_offered, refused, run, sql
+import flightsql.sqlalchemy
+from checks import (
+    ADDRESS,
+    CERTIFICATE,
+    EXPIRED_TOKEN,
+    KEY,
+    LARGE_CHARACTERS,
+    ROOTS,
+    TOKEN,
+    WRONG_TOKEN,
+    expect,
+    not_offered,
+    refused,
+    run,
+    sql,
+)
+from flightsql import FlightSQLClient
 from sqlalchemy import MetaData, Table, create_engine, func, inspect, select, text
 from values import NUMBERS_AND_TEXT, OTHER_VALUES, ROW, from_pandas
 
 warnings.simplefilter("ignore")
 
 
+def over_tls(token: str) -> Any:
+    host, port = ADDRESS.split(":")
+    texts = {"tls_root_certs": ROOTS, "cert_chain": CERTIFICATE, "private_key": KEY}
+    options = {name: text for name, text in texts.items() if text is not None}
+    features = {"sqlalchemy-prepared-statements": "on"}
+    return flightsql.connect(FlightSQLClient(host=host, port=int(port), token=token, features=features, **options))
+
+
 def engine(token: str = TOKEN) -> Any:
+    if ROOTS is not None:
+        return create_engine(f"datafusion+flightsql://{ADDRESS}", creator=lambda: over_tls(token))
     options = f"insecure=True&token={token}&feature-sqlalchemy-prepared-statements=on"
     return create_engine(f"datafusion+flightsql://{ADDRESS}/?{options}")
 
