@@ -131,3 +131,4 @@ async def accept(listening: socket.socket, answer: Callable[[socket.socket], Awa
             continue
         connection.setblocking(False)
         await answer(connection)
+        await asyncio.sleep(0)  # one that waits already is accepted at once: others would never get their turn
