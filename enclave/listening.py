@@ -10,7 +10,7 @@ _BACKLOG = 128
 
 
 def listen_in(
-    folder: Path, name: str, mode: int = 0o600, kind: socket.SocketKind = socket.SOCK_STREAM
+    folder: Path, name: str, *, mode: int = 0o600, kind: socket.SocketKind = socket.SOCK_STREAM
 ) -> socket.socket:
     """A listening socket ``name`` in ``folder``, in the place of what was there. Raises OSError.
 

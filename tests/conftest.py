@@ -40,12 +40,13 @@ _load("enclave_test_database", "migrated_database.py")
 for _name in ("live_log", "live_processes", "ports", "waiting"):
     _load(f"enclave_test_{_name}", f"{_name}.py")
 for _name, _file in (
-    ("extract", "gateway/sample_extract.py"),
-    ("partners", "workspaces/unsafe_partners.py"),
-    ("browser", "workspaces/browser.py"),
-    ("stand", "workspaces/stand.py"),
+    ("enclave_test_extract", "gateway/sample_extract.py"),
+    ("gateway_stack", "gateway/stack.py"),
+    ("enclave_test_partners", "workspaces/unsafe_partners.py"),
+    ("enclave_test_browser", "workspaces/browser.py"),
+    ("enclave_test_stand", "workspaces/stand.py"),
 ):
-    _load(f"enclave_test_{_name}", f"integration/{_file}")
+    _load(_name, f"integration/{_file}")
 
 
 @pytest.fixture(scope="session")

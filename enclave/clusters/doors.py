@@ -94,7 +94,7 @@ class Doors:
         return found
 
     def _listen(self, name: WorkspaceId, door: Door) -> None:
-        listening = listen_in(self._workspaces / name / "in", _NAME, 0o666)
+        listening = listen_in(self._workspaces / name / "in", _NAME, mode=0o666)
         opened = self._open[name] = _Open(door, listening)
 
         async def greet(connection: socket.socket) -> None:

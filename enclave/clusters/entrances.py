@@ -94,9 +94,11 @@ class Entrances:
         handed = self._of[handler] = _Handed(entrance)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: handler, connection)
-        except OSError:
-            del self._of[handler]
+        except (OSError, asyncio.CancelledError) as error:
+            del self._of[handler]  # what never was connected is never seen to end, and would count for ever
             connection.close()
+            if isinstance(error, asyncio.CancelledError):
+                raise
         handed.is_connected = True
 
     def close(self, entrance: Entrance) -> None:

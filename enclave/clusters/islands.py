@@ -86,7 +86,7 @@ class Island:
     async def open(self, answer: Callable[[socket.socket], Awaitable[None]]) -> None:
         """Listen for its scheduler (``answer`` takes each connection) and for the proxy. Raises OSError."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        listening = self._listening = listen_in(self.folder, _API, 0o666)
+        listening = self._listening = listen_in(self.folder, _API, mode=0o666)
         task = asyncio.create_task(accept(listening, answer))
         self._tasks.add(task)
         way = Way(lambda: connect_stream(self.folder / _SCHEDULER))
@@ -131,3 +131,4 @@ async def accept(listening: socket.socket, answer: Callable[[socket.socket], Awa
             continue
         connection.setblocking(False)
         await answer(connection)
+        await asyncio.sleep(0)  # one that waits already is accepted at once: others would never get their turn

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -26,6 +27,9 @@ from enclave.settings import Settings
 
 _log = structlog.get_logger()
 _UNKNOWN = "unknown"
+_REFUSING_THREADS = 2
+"""Of their own: whoever asks again and again to be refused while the log is away keeps nobody else waiting, neither
+for a record nor for a workspace's host."""
 AWAY = "The audit log does not answer, so no cluster is started. Try again soon; if it stays, tell the administrator."
 
 NOT_NOTED = (
@@ -68,6 +72,7 @@ class Records:
         self._client = AuditClient(settings.audit_socket, "clusters")
         self._late = LateRecords(settings.usage_dir / "late-clusters", self._client)
         self._ends: dict[str, _End] = {}
+        self._refusing = ThreadPoolExecutor(_REFUSING_THREADS, "refusals")
 
     async def started(self, owner: Owner, cluster: str, caller: Caller, most_workers: int) -> None:
         """cluster:started, durable. Raises RecordingFailedError."""
@@ -106,7 +111,7 @@ class Records:
                 data={"rule": "not-noted"},
                 payload={"reason": NOT_NOTED},
             )
-            await asyncio.to_thread(self._record_or_keep, event)
+            await self._record_refusal(event)
             raise RecordingFailedError(NOT_NOTED) from error
 
     async def stopped(self, owner: Owner, cluster: str, reason: str) -> None:
@@ -156,19 +161,17 @@ class Records:
 
     async def refused(self, door: Door, rule: str, sentence: str, caller: Caller | None = None) -> None:
         """cluster:refused. Never raises: it is refused either way."""
-        await asyncio.to_thread(
-            self._record_or_keep,
-            AuditEvent(
-                type=EventType.CLUSTER_REFUSED,
-                actor=caller.claims.person if caller else _UNKNOWN,
-                project=door.project,
-                workspace=door.workspace,
-                decision="deny",
-                policies=caller.policies if caller else (),
-                data={"rule": rule},
-                payload={"reason": sentence},
-            ),
+        event = AuditEvent(
+            type=EventType.CLUSTER_REFUSED,
+            actor=caller.claims.person if caller else _UNKNOWN,
+            project=door.project,
+            workspace=door.workspace,
+            decision="deny",
+            policies=caller.policies if caller else (),
+            data={"rule": rule},
+            payload={"reason": sentence},
         )
+        await self._record_refusal(event)
 
     async def call_refused(self, door: Door, error: CallRefusedError) -> None:
         """token:refused when the token is at fault, else cluster:refused. Never raises."""
@@ -182,7 +185,7 @@ class Records:
             data={"rule": error.rule, "at": "clusters"},
             payload={"reason": error.sentence},
         )
-        await asyncio.to_thread(self._record_or_keep, event)
+        await self._record_refusal(event)
 
     def left_over(self) -> dict[str, Owner]:
         """Clusters of an earlier run of this service whose end is not recorded."""
@@ -193,6 +196,9 @@ class Records:
             except (OSError, ValueError, TypeError) as error:
                 _log.error("cluster-file-unreadable", kind=type(error).__name__)
         return found
+
+    async def _record_refusal(self, event: AuditEvent) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._refusing, self._record_or_keep, event)
 
     def _record_or_keep(self, event: AuditEvent) -> None:
         envelope = self._client.new_envelope()

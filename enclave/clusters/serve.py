@@ -80,7 +80,7 @@ class ClusterServer(DaskGateway):  # type: ignore[misc]  # dask-gateway has no t
             await self.backend.proxy._proxy_contacted
         await self._doors.follow()
         self._following = asyncio.create_task(self._follow())
-        said = listen_in(self._settings.run_dir, self._settings.clusters_socket.name, 0o600)
+        said = listen_in(self._settings.run_dir, self._settings.clusters_socket.name, mode=0o600)
         await web.SockSite(self.runner, said).start()
         _log.info("clusters-ready")
 

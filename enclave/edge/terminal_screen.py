@@ -56,6 +56,8 @@ class TerminalScreen(Screen):
             return self._explain("not-allowed")
         if state is ExposureState.STOPPED or (state is ExposureState.SLOWED and size > SLOW_MESSAGE):
             return self._explain("stopped")
+        if state is not ExposureState.SLOWED:
+            self._said.discard("stopped")  # another day: who is stopped again is told again
         await self._meter.pace(self._account, size)
         if not cleaned:
             return ()
@@ -76,7 +78,7 @@ class TerminalScreen(Screen):
         return () if cleaned is None else (cleaned,)
 
     def _explain(self, what: str) -> Sequence[Data]:
-        """The sentence, once per channel."""
+        """The sentence, once per channel; that of a day's limit once per day."""
         if what in self._said:
             return ()
         self._said.add(what)

@@ -51,7 +51,7 @@ class LateRecord:
 
 
 class LateRecords:
-    """One per front; thread-safe. ``folder`` belongs to this front's writer name alone."""
+    """One per writer of the log (a front, the clusters' service); thread-safe. ``folder`` is this writer's alone."""
 
     def __init__(self, folder: Path, client: AuditClient, clock: Callable[[], datetime] = lambda: datetime.now(UTC)):
         self._folder, self._client, self._clock = folder, client, clock

@@ -110,7 +110,7 @@ def _meeting_place(above: Path, profile: SandboxProfile) -> Iterator[tuple[socke
         file.chmod(0o444)
         binds.append(Bind(file, Path(target)))
     try:
-        with listen_in(meeting, "socket", 0o666, socket.SOCK_SEQPACKET) as listener:
+        with listen_in(meeting, "socket", mode=0o666, kind=socket.SOCK_SEQPACKET) as listener:
             yield listener, tuple(binds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

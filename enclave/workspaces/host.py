@@ -153,7 +153,7 @@ class Host:
             return False
         try:
             request = json.loads(packet)
-        except ValueError:
+        except (ValueError, RecursionError):
             request = None
         with contextlib.suppress(OSError):
             channel.send(json.dumps(self._kernels.answer(request)).encode(), socket.MSG_DONTWAIT)

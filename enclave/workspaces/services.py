@@ -1,4 +1,5 @@
-"""The hub's two partners, over unix sockets: the portal decides about a workspace, the gateway opens its socket.
+"""Whom the hub asks over unix sockets: the portal decides about a workspace, the gateway opens its socket; edge and
+workspace say when somebody was last seen and whether a kernel computes.
 
 Contract: a refusal comes back as ``RefusedError`` with the other side's sentences; a partner that does not answer is a
 ``PartnerAwayError``. Nothing is retried here.
@@ -36,7 +37,7 @@ class PartnerAwayError(Exception):
 
 
 class Partners:
-    """Calls to the portal's internal API and the gateway's control API."""
+    """Calls to the portal's internal API, the gateway's control API and the edge's routes."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gateway_stack as stack_module  # type: ignore[import-not-found]
 import pytest
 
 
@@ -22,7 +23,6 @@ def _loaded(name: str, file: str) -> Any:
     return sys.modules[name]
 
 
-stack_module: Any = _loaded("gateway_stack", "stack.py")
 _loaded("gateway_authority", "authority.py")
 
 

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import gateway_stack as stack_module  # type: ignore[import-not-found]
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from sql_attack_row import IN_DROPPED_COLUMN, IN_ENVIRONMENT, IN_FILE, IN_OTHER_PROJECT, IN_SCRATCH
 
-_FILE = Path(__file__).resolve().parents[2] / "integration" / "gateway" / "stack.py"
-_NAME = "gateway_stack"
-if _NAME not in sys.modules:
-    _spec = importlib.util.spec_from_file_location(_NAME, _FILE)
-    assert _spec is not None and _spec.loader is not None
-    _module = importlib.util.module_from_spec(_spec)
-    sys.modules[_NAME] = _module
-    _spec.loader.exec_module(_module)
-stack_module: Any = sys.modules[_NAME]
 BOTH = frozenset({stack_module.ALICE, stack_module.BOB})
 
 

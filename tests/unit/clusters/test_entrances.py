@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from typing import cast
+
 import pytest
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 from dask_gateway_server.routes import default_routes
 
-from enclave.clusters.entrances import CLIENT, MACHINE, SCHEDULER, IslandEntrance, WorkspaceEntrance, is_allowed
+from enclave.clusters.entrances import (
+    CLIENT,
+    MACHINE,
+    SCHEDULER,
+    Entrances,
+    IslandEntrance,
+    WorkspaceEntrance,
+    is_allowed,
+)
 from enclave.domain.ids import PersonId, ProjectId, WorkspaceId
 from enclave.gateway.admission import Door
+
+
+class Unconnected:
+    transport = None
+
 
 OWN, OTHER = "a" * 32, "b" * 32
 WORKSPACE = WorkspaceEntrance(
@@ -66,3 +84,27 @@ def test_what_is_not_listed_is_nowhere(method: str, route: str | None) -> None:
 def test_a_scheduler_speaks_of_its_own_cluster_only(method: str, route: str) -> None:
     assert not is_allowed(ISLAND, method, route, OTHER)
     assert not is_allowed(ISLAND, method, route, None)
+
+
+def test_a_connection_that_is_cut_off_while_it_is_handed_over_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A door closes in that moment: what was never connected is never seen to end, so it must not be kept."""
+
+    async def run() -> None:
+        entrances, is_handed_over = Entrances(), asyncio.Event()
+
+        async def hang(*_: object) -> None:
+            is_handed_over.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "connect_accepted_socket", hang)
+        entrances.serve_with(lambda: cast(RequestHandler, Unconnected()))
+        ours, theirs = socket.socketpair()
+        with theirs:
+            handing = asyncio.create_task(entrances.hand_over(ours, WORKSPACE))
+            await is_handed_over.wait()
+            handing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await handing
+        assert entrances.count(WORKSPACE) == 0 and ours.fileno() == -1
+
+    asyncio.run(run())

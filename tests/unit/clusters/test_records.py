@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,9 +18,11 @@ from audit.event import AuditEvent, Envelope
 from enclave.clusters import records
 from enclave.clusters.records import Owner, RecordingFailedError, Records
 from enclave.domain.events import EventType
-from enclave.gateway.admission import Caller
+from enclave.domain.ids import PersonId, ProjectId, WorkspaceId
+from enclave.gateway.admission import Caller, Door
 from enclave.settings import Settings
 
+DOOR = Door(ProjectId("heart-study"), None, WorkspaceId("w-0123456789ab"), PersonId("u-0123456789ab"))
 OWNER = Owner("u-0123456789ab", "heart-study", "w-0123456789ab")
 CLUSTER = "a" * 32
 CALLER = cast(Caller, SimpleNamespace(policies=("a-policy",), claims=SimpleNamespace(token_id="t-1")))
@@ -109,6 +112,19 @@ def test_a_cluster_that_cannot_be_noted_is_refused_on_record(kept: Records, log:
         asyncio.run(kept.started(OWNER, CLUSTER, CALLER, 2))
     (event,) = log.kept.values()
     assert (event.type, event.decision, event.data) == (EventType.CLUSTER_REFUSED, "deny", {"rule": "not-noted"})
+
+
+def test_refusals_that_wait_for_the_log_take_no_threads_from_others(kept: Records, log: Log) -> None:
+    async def run() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+        log.may_answer.clear()
+        refusals = [asyncio.create_task(kept.refused(DOOR, "a-rule", "A sentence.")) for _ in range(10)]
+        assert await asyncio.wait_for(asyncio.to_thread(log.is_asked.wait, 60), 60)
+        log.may_answer.set()
+        await asyncio.gather(*refusals)
+
+    asyncio.run(run())
+    assert len(log.of(EventType.CLUSTER_REFUSED)) == 10
 
 
 def test_a_note_that_cannot_be_removed_keeps_no_cluster_alive(kept: Records, log: Log) -> None:

@@ -32,13 +32,14 @@ class Room:
         self.slept: list[float] = []
         self.kept: list[Shown] = []
         self.archive_is_away = False
+        self.day = date(2026, 11, 26)
         own: Any = self
         self.meter = Meter(
             folder,
             own,
             lambda _: None,
             archive=own,
-            today=lambda: date(2026, 11, 26),
+            today=lambda: self.day,
             clock=lambda: 1.0,
             sleep=self.sleep,
         )
@@ -112,6 +113,15 @@ def test_above_the_budget_it_slows_down_and_then_stops(room: Room) -> None:
     assert room.show("more") == [], "once is enough"
     assert room.account.state() is ExposureState.STOPPED
     assert room.type("stdin", "x") == [["stdin", "x"]], "what runs there can still be ended"
+
+
+def test_who_is_stopped_on_another_day_is_told_again(room: Room) -> None:
+    for day in (26, 27):
+        room.day = date(2026, 11, day)
+        assert room.show("a new day") == [["stdout", "a new day"]]
+        room.show("x" * 149_000)
+        assert room.show("x" * 10_000) == sentence("stopped")
+        assert room.show("more") == []
 
 
 def test_slowed_output_waits(room: Room) -> None:

@@ -35,7 +35,7 @@ def _connect(folder: Path, name: str, kind: socket.SocketKind = socket.SOCK_STRE
 def test_the_mode_is_the_one_asked_for(folder: Path, mode: int, umask: int) -> None:
     before = os.umask(umask)
     try:
-        with listen_in(folder, "x.sock", mode):
+        with listen_in(folder, "x.sock", mode=mode):
             assert stat.S_IMODE((folder / "x.sock").stat().st_mode) == mode
     finally:
         os.umask(before)
@@ -48,7 +48,7 @@ def test_the_umask_of_the_process_is_never_touched(folder: Path, monkeypatch: py
         raise AssertionError("the umask was changed")
 
     monkeypatch.setattr(os, "umask", touched)
-    with listen_in(folder, "x.sock", 0o666):
+    with listen_in(folder, "x.sock", mode=0o666):
         pass
 
 

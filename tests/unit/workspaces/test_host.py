@@ -1,88 +1,23 @@
-"""The workspace host: what a Jupyter server may ask of it (the server is not trusted), and when it ends by itself."""
+"""The workspace host: what a Jupyter server may ask of it (the server is not trusted)."""
 
 from __future__ import annotations
 
-import fcntl
-import os
+import json
 import socket
-import subprocess
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
+from host_doubles import UnsafeEngine, plan  # type: ignore[import-not-found]
 
-from enclave.sandbox import Bind, SandboxProfile
+from enclave.sandbox import Bind
 from enclave.workspaces.host import Host
 from enclave.workspaces.host_plan import INSIDE_IPC, HostPlan
-from enclave.workspaces.host_process import HostIdentity, HostProcess
 from enclave.workspaces.kernels import MOST_KERNELS, Kernels
 
 ID = "01234567-89ab-cdef-0123-456789abcdef"
 START = {"do": "start", "kernel": ID, "argv": ["python", "-m", "kernel"], "cwd": "/home/researcher"}
-
-
-class UnsafeEngine:
-    """Starts nothing; keeps what it was asked for."""
-
-    def __init__(self) -> None:
-        self.started: list[tuple[SandboxProfile, list[str]]] = []
-        self.code: int | None = None
-        self.signals: list[int] = []
-        self.pid = 1
-
-    def start(self, profile: SandboxProfile, argv: Sequence[str], log: IO[bytes] | int) -> UnsafeEngine:
-        assert log == subprocess.DEVNULL or "enclave_jupyter" in argv
-        self.started.append((profile, list(argv)))
-        return self
-
-    def poll(self) -> int | None:
-        return self.code
-
-    def signal(self, number: int) -> None:
-        self.signals.append(number)
-
-    def terminate(self) -> None:
-        self.code = 0
-
-    def kill(self) -> None:
-        self.code = -9
-
-    def wait(self, timeout: float) -> int:
-        return self.code or 0
-
-
-def plan(folder: Path) -> HostPlan:
-    profile = SandboxProfile(binds=(Bind(Path("/usr"), Path("/opt")),), env={"A": "1"}, uid=234567, pass_fds=(7,))
-    paths = {name: folder / name for name in ("ipc", "state", "log", "anchor", "home", "inside")}
-    (folder / "ipc").mkdir(exist_ok=True)
-    return HostPlan(
-        server=profile,
-        kernel=profile,
-        uid=os.geteuid(),
-        group="none",
-        memory_mb=64,
-        disk_mb=64,
-        ends_at=0.5,
-        **paths,
-    )
-
-
-def pidfds() -> int:
-    """How many this process has open."""
-    found = 0
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # the listing's own
-            found += str(link.readlink()).endswith("[pidfd]")
-    return found
-
-
-@pytest.fixture
-def engine() -> UnsafeEngine:
-    return UnsafeEngine()
 
 
 @pytest.fixture
@@ -92,29 +27,6 @@ def kernels(tmp_path: Path, engine: UnsafeEngine) -> Kernels:
 
 def test_a_plan_survives_its_way_through_the_pipe(tmp_path: Path) -> None:
     assert HostPlan.from_json(plan(tmp_path).to_json()) == plan(tmp_path)
-
-
-def test_a_host_whose_state_cannot_be_written_does_not_live_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody could find it again: it ends at once, and leaves no descriptor in the hub."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    class Kept(subprocess.Popen):  # type: ignore[type-arg]
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            started.append(self)
-
-    def write(path: Path, content: bytes, *, mode: int) -> None:
-        if started:
-            raise OSError("No space left on device")
-
-    before = pidfds()
-    monkeypatch.setattr(subprocess, "Popen", Kept)
-    monkeypatch.setattr("enclave.workspaces.host_process.write_atomically", write)
-    with pytest.raises(OSError, match="No space left"):
-        HostProcess.start(plan(tmp_path), 0)
-    (child,) = started
-    assert child.returncode is not None
-    assert pidfds() == before
 
 
 def test_a_kernel_gets_the_plans_profile_and_its_own_folder_only(
@@ -221,72 +133,6 @@ def test_there_is_a_most(kernels: Kernels) -> None:
     assert "Shut one down" in kernels.answer({"do": "prepare", "kernel": ID})["problem"]
 
 
-def reasons(folder: Path) -> dict[str, HostPlan]:
-    """One plan per reason for a host to end by itself, and one without any."""
-    given = plan(folder)
-    given.state.touch()
-    ends_at = time.time() + 3600
-    free, old = folder / "free.lock", folder / "old.state"
-    free.touch()
-    old.touch()
-    os.utime(old, (0, 0))
-    return {
-        "none": replace(given, ends_at=ends_at),
-        "hours": replace(given, ends_at=time.time() - 1),
-        "enclave": replace(given, ends_at=ends_at, anchor=free),
-        "folder": replace(given, ends_at=ends_at, state=folder / "gone"),
-        "hub": replace(given, ends_at=ends_at, state=old),
-    }
-
-
-@pytest.mark.parametrize("why", ["hours", "enclave", "folder", "hub"])
-def test_a_host_ends_by_itself(why: str, tmp_path: Path, engine: UnsafeEngine) -> None:
-    assert run_host(reasons(tmp_path)[why], engine, turns=10) < 10
-    assert engine.code == -9
-
-
-def test_a_host_goes_on_while_there_is_no_reason(tmp_path: Path, engine: UnsafeEngine) -> None:
-    assert run_host(reasons(tmp_path)["none"], engine, turns=10) == 10
-
-
-def test_a_host_goes_on_while_the_supervisor_holds_its_lock(tmp_path: Path, engine: UnsafeEngine) -> None:
-    with (tmp_path / "free.lock").open("ab") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        assert run_host(reasons(tmp_path)["enclave"], engine, turns=10) == 10
-
-
-def run_host(given: HostPlan, engine: UnsafeEngine, turns: int) -> int:
-    """How many turns it took to end; its pauses end at once because a signal seems to have come."""
-    count = 0
-    wake, waking = socket.socketpair()
-
-    def should_stop() -> bool:
-        nonlocal count
-        waking.send(b"x")
-        count += 1
-        return count >= turns
-
-    with wake, waking:
-        UnsafeHost(given, engine).keep(should_stop, wake)
-    return count
-
-
-class UnsafeHost(Host):
-    """Without control group and disk watch: it must not move the test's own process."""
-
-    def keep(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
-        return self._keep(should_stop, wake)
-
-
-def test_a_number_that_another_process_has_now_is_not_the_host() -> None:
-    own = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
-    found = HostProcess.find(HostIdentity(os.getpid(), own))
-    assert found is not None and found.is_running()
-    found.close()
-    assert HostProcess.find(HostIdentity(os.getpid(), own + 1)) is None
-    assert HostProcess.find(HostIdentity(2**22 + 1, own)) is None
-
-
 def test_no_kernel_runs_while_they_are_barred(kernels: Kernels, engine: UnsafeEngine) -> None:
     kernels.answer({"do": "prepare", "kernel": ID})
     assert "problem" not in kernels.answer(START)
@@ -296,3 +142,13 @@ def test_no_kernel_runs_while_they_are_barred(kernels: Kernels, engine: UnsafeEn
     assert kernels.answer(START)["problem"] == "Too many files."
     kernels.bar("")
     assert "problem" not in kernels.answer(START)
+
+
+def test_words_that_are_no_request_are_answered_and_end_nothing(tmp_path: Path, engine: UnsafeEngine) -> None:
+    ours, servers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    host = Host(plan(tmp_path), engine)
+    with ours, servers:
+        for words in (b"[" * 60_000, b"\xff", b"1", b"{}"):
+            servers.send(words)
+            assert host._serve(ours)
+            assert "Expected" in json.loads(servers.recv(4096))["problem"]
