@@ -6,9 +6,6 @@ The package imports nothing else of Enclave, so an auditor can carry it away and
 readers: ``reader``, ``proof``, ``verify``, ``index``, ``alerts``, ``exports``. For others: ``witness``. See FORMAT.md.
 """
 
-import sys
+from audit.starting import leave_out
 
-if sys.argv[:1] == ["-m"] and not any(".cli" in word for word in sys.orig_argv):
-    # ``python -m`` is about to run one of our processes. Its structlog would import rich for tracebacks that nobody
-    # sees there: a third of the audit daemon's start.
-    sys.modules.update({"rich": None})  # type: ignore[dict-item]
+leave_out("rich")  # structlog's, for tracebacks on a terminal: a third of the audit daemon's start

@@ -6,18 +6,13 @@ supervisor there is nobody to start the hub again, so its end is the end of the 
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
-# jupyterhub imports jsonschema, which builds parsers for the formats "iri" and "duration": 1.4 s of processor time at
-# each start. No schema of JupyterHub uses them. Without these packages jsonschema leaves the two unchecked, as it says.
-sys.modules.update(dict.fromkeys(("rfc3987_syntax", "isoduration")))  # type: ignore[arg-type]
+from jupyterhub.app import JupyterHub
+from jupyterhub.handlers.base import BaseHandler
 
-from jupyterhub.app import JupyterHub  # noqa: E402
-from jupyterhub.handlers.base import BaseHandler  # noqa: E402
-
-from enclave.settings import get_settings  # noqa: E402
-from enclave.workspaces.hub_words import WORDS, preferred_language  # noqa: E402
+from enclave.settings import get_settings
+from enclave.workspaces.hub_words import WORDS, preferred_language
 
 _JUPYTERHUBS = BaseHandler.template_namespace.fget
 
