@@ -33,6 +33,8 @@ os.environ["E2E_CONFIG"] = str(_CONFIG)
 """Settings of all enclaves here: each process of pytest prefers another port, so that two do not take the same one."""
 atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 LONG_MS = 60_000
+expect.set_options(timeout=30_000)
+"""Not Playwright's 5 s: other tests run at the same time."""
 _SAMPLE_PERMIT = Path(__file__).resolve().parents[2] / "examples" / "permits" / "gibleed.yaml"
 
 
