@@ -34,7 +34,7 @@ def _load(name: str, file: str) -> Any:
 
 
 _DOCKER = _load("enclave_test_docker", "docker_engine.py")
-for _name in ("live_log", "live_processes", "ports"):
+for _name in ("live_log", "live_processes", "ports", "unprivileged"):
     _load(f"enclave_test_{_name}", f"{_name}.py")
 
 

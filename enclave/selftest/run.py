@@ -128,11 +128,11 @@ def _carry_out(settings: Settings, attack: Callable[[Settings], Outcomes]) -> tu
     return [finding for place in ("server", "kernel") for finding in judge(place, outcomes[place])], ""
 
 
-def attack_this_installation(settings: Settings) -> Outcomes:
-    """Server and kernel sandbox → probe → outcome."""
+def attack_this_installation(settings: Settings, groups: tuple[str, ...] = ()) -> Outcomes:
+    """Server and kernel sandbox → probe → outcome; of all groups, or of some."""
     check_engine(settings)
     with opened(settings) as running, Surroundings(own_address()) as around:
-        targets: dict[str, Any] = {**around.targets, **find_targets(settings, running)}
+        targets: dict[str, Any] = {**around.targets, **find_targets(settings, running), "groups": groups}
         try:
             return run_probes(settings, running, targets | tokens_to_show(settings, running))
         finally:

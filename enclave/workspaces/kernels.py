@@ -21,6 +21,7 @@ from enclave.sandbox import Bind, SandboxError, SandboxProfile
 from enclave.workspaces.engines import Engine, Sandboxed
 from enclave.workspaces.host_plan import INSIDE_IPC, INSIDE_SHARED, HostPlan
 from enclave.workspaces.kernel_images import PYTHON
+from enclave.workspaces.terminals import PROGRAM
 
 MOST_KERNELS = 32
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -39,6 +40,7 @@ class Kernels:
         self._plan = plan
         self._engine = engine
         self._running: dict[str, Sandboxed] = {}
+        self._terminals: set[str] = set()
         self._barred = ""
         self._actions: dict[str, Callable[[str, dict[str, Any]], dict[str, Any]]] = {
             "prepare": self._prepare,
@@ -89,6 +91,10 @@ class Kernels:
         """All that were started and not removed since; for another thread."""
         return tuple(self._running.values())
 
+    def terminals(self) -> list[int]:
+        """A process of the host for each terminal that runs."""
+        return [self._running[name].pid for name in self._terminals if self._is_running(name)]
+
     def _folder(self, kernel: str) -> Path:
         return self._plan.ipc / kernel
 
@@ -122,6 +128,8 @@ class Kernels:
         profile = replace(chosen, binds=(*chosen.binds, own))
         command = [*self._plan.launcher, "/usr/bin/env", f"--chdir={cwd}", "--", *_own_start_files(str(cwd)), *argv]
         self._running[kernel] = self._engine.start(profile, command, subprocess.DEVNULL)
+        if PROGRAM in argv:
+            self._terminals.add(kernel)
         return {"pid": self._running[kernel].pid}
 
     def _profile(self, image: object) -> SandboxProfile:
@@ -146,6 +154,7 @@ class Kernels:
         if self._is_running(kernel):
             raise RefusedRequest("Expected a kernel that has ended, found it running. Shut it down first.")
         self._running.pop(kernel, None)
+        self._terminals.discard(kernel)
         shutil.rmtree(self._folder(kernel), ignore_errors=True)
         return {}
 

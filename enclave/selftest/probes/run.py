@@ -75,8 +75,9 @@ def _answer(probe: Probe, targets: Targets, writer: int) -> None:
 
 
 def run_all(targets: Targets, place: str) -> dict[str, list[str]]:
-    """Every probe that makes sense at this place."""
-    wanted = [probe for probe in CATALOGUE if _belongs(probe, place)]
+    """Every probe that makes sense at this place; ``groups`` among the targets: those groups alone."""
+    groups = targets.get("groups") or {probe.group for probe in CATALOGUE}
+    wanted = [probe for probe in CATALOGUE if _belongs(probe, place) and probe.group in groups]
     results = {}
     for probe in sorted(wanted, key=lambda probe: probe.id in LAST):
         outcome = start(probe, targets).collect()
