@@ -27,6 +27,8 @@ MOST_KERNELS = 32
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LONGEST = 4096
 _MOST_WORDS = 64
+_LARGEST_FILE = 16_384
+CONNECTION_FILE = "kernel.json"
 
 
 class RefusedRequest(Exception):
@@ -44,6 +46,7 @@ class Kernels:
         self._barred = ""
         self._actions: dict[str, Callable[[str, dict[str, Any]], dict[str, Any]]] = {
             "prepare": self._prepare,
+            "connect": self._connect,
             "start": self._start,
             "poll": self._poll,
             "signal": self._signal,
@@ -112,6 +115,24 @@ class Kernels:
         folder.mkdir(mode=0o700)
         if os.geteuid() == 0:
             os.chown(folder, self._plan.uid, self._plan.uid)
+        return {}
+
+    def _connect(self, kernel: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Write the kernel's connection file: the server sees the folder read-only."""
+        content = request.get("content")
+        if not isinstance(content, str) or len(content) > _LARGEST_FILE:
+            raise RefusedRequest(f"Expected a connection file of at most {_LARGEST_FILE} characters, found another.")
+        if self._is_running(kernel):
+            raise RefusedRequest("Expected a prepared kernel that does not run yet. Restart the kernel.")
+        folder = os.open(self._folder(kernel), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            with os.fdopen(os.open(CONNECTION_FILE, flags, 0o600, dir_fd=folder), "wb") as file:
+                file.write(content.encode("utf-8", "replace"))
+                if os.geteuid() == 0:
+                    os.fchown(file.fileno(), self._plan.uid, self._plan.uid)
+        finally:
+            os.close(folder)
         return {}
 
     def _start(self, kernel: str, request: dict[str, Any]) -> dict[str, Any]:

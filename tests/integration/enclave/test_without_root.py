@@ -20,18 +20,8 @@ from enclave.rights import WITHOUT_ROOT
 from enclave.selftest.probes import CATALOGUE
 from enclave.selftest.report import Finding, judge
 
-GROUPS = (
-    "network",
-    "host-files",
-    "host-sockets",
-    "writing",
-    "links",
-    "tokens",
-    "processes",
-    "server-wall",
-    "privilege",
-    "inherited",
-)
+GROUPS = tuple(dict.fromkeys(probe.group for probe in CATALOGUE if probe.group != "bombs"))
+"""Bombs are tried as root; the one that differs without control groups is in docs/operations.md."""
 ATTACK = f"""
 import json
 from enclave.selftest.run import attack_this_installation
@@ -97,7 +87,7 @@ def test_the_query_ran_in_a_sandbox_of_its_own(enclave: Running) -> None:
     for _, mounts in inside:
         ours_inside = [line.split()[3] for line in mounts.splitlines() if f" {enclave.home}" in line]
         assert f"{project}extracts" in " ".join(ours_inside), "its extract"
-        assert [path for path in ours_inside if not path.startswith(project)] == []
+        assert [path for path in ours_inside if not path.startswith(project) and not path.endswith("/spill")] == []
 
 
 def test_doctor_names_what_falls_away_and_what_stays(enclave: Running) -> None:
