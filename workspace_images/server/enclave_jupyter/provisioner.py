@@ -17,14 +17,22 @@ from functools import cache
 from pathlib import Path
 
 from jupyter_client.provisioning import KernelProvisionerBase
+from tornado import web
 
 _LARGEST = 1 << 17
 _POLL_SECONDS = 0.1
 _SIGTERM, _SIGKILL = 15, 9
 
 
-class KernelRefused(Exception):
-    """The host would not start this kernel; its sentence."""
+class KernelRefused(web.HTTPError):
+    """The host would not start this kernel; its sentence, which JupyterLab shows (503)."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(503, sentence)
+        self._sentence = sentence
+
+    def __str__(self) -> str:
+        return self._sentence
 
 
 class HostChannel:
