@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from . import CATALOGUE, inherited
-from .model import ERROR, Outcome, Probe, Targets, attempt_outcome, signal_outcome
+from .model import ERROR, TERMINAL, Outcome, Probe, Targets, attempt_outcome, is_tried, signal_outcome
 
 LAST = ("bomb-disk",)
 """Once it is answered, nothing can be written any more."""
@@ -89,7 +89,7 @@ def _belongs(probe: Probe, place: str) -> bool:
     """Anywhere but in a workspace all probes are run."""
     if place == ALONE:
         return probe.alone
-    return place not in ("server", "kernel") or (place in probe.places and not probe.alone)
+    return place not in ("server", "kernel", TERMINAL) or (is_tried(probe, place) and not probe.alone)
 
 
 def start(probe: Probe, targets: Targets) -> Running:

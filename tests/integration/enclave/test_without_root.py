@@ -18,7 +18,7 @@ from enclave_test_unprivileged import Account, ordinary_account  # type: ignore[
 from audit.reader import read_entries
 from enclave.rights import WITHOUT_ROOT
 from enclave.selftest.probes import CATALOGUE
-from enclave.selftest.report import Finding, judge
+from enclave.selftest.report import PLACES, Finding, judge
 
 GROUPS = tuple(dict.fromkeys(probe.group for probe in CATALOGUE if probe.group != "bombs"))
 """Bombs are tried as root; the one that differs without control groups is in docs/operations.md."""
@@ -99,14 +99,11 @@ def test_doctor_names_what_falls_away_and_what_stays(enclave: Running) -> None:
 
 
 def test_the_walls_hold(enclave: Running) -> None:
-    """The self-test's own probes, by their groups, in the server's and in the kernel's sandbox."""
+    """The self-test's own probes, by their groups, in the sandboxes of server, kernel and terminal."""
     outcomes = json.loads(enclave.python("-c", ATTACK))
     wanted = {probe.id for probe in CATALOGUE if probe.group in GROUPS}
     found: list[Finding] = [
-        finding
-        for place in ("server", "kernel")
-        for finding in judge(place, outcomes[place])
-        if finding.probe in wanted
+        finding for place in PLACES for finding in judge(place, outcomes[place]) if finding.probe in wanted
     ]
     assert len(found) > 200
     assert not [finding for finding in found if finding.verdict in ("open", "error")]
