@@ -11,6 +11,7 @@ Non-goals: CPU shares and disk quotas (the workspace engine of a later issue), a
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -205,8 +206,12 @@ def _inner_command(profile: SandboxProfile, root: bool) -> list[str]:
     return [*command, "--"]
 
 
-def popen(profile: SandboxProfile, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+def popen(
+    profile: SandboxProfile, argv: Sequence[str], *, first: Sequence[str] = (), **options: Any
+) -> subprocess.Popen[bytes]:
     """Start ``argv`` in the sandbox. ``options`` go to ``subprocess.Popen`` (stdin, stdout, stderr).
+
+    ``first``: a program that becomes process 1 in bubblewrap's place, and runs what follows it as process 2.
 
     Raises SandboxError when bubblewrap or a bind's source is missing. The start happens on one long-lived thread,
     because ``--die-with-parent`` ties the child to the *thread* that started it.
@@ -222,7 +227,9 @@ def popen(profile: SandboxProfile, argv: Sequence[str], **options: Any) -> subpr
             arguments += ["--seccomp", str(descriptors[-1])]
         descriptors.append(_environment(profile))
         arguments += ["--args", str(descriptors[-1])]
-        arguments += ["--remount-ro", "/", "--chdir", str(profile.working_dir), "--", *_inner_command(profile, root)]
+        arguments += ["--as-pid-1"] if first else []
+        arguments += ["--remount-ro", "/", "--chdir", str(profile.working_dir)]
+        arguments += ["--", *first, *_inner_command(profile, root)]
         options["pass_fds"] = (*profile.pass_fds, *descriptors)
         return _SPAWNER.submit(_start, [*arguments, *argv], options).result()
     finally:
@@ -231,8 +238,9 @@ def popen(profile: SandboxProfile, argv: Sequence[str], **options: Any) -> subpr
 
 
 def _start(command: list[str], options: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """With an empty environment: without root, what runs inside may read that of bubblewrap's process 1."""
     try:
-        return subprocess.Popen(command, start_new_session=True, **options)
+        return subprocess.Popen(command, start_new_session=True, env={}, executable=shutil.which(command[0]), **options)
     except FileNotFoundError as error:
         raise SandboxError("Expected bubblewrap on this machine, found none: apt-get install bubblewrap") from error
 

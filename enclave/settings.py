@@ -85,6 +85,8 @@ class Settings(BaseSettings):
     """Root file system whose /usr servers and Python kernels see. None: the machine's own."""
     package_mirror: str = ""
     """Address of the site's own package index (PEP 503). Empty: packages can be asked for, but none arrives."""
+    package_mirror_also: tuple[str, ...] = ()
+    """``host`` or ``host:port`` of further https servers that the mirror's index may lead to."""
     package_set_mb: int = Field(default=2048, ge=1)
     """What all added packages of one project may hold together, unpacked."""
     package_minutes: float = Field(default=15.0, gt=0)

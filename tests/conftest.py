@@ -37,7 +37,7 @@ def _load(name: str, file: str) -> Any:
 
 _DOCKER = _load("enclave_test_docker", "docker_engine.py")
 _load("enclave_test_database", "migrated_database.py")
-for _name in ("live_log", "live_processes", "ports", "waiting"):
+for _name in ("live_log", "live_processes", "ports", "unprivileged", "waiting"):
     _load(f"enclave_test_{_name}", f"{_name}.py")
 for _name, _file in (
     ("enclave_test_extract", "gateway/sample_extract.py"),

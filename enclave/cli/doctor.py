@@ -18,6 +18,7 @@ from enclave.gateway.landlock import landlock_version
 from enclave.gateway.tls import TlsError, read_listener
 from enclave.metering.address import MetricsAddressError, metrics_address
 from enclave.metering.prices import PricesError, load_prices
+from enclave.rights import STAYS, losses
 from enclave.sandbox import SandboxError, SandboxProfile, popen
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import cgroups
@@ -107,7 +108,7 @@ def _docker(settings: Settings) -> Finding:
         found = check(settings.docker_host, settings.docker_image)
     except SandboxError as error:
         return Finding("engine: docker", str(error).removesuffix("."), "see docs/operations.md, “Docker”")
-    said = "" if found.makes_groups else " (control groups by systemd: memory per container, use not counted; see docs)"
+    said = "" if found.makes_groups else " (control groups by systemd: memory is limited per container; see docs)"
     return Finding(f"engine: docker{said}", "", "")
 
 
@@ -191,4 +192,15 @@ def doctor() -> None:
         print(f"{'missing' if finding.problem else 'ok':8} {finding.name}")
         if finding.problem:
             print(f"         {finding.problem}. Mend it with:  {finding.remedy}")
+    _say_losses(settings)
     raise SystemExit(1 if failed else 0)
+
+
+def _say_losses(settings: Settings) -> None:
+    """Not problems: the enclave runs, with less around it."""
+    if not (found := losses(settings)):
+        return
+    print("\nThis account is not root, so the following falls away:")
+    for loss in found:
+        print(f"{'weaker':8} {loss.name}: {loss.gone}\n         instead: {loss.instead}")
+    print(f"{'stays':8} {STAYS}")

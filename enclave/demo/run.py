@@ -25,6 +25,7 @@ from enclave.files import write_atomically
 from enclave.journey.browser import JourneyError
 from enclave.journey.steps import SEED_STEPS, Journey
 from enclave.processes import accepts_connections, service_specs
+from enclave.rights import losses
 from enclave.settings import Settings, get_settings
 from enclave.supervisor import StopSignal
 from enclave.workspaces.shared_folder import release_all
@@ -54,6 +55,8 @@ def run_demo(options: DemoOptions) -> None:
         _install_source(settings, permit, options.source)
         install_people(settings, people, permit, options.source)
         _say(f"The enclave is up ({time.monotonic() - started:.1f} s): {settings.portal_url}")
+        if weaker := losses(settings):
+            _say(f"Not root, so {len(weaker)} walls are weaker; `enclave doctor` names them.")
         if options.journey:
             _go(Journey(settings, permit, options.permit, people), watch)
         if options.seed:

@@ -34,6 +34,8 @@ class StorageKind(StrEnum):
     PACKAGES = "packages"
     VAULT = "vault"
     """Snapshots of output requests."""
+    SHOWN = "shown"
+    """The archive of displayed output, where the permit orders one; also after the project is closed."""
 
 
 class Position(StrEnum):

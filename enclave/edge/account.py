@@ -30,6 +30,13 @@ class Pending:
     day: date
     volume: Volume = _NOTHING
     digest: str = _START
+    kept: int = 0
+    """Lines that came into that day's archive since, and that no record commits to yet."""
+
+    @property
+    def is_due(self) -> bool:
+        """A record has to say so (traffic that shows nothing needs none)."""
+        return bool(self.volume.messages or self.volume.bytes or self.kept)
 
 
 @dataclass
@@ -101,11 +108,23 @@ class Account:
             digest = hashlib.sha256(bytes.fromhex(digest) + content).hexdigest()
         self.pending[-1] = replace(last, volume=last.volume + volume, digest=digest)
 
+    def kept(self, day: date) -> None:
+        """A line came into the archive of ``day``, which may be over: sealing and waiting take their time."""
+        found = next((entry for entry in self.pending if entry.day == day), Pending(day))
+        others = [entry for entry in self.pending if entry.day != day]
+        self.pending = sorted([*others, replace(found, kept=found.kept + 1)], key=lambda entry: entry.day)
+        self.dirty = True
+
     def recorded(self, what: Pending) -> None:
         """``what`` is on record; what came after it stays pending."""
-        first = self.pending[0]
-        rest = first.volume - what.volume
-        self.pending = [*([replace(first, volume=rest)] if rest.bytes or rest.messages else []), *self.pending[1:]]
+
+        def rest_of(entry: Pending) -> Pending:
+            if entry.day != what.day:
+                return entry
+            return replace(entry, volume=entry.volume - what.volume, kept=entry.kept - what.kept)
+
+        rest = [rest_of(entry) for entry in self.pending]
+        self.pending = [entry for entry in rest if entry.day != what.day or entry.is_due]
         self.dirty = True
 
     def _roll(self) -> None:
@@ -137,7 +156,12 @@ class Account:
             shown, worst = Volume(**found["shown"]), ExposureState(found["worst"])
             budget = Budget(**found["worst_budget"]) if found["worst_budget"] else None
             pending = [
-                Pending(date.fromisoformat(entry["day"]), Volume(**entry["volume"]), str(entry["digest"]))
+                Pending(
+                    date.fromisoformat(entry["day"]),
+                    Volume(**entry["volume"]),
+                    str(entry["digest"]),
+                    int(entry.get("kept", 0)),
+                )
                 for entry in found["pending"]
             ]
             news = [ExposureState(state) for state in found["news"]]

@@ -1,14 +1,16 @@
 """Keeping what is shown, where the permit orders it: sealed and appended before it goes on to the browser.
 
-Contract: ``keep`` returns when the archive has it; when it cannot, ArchiveError, and the caller shows nothing. What the
-permit says cannot be read: an archive that was ordered before goes on. Non-goals: reading (the edge holds no key that
+Contract: ``keep`` returns when the archive has it; when it cannot, ArchiveError, and the caller shows nothing. Each
+line that was kept is owed a commitment by the log (``Account.kept``), whichever day it came to lie in. What the permit
+says cannot be read: an archive that was ordered before goes on. Non-goals: reading (the edge holds no key that
 could), and a kernel's plain ``status``, listings and static files.
 """
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+import threading
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import structlog
@@ -36,6 +38,8 @@ class ShownArchive:
     def __init__(self, folder: Path, key_file: Path, budgets: Budgets) -> None:
         self._folder, self._key_file, self._budgets = folder, key_file, budgets
         self._files: dict[Place, ArchiveFile] = {}
+        self._lock = threading.Lock()
+        """No file is closed for good while somebody is about to append to it."""
         self._key: tuple[tuple[int, int], X25519PublicKey] | None = None
         self._last_problem = ""
 
@@ -57,7 +61,9 @@ class ShownArchive:
                 box = seal(shown, place, key)
             else:
                 box = await asyncio.to_thread(seal, shown, place, key)
-            self._file(place).append(datetime.now(UTC).isoformat(timespec="milliseconds"), fingerprint(key), box)
+            with self._lock:
+                self._file(place).append(datetime.now(UTC).isoformat(timespec="milliseconds"), fingerprint(key), box)
+            account.kept(date.fromisoformat(place.day))
         except (OSError, SealError) as error:
             self._tell(account.project, error)
             raise ArchiveError from error
@@ -65,14 +71,17 @@ class ShownArchive:
     def commit(self, account: Account, day: str) -> Head | None:
         """The head of a day's archive once it is on the disk; None when there is no archive. Raises OSError."""
         place = Place(account.project, account.username, day)
-        if place not in self._files and not place.path(self._folder).exists():
-            return None
-        file = self._file(place)
-        head = file.commit()
-        if day != account.today().isoformat():
-            file.close()
-            self._files.pop(place, None)
-        return head
+        with self._lock:
+            if place not in self._files and not place.path(self._folder).exists():
+                return None
+            file = self._file(place)
+        return file.commit()
+
+    def close_before(self, today: date) -> None:
+        """Give back the descriptors of past days; a late line or commitment opens its file again."""
+        with self._lock:
+            for place in [place for place in self._files if place.day < today.isoformat()]:
+                self._files.pop(place).close()
 
     def _file(self, place: Place) -> ArchiveFile:
         return self._files.setdefault(place, ArchiveFile(place.path(self._folder)))

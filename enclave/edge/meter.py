@@ -121,6 +121,8 @@ class Meter:
     async def turn(self, *, last: bool = False) -> None:
         """One turn: write changed files, record what is due (``last``: everything)."""
         now, log_is_away = self._clock(), False
+        if self.archive is not None:
+            await asyncio.to_thread(self.archive.close_before, self._today())
         for key, account in list(self._accounts.items()):
             if not log_is_away and (last or self._is_due(account, now - self._tried_at[key])):
                 self._tried_at[key] = now
@@ -151,7 +153,7 @@ class Meter:
                 account.news.pop(0)
                 account.dirty = True
             for what in list(account.pending):
-                if what.volume.messages:
+                if what.volume.messages or what.kept:
                     head = await self._committed(account, what.day)
                     await asyncio.to_thread(self._record, _shown_event(account, what, person, head))
                 account.recorded(what)

@@ -4,15 +4,19 @@ From the workspace's control group where there is one: it counts every process t
 started it. Otherwise the sum over the host's processes, which misses what a process does that nobody waits for, and
 counts a page that several processes changed after a fork once for each: a measure, not proof against somebody who hides
 short processes on purpose. Memory is what cannot be dropped (no page cache that the kernel would give back).
+Containers that Docker keeps in groups of systemd's are read there; their counters go with them, so of one that ends the
+time since the last look is not counted.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from enclave.metering.process_groups import groups_apart
 from enclave.workspaces.quota import processes_below
 
 _TICK_NS = 10**9 // os.sysconf("SC_CLK_TCK")
@@ -33,10 +37,16 @@ class Reading:
 class Meter:
     """Reads one workspace: its control groups, and what they do not tell from the processes below ``top``."""
 
-    def __init__(self, groups: Callable[[], Iterable[Path]], top: int) -> None:
-        """``groups`` says which are there now: Docker makes one when the first container starts."""
-        self._groups = groups
+    def __init__(
+        self, groups: Callable[[], Iterable[Path]], top: int, containers: Callable[[], Iterable[int]] = tuple
+    ) -> None:
+        """``groups`` says which are there now: Docker makes one when the first container starts.
+
+        ``containers``: a process of each that may lie in a group of its own, apart from those.
+        """
+        self._groups, self._containers = groups, containers
         self._processes = ProcessTimes(top)
+        self._apart = GroupTimes()
 
     def read(self) -> Reading:
         """Raises OSError."""
@@ -44,7 +54,10 @@ class Meter:
         cpu, memory = group_cpu_ns(groups), group_memory_bytes(groups)
         if cpu is None:
             cpu = self._processes.cpu_ns()
-        return Reading(cpu, self._processes.memory_bytes() if memory is None else memory)
+        if memory is None:
+            memory = self._processes.memory_bytes()
+        apart = groups_apart(self._containers(), groups)
+        return Reading(cpu + self._apart.cpu_ns(apart), memory + _memory_apart(apart))
 
 
 def group_cpu_ns(groups: Iterable[Path]) -> int | None:
@@ -66,6 +79,15 @@ def group_memory_bytes(groups: Iterable[Path]) -> int | None:
     return sum(found) if found else None
 
 
+def _memory_apart(groups: Iterable[Path]) -> int:
+    """Of containers that may end between two looks."""
+    held = 0
+    for folder in groups:
+        with suppress(OSError):
+            held += _memory_bytes(folder) or 0
+    return held
+
+
 def _memory_bytes(folder: Path) -> int | None:
     for current, inactive in _MEMORY_FILES:
         if (folder / current).exists():
@@ -80,6 +102,24 @@ def _statistics(file: Path) -> dict[str, int]:
     except FileNotFoundError:
         return {}
     return {words[0]: int(words[1]) for words in lines if len(words) == 2}
+
+
+class GroupTimes:
+    """Processor time of groups that come and go, as last seen: it never falls."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Path, int] = {}
+
+    def cpu_ns(self, groups: Iterable[Path]) -> int:
+        """Of these and of all that were seen before."""
+        for folder in groups:
+            try:
+                used = _cpu_ns(folder)
+            except OSError:  # it went between two looks
+                continue
+            if used is not None:
+                self._seen[folder] = max(used, self._seen.get(folder, 0))
+        return sum(self._seen.values())
 
 
 class ProcessTimes:

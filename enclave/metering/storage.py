@@ -50,6 +50,7 @@ def measure(settings: Settings, project: ProjectId, vault_bytes: int) -> dict[St
         StorageKind.EXTRACTS: _size(space / "extracts"),
         StorageKind.PACKAGES: _size(space / "packages"),
         StorageKind.VAULT: vault_bytes,
+        StorageKind.SHOWN: _size(settings.shown_dir / project),
     }
 
 

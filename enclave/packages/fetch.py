@@ -1,4 +1,4 @@
-"""Resolving and fetching wheels in a sandbox that has the network, the image and nothing else of ours.
+"""Resolving and fetching wheels in a sandbox that has one way out, to the mirror, the image and nothing else of ours.
 
 pip runs on the image's own Python, so that what the image holds counts as installed: it is neither fetched nor replaced
 (its exact versions are constraints as well). ``--only-binary :all:``: a source distribution, which would run its own
@@ -13,19 +13,22 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pip
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from audit.client import AuditUnavailable
 from enclave.domain.packages import Requirement
+from enclave.packages import inside as inside_program
 from enclave.packages.mirror import Mirror
+from enclave.packages.way_out import SOCKET, WayOut
 from enclave.sandbox import Bind, SandboxProfile, popen
 from enclave.settings import Settings
 from enclave.workspaces.launch import base_python
@@ -40,6 +43,12 @@ _LOOK_SECONDS = 0.5
 _SAID = 800
 _IMAGE_STAYS = "One of them needs another version of a package that the image holds, and the image stays as it is."
 _LARGEST_REPORT = 32 << 20
+_PROGRAM, _WAY = Path("/opt/fetch/inside.py"), Path("/run/fetch")
+_MOST_REFUSALS = 8
+"""So many different places that were refused are on record, per set; an index can name any number."""
+
+Refused = Callable[[str], object]
+"""Records that a place (``host:port``) was refused. Raises AuditUnavailable."""
 
 
 class IngressError(Exception):
@@ -68,8 +77,11 @@ def image_versions(image: Path) -> dict[str, str]:
 class Fetching:
     """One set; ``folder`` is its own working folder, which only we and the sandbox see."""
 
-    def __init__(self, settings: Settings, mirror: Mirror, folder: Path) -> None:
+    def __init__(self, settings: Settings, mirror: Mirror, folder: Path, refused: Refused) -> None:
         self._settings, self._mirror, self._folder = settings, mirror, folder
+        self._refused = refused
+        self._led_to: list[str] = []
+        self._is_unrecorded = False
         self._ends_at = time.monotonic() + settings.package_minutes * 60
 
     def resolve(self, wanted: Iterable[Requirement]) -> list[Pinned]:
@@ -97,8 +109,9 @@ class Fetching:
             (inside / name).write_text("".join(f"{line}\n" for line in lines))
         options = ["--isolated", "--no-input", "--disable-pip-version-check", "--no-cache-dir", "--progress-bar", "off"]
         options += ["--retries", "1", "--timeout", "30", "--only-binary", ":all:", "--index-url", self._mirror.url]
-        command = ["/opt/image/bin/python3.11", "/opt/pip/pip", *arguments, *options]
-        with tempfile.TemporaryFile() as said:
+        python = "/opt/image/bin/python3.11"
+        command = [python, str(_PROGRAM), str(_WAY / SOCKET), python, "/opt/pip/pip", *arguments, *options]
+        with tempfile.TemporaryFile() as said, WayOut(self._folder / "way", self._mirror, self._note):
             process = popen(self._profile(inside, out), command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
             try:
                 self._await(process, out)
@@ -106,11 +119,35 @@ class Fetching:
                 if process.poll() is None:
                     process.kill()
                     process.wait()
+            if self._is_unrecorded:
+                raise IngressError(
+                    "The mirror led elsewhere, and the audit log took no record of it, so nothing was added. Try again "
+                    "later."
+                )
             if process.returncode != 0:
                 said.seek(0)
-                raise IngressError(
-                    "The packages could not be fetched as they were asked for.", *pips_reasons(said.read(1 << 20))
-                )
+                self._fail(pips_reasons(said.read(1 << 20)))
+
+    def _note(self, place: str) -> None:
+        """On record before pip is told."""
+        if place in self._led_to or len(self._led_to) >= _MOST_REFUSALS:
+            return
+        self._led_to.append(place)
+        try:
+            self._refused(place)
+        except AuditUnavailable:
+            self._is_unrecorded = True
+
+    def _fail(self, reasons: tuple[str, ...]) -> NoReturn:
+        """With what we know and what pip said."""
+        if self._led_to:
+            raise IngressError(
+                "The packages could not be fetched as they were asked for.",
+                f"The mirror led to {self._led_to[0]}, which is neither the mirror nor named in `package_mirror_also`, "
+                "so it was not asked. Tell the admin.",
+                *reasons,
+            )
+        raise IngressError("The packages could not be fetched as they were asked for.", *reasons)
 
     def _await(self, process: subprocess.Popen[bytes], out: Path) -> None:
         most = self._settings.package_set_mb
@@ -133,6 +170,8 @@ class Fetching:
             Bind(image, Path("/opt/image")),
             Bind(base_python(image), Path("/opt/python")),
             Bind(_PIP, Path("/opt/pip/pip")),
+            Bind(Path(inside_program.__file__), _PROGRAM),
+            Bind(self._folder / "way", _WAY),
             Bind(inside, Path("/in")),
             Bind(out, Path("/out"), writable=True),
         )
@@ -146,8 +185,6 @@ class Fetching:
         return SandboxProfile(
             binds,
             env,
-            network=True,
-            hosts=self._mirror.hosts,
             uid=BUILDER_UID,
             data_mb=2048,
             processes=64,

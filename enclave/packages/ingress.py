@@ -1,8 +1,8 @@
 """Making one version of a project's package set: ``projects/<id>/packages/<version>/``, outside of every workspace.
 
 ``site-packages/`` is what kernels see as ``/opt/project``; ``bom.json`` and ``files.sha256`` beside it say what it is.
-A version appears whole, by renaming, or not at all. The network is there while wheels are fetched and gone when they
-are opened. Called by the runner; recording and states are the caller's.
+A version appears whole, by renaming, or not at all. The way out to the mirror is there while wheels are fetched and
+gone when they are opened. Called by the runner; recording and states are the caller's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,15 @@ from enclave.domain.ids import ProjectId
 from enclave.domain.packages import SET_VERSION, Requirement
 from enclave.files import sync_folder, write_atomically
 from enclave.packages.bom import Made, bill_of, file_list
-from enclave.packages.fetch import BUILDER_UID, SITE_PACKAGES, Fetching, IngressError, Pinned, image_versions
+from enclave.packages.fetch import (
+    BUILDER_UID,
+    SITE_PACKAGES,
+    Fetching,
+    IngressError,
+    Pinned,
+    Refused,
+    image_versions,
+)
 from enclave.packages.mirror import MirrorError, find_mirror
 from enclave.sandbox import Bind, SandboxError, SandboxProfile, popen, python_binds
 from enclave.settings import Settings
@@ -53,7 +61,7 @@ def packages_folder(settings: Settings, project: ProjectId) -> Path:
     return settings.projects_dir / project / "packages"
 
 
-def make_set(settings: Settings, project: ProjectId, wanted: Sequence[Requirement]) -> PackageSet:
+def make_set(settings: Settings, project: ProjectId, wanted: Sequence[Requirement], refused: Refused) -> PackageSet:
     """Fetch, check and unpack ``wanted`` and what it needs. Raises IngressError."""
     folder = packages_folder(settings, project)
     folder.mkdir(parents=True, exist_ok=True, mode=0o755)
@@ -63,7 +71,8 @@ def make_set(settings: Settings, project: ProjectId, wanted: Sequence[Requiremen
         mirror = find_mirror(settings)
         for name in ("in", "out", "out/tmp", "set"):
             _hand_over(making / name)
-        fetching = Fetching(settings, mirror, making)
+        (making / "way").mkdir(mode=0o755)
+        fetching = Fetching(settings, mirror, making, refused)
         pinned = fetching.resolve(wanted)
         held = image_versions(settings.image)
         versions = held | {one.name: one.version for one in pinned}

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
 
 from audit.client import AuditUnavailable
 from enclave.domain.decisions import RefusedError
+from enclave.domain.events import EventType
 from enclave.domain.ids import ProjectId
 from enclave.domain.packages import PackageState
 from enclave.domain.projects import ProjectState
 from enclave.packages.fetch import IngressError
 from enclave.packages.ingress import PackageSet, discard_set, make_set
-from enclave.portal.actions.packages import deliver_packages, fail_packages, queue_ingress
+from enclave.portal.actions.packages import RUNNER, deliver_packages, fail_packages, queue_ingress
 from enclave.portal.models import PackageRequest, Project
+from enclave.portal.record import record
 from enclave.settings import Settings
 
 log = structlog.get_logger()
@@ -45,7 +48,9 @@ def ingress(settings: Settings, payload: dict[str, Any]) -> None:
         fail_packages(project, concerned, [_NOT_ACTIVE])
         return
     try:
-        made = make_set(settings, project, [one.requirement for one in (*kept, *fresh)])
+        made = make_set(
+            settings, project, [one.requirement for one in (*kept, *fresh)], partial(_led_elsewhere, project)
+        )
     except IngressError as error:
         fail_packages(project, concerned, list(error.reasons))
         raise
@@ -53,6 +58,12 @@ def ingress(settings: Settings, payload: dict[str, Any]) -> None:
         fail_packages(project, concerned, [_UNFORESEEN])
         raise
     _deliver(settings, payload, [one.pk for one in (*kept, *fresh)], made)
+
+
+def _led_elsewhere(project: ProjectId, place: str) -> None:
+    """The mirror named or redirected to a place that nobody may be sent to. Raises AuditUnavailable."""
+    data: dict[str, str | int | bool | list[str]] = {"place": place}
+    record(EventType.PACKAGE_FETCH_REFUSED, RUNNER, project=project, decision="deny", data=data)
 
 
 def _deliver(settings: Settings, payload: dict[str, Any], wanted: list[int], made: PackageSet) -> None:

@@ -81,6 +81,7 @@ EVENTS: dict[str, Label] = {
     EventType.WORKSPACE_STARTED: _("Workspace started"),
     EventType.WORKSPACE_STOPPED: _("Workspace stopped"),
     EventType.WORKSPACE_REFUSED: _("Workspace refused"),
+    EventType.WORKSPACE_LIMIT_REACHED: _("Workspace reached a limit"),
     EventType.WORKSPACE_EXPOSURE_WARNED: _("Most of the day's display budget used"),
     EventType.WORKSPACE_EXPOSURE_SLOWED: _("Display budget used up: slowed down"),
     EventType.WORKSPACE_EXPOSURE_STOPPED: _("Display stopped for the day"),
@@ -119,6 +120,7 @@ EVENTS: dict[str, Label] = {
     EventType.PACKAGE_REQUEST_DELIVERED: _("Package added"),
     EventType.PACKAGE_REQUEST_FAILED: _("Package could not be added"),
     EventType.PACKAGE_REQUEST_REMOVED: _("Package removed"),
+    EventType.PACKAGE_FETCH_REFUSED: _("Package mirror led elsewhere: refused"),
     EventType.USAGE_VIEWED: _("Usage viewed"),
     EventType.AUDIT_READ: _("Audit log read"),
     EventType.CANARY_SCHEDULED: _("Test query ordered"),
@@ -144,6 +146,7 @@ STORAGE: dict[str, Label] = {
     StorageKind.EXTRACTS: _("Extracts"),
     StorageKind.PACKAGES: _("Added packages"),
     StorageKind.VAULT: _("Snapshots of output requests"),
+    StorageKind.SHOWN: _("Archive of the screen"),
 }
 OWN_EVENTS: dict[str, Label] = {
     OwnEvent.STARTED: _("Log started"),

@@ -35,6 +35,7 @@ NAVIGATION: tuple[NavigationItem, ...] = (
     NavigationItem("usage-list", _("Usage"), frozenset({Role.ADMIN})),
     NavigationItem("audit-list", _("Audit log"), frozenset({Role.AUDITOR})),
     NavigationItem("alert-list", _("Alerts"), frozenset({Role.AUDITOR})),
+    NavigationItem("shown-list", _("Archives of the screen"), frozenset({Role.DATA_PROTECTION_OFFICER})),
 )
 
 

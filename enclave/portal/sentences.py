@@ -89,6 +89,12 @@ TEMPLATES: tuple[str, ...] = (
     _("Expected a mirror's address without a password: settings hold no secrets. Change it."),
     _("Expected a mirror's address with https (or http on loopback), found another. Change it."),
     _("Expected the mirror's name to be known, found no address for it. Ask the admin."),
+    _("Expected the mirror's name to lead to another machine, found an address of this one, of the link or of a "
+      "metadata service. Ask the admin to look at `package_mirror` and at the name service."),
+    _("Expected names in `package_mirror_also` such as files.example.org, found another. Change it."),
+    _("The mirror led to {place}, which is neither the mirror nor named in `package_mirror_also`, so it was not asked. "
+      "Tell the admin."),
+    _("The mirror led elsewhere, and the audit log took no record of it, so nothing was added. Try again later."),
     _("Packages are added to active projects only, and this one is not active any more. Nothing was added."),
     _("The packages could not be made for a reason that was not foreseen; it is in the runner's log. Tell the "
       "admin, then try again."),

@@ -24,8 +24,9 @@ from enclave.domain.events import EventType
 from enclave.processes import accepts_connections
 from enclave.sandbox import SandboxError
 from enclave.selftest.bundle import bundle_sha256
+from enclave.selftest.furniture import furnished
 from enclave.selftest.installation import find_targets, own_address
-from enclave.selftest.report import Finding, Report, folder_of, judge, store
+from enclave.selftest.report import PLACES, Finding, Report, folder_of, judge, store
 from enclave.selftest.surroundings import Surroundings
 from enclave.selftest.workspace import SelftestError, opened, run_probes, tokens_to_show
 from enclave.settings import REPOSITORY, Settings
@@ -125,16 +126,21 @@ def _carry_out(settings: Settings, attack: Callable[[Settings], Outcomes]) -> tu
         outcomes = attack(settings)
     except (SelftestError, SandboxError, PartnerAwayError, RefusedError, ImageMissingError, OSError) as error:
         return [], str(error) or type(error).__name__
-    return [finding for place in ("server", "kernel") for finding in judge(place, outcomes[place])], ""
+    return [finding for place in PLACES for finding in judge(place, outcomes.get(place, {}))], ""
 
 
-def attack_this_installation(settings: Settings) -> Outcomes:
-    """Server and kernel sandbox → probe → outcome."""
+def attack_this_installation(settings: Settings, groups: tuple[str, ...] = ()) -> Outcomes:
+    """Sandbox of server, kernel and terminal → probe → outcome; of all groups, or of some."""
     check_engine(settings)
-    with opened(settings) as running, Surroundings(own_address()) as around:
-        targets: dict[str, Any] = {**around.targets, **find_targets(settings, running)}
+    with (
+        closing(AuditClient(settings.audit_socket, WRITER)) as client,
+        furnished(settings, client.record) as furniture,
+        opened(settings) as running,
+        Surroundings(own_address()) as around,
+    ):
+        targets: dict[str, Any] = {**around.targets, **find_targets(settings, running), "groups": groups}
         try:
-            return run_probes(settings, running, targets | tokens_to_show(settings, running))
+            return run_probes(settings, running, targets | tokens_to_show(settings, running), furniture)
         finally:
             clear_away(settings, running.workspace)
 

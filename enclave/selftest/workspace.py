@@ -26,15 +26,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from enclave.domain.ids import SELFTEST_PROJECT, PersonId, Username, WorkspaceId, new_workspace_id
 from enclave.keys import token_private_key
 from enclave.selftest.bundle import NAME, bundle
+from enclave.selftest.furniture import Furniture
+from enclave.selftest.report import PLACES
 from enclave.settings import Settings
 from enclave.tokens import DoorKind, issue
 from enclave.workspaces import cgroups, launch
+from enclave.workspaces.added_packages import with_packages
 from enclave.workspaces.docker_plan import with_engine
 from enclave.workspaces.environments import kernel_environment, server_environment
 from enclave.workspaces.file_count import most_files
+from enclave.workspaces.host_plan import INSIDE_SHARED
 from enclave.workspaces.host_process import HostProcess
 from enclave.workspaces.limits import write_limits
 from enclave.workspaces.services import Partners
+from enclave.workspaces.shared_mount import make_mount_point
+from enclave.workspaces.terminals import PROGRAM, with_terminals
 
 PROJECT, USERNAME, PERSON = SELFTEST_PROJECT, Username("selftest"), PersonId("u-5e1f7e570000")
 DECOY = Username("decoy")
@@ -113,8 +119,10 @@ def tokens_to_show(settings: Settings, running: Running) -> dict[str, str]:
     }
 
 
-def run_probes(settings: Settings, running: Running, targets: dict[str, Any]) -> dict[str, dict[str, list[str]]]:
-    """``server`` and ``kernel`` → id → [state, detail], as the sandboxes wrote it. Raises SelftestError."""
+def run_probes(
+    settings: Settings, running: Running, targets: dict[str, Any], furniture: Furniture
+) -> dict[str, dict[str, list[str]]]:
+    """Each of PLACES → id → [state, detail], as the sandboxes wrote it. Raises SelftestError."""
     folder = running.home / _FOLDER
     mark = f"enclave-selftest-server-{secrets.token_hex(6)}"
     kernel, other_kernel = str(uuid.uuid4()), str(uuid.uuid4())
@@ -125,6 +133,9 @@ def run_probes(settings: Settings, running: Running, targets: dict[str, Any]) ->
         "token_file": str(launch.RUN / "token"),
         "file_beside": str(Path("/etc/passwd")),
         "kernels_folder": "/run/kernels",
+        "terminal_program": PROGRAM,
+        "shared": str(INSIDE_SHARED) if furniture.shared is not None else "",
+        "shared_is_plain": furniture.shared is not None and furniture.shared.is_measured,
         "other_kernel": other_kernel,
         "server_mark": mark,
         "memory_mb": MEMORY_MB,
@@ -140,15 +151,16 @@ def run_probes(settings: Settings, running: Running, targets: dict[str, Any]) ->
     for path in (folder, folder / NAME, folder / "targets.json"):
         launch.give_to(path, running.uid)
     words = (_PYTHON, str(inside / NAME), "serve", str(inside / "targets.json"), str(inside))
-    _keep(settings, running, (*words, kernel, other_kernel, mark))
-    found = {place: _read(folder / f"{place}.json", running) for place in ("server", "kernel", "own-kernel")}
-    return {"server": found["server"], "kernel": {**found["kernel"], **found["own-kernel"]}}
+    _keep(settings, running, (*words, kernel, other_kernel, mark), furniture)
+    found = {place: _read(folder / f"{place}.json", running) for place in (*PLACES, "own-kernel")}
+    return {**found, "kernel": {**found["kernel"], **found["own-kernel"]}}
 
 
-def _keep(settings: Settings, running: Running, command: tuple[str, ...]) -> None:
+def _keep(settings: Settings, running: Running, command: tuple[str, ...], furniture: Furniture) -> None:
     """Start the host as the hub does, and wait for its end."""
     places, ends_at = running.places, time.time() + HOURS * 3600
     write_limits(places.inside, ends_at, 0, None)
+    make_mount_point(running.home, launch.HOME)
     kernel = launch.profile(
         settings,
         places,
@@ -158,12 +170,22 @@ def _keep(settings: Settings, running: Running, command: tuple[str, ...]) -> Non
         memory_mb=MEMORY_MB,
         processes=PROCESSES,
         disk_mb=DISK_MB,
+        shared=furniture.shared,
     )
     with launch.listen(places) as listening:
         env = server_environment(USERNAME, f"/user/{USERNAME}/{PROJECT}/", listening.fileno())
         plan = launch.plan(
-            settings, places, running.home, kernel, env, memory_mb=MEMORY_MB, disk_mb=DISK_MB, ends_at=ends_at
+            settings,
+            places,
+            running.home,
+            kernel,
+            env,
+            memory_mb=MEMORY_MB,
+            disk_mb=DISK_MB,
+            ends_at=ends_at,
+            shared=furniture.shared,
         )
+        plan = with_terminals(with_packages(plan, settings, PROJECT, furniture.packages), True)
         plan = with_engine(settings, places, replace(plan, command=command))
         host = HostProcess.start(plan, listening.fileno())
     try:

@@ -100,6 +100,30 @@ def groups_of(name: str) -> list[Path]:
     return list(dict.fromkeys(folder.resolve() for folder in found if folder.is_dir()))
 
 
+def memory_kills(groups: list[Path]) -> int:
+    """Processes that the machine's kernel has killed in these groups because they held more than they may.
+
+    Version 1 counts in the group of the one that was killed, so Docker's groups below ours are asked as well.
+    """
+    killed = 0
+    for folder in groups:
+        is_second = (folder / "memory.events").exists()  # counts everything below
+        for one in (folder,) if is_second else (folder, *folder.glob("*/")):
+            with contextlib.suppress(OSError, ValueError, IndexError, StopIteration):
+                lines = (one / ("memory.events" if is_second else "memory.oom_control")).read_text().splitlines()
+                killed += next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    return killed
+
+
+def memory_peak(groups: list[Path]) -> tuple[int, int]:
+    """The most bytes that these groups held, and what they may hold; zeros where nobody counts."""
+    for folder in groups:
+        for peak, most in (("memory.peak", "memory.max"), ("memory.max_usage_in_bytes", "memory.limit_in_bytes")):
+            with contextlib.suppress(OSError, ValueError):
+                return int((folder / peak).read_text()), int((folder / most).read_text())
+    return 0, 0
+
+
 def remove(name: str, seconds: float = 2.0) -> None:
     """Remove what a killed host has left, processes too; no error when there is nothing.
 
@@ -143,8 +167,8 @@ def _above(name: str) -> list[Path]:
     return [_MOUNT / name, *_MOUNT.glob(f"*/{name}")]
 
 
-def describe() -> str:
-    """What limits a workspace on this machine, in words."""
+def usable_groups() -> list[str]:
+    """Controllers of which this process may make groups; version 2 as one. Makes one of each and removes it."""
     name = f"enclave-probe-{os.getpid()}"
     able = []
     for controller, parent in own_groups().items():
@@ -155,4 +179,10 @@ def describe() -> str:
             continue
         delegated = controller or "memory" in (parent / "cgroup.controllers").read_text().split()
         able += [controller or "memory, pids, cpu"] if delegated else []
+    return able
+
+
+def describe() -> str:
+    """What limits a workspace on this machine, in words."""
+    able = usable_groups()
     return f"control groups ({', '.join(able)}) per workspace" if able else "limits per process only, no control group"

@@ -15,11 +15,12 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Protocol
 
-from enclave.sandbox import SandboxError, SandboxProfile, popen
-from enclave.settings import Settings
+from enclave.sandbox import Bind, SandboxError, SandboxProfile, popen
+from enclave.settings import REPOSITORY, Settings
 from enclave.workspaces.host_plan import HostPlan
 
 
@@ -93,12 +94,20 @@ killed in between would leave a sandbox behind. Process 1 is tied before it take
 whether it lives, over the standard input."""
 
 
+_INIT = Bind(REPOSITORY / "workspace_images" / "init" / "init.py", Path("/opt/enclave_init/init.py"))
+_FIRST = ("/opt/image/bin/python3.11", "-I", "-S", "-B", str(_INIT.target))
+"""Process 1 where we are not root; see the program."""
+
+
 class BubblewrapEngine:
     """One ``bwrap`` per sandbox."""
 
     def start(self, profile: SandboxProfile, argv: Sequence[str], log: IO[bytes] | int) -> BubblewrapSandbox:
         """See Engine."""
         command = ("/bin/sh", "-c", _ONCE_TIED, "sh", *argv)
+        first = () if os.geteuid() == 0 else _FIRST
+        if first:
+            profile = replace(profile, binds=(*profile.binds, _INIT))
         ours, theirs = socket.socketpair()
         answering = threading.Thread(target=_answer_once, args=(ours,), name="sandbox-start", daemon=True)
         with theirs:
@@ -109,7 +118,8 @@ class BubblewrapEngine:
                 raise SandboxError(
                     "Expected a free process for a sandbox, found none. End what you can spare."
                 ) from error
-            return BubblewrapSandbox(popen(profile, command, stdin=theirs.fileno(), stdout=log, stderr=log))
+            streams = {"stdin": theirs.fileno(), "stdout": log, "stderr": log}
+            return BubblewrapSandbox(popen(profile, command, first=first, **streams))
 
     def close(self) -> None:
         """Nothing is kept."""
@@ -123,7 +133,10 @@ def _answer_once(ours: socket.socket) -> None:
 
 
 class BubblewrapSandbox:
-    """``bwrap`` out here → ``bwrap`` as process 1 inside → process 2: ``setpriv``, ``prlimit``, then the program."""
+    """``bwrap`` out here → ``bwrap`` (or ``_FIRST``) as process 1 inside → process 2.
+
+    Process 2 is ``setpriv`` as root, then ``prlimit``, then the program.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process

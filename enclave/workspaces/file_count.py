@@ -16,7 +16,6 @@ the file system's (XFS, ext4).
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -25,7 +24,7 @@ from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
-from enclave.files import write_atomically
+from enclave.workspaces.limit_sentences import Told, sentence, tell
 from enclave.workspaces.quota import count_files
 
 LOOK_SECONDS = 1.0
@@ -105,12 +104,13 @@ class FileWatch(threading.Thread):
         limit: int,
         *,
         kernels_ended: Callable[[], bool],
+        language: str = "en",
         seconds: float = LOOK_SECONDS,
     ) -> None:
         """``kernels_ended``: have they, since ``state`` says that they must? Until then growth is theirs."""
         super().__init__(name="file-watch", daemon=True)
         self._folders, self._inside, self._kernels_ended, self._seconds = folders, inside, kernels_ended, seconds
-        self._count = FileCount(limit)
+        self._count, self._language = FileCount(limit), language
         self._ended = threading.Event()
         self._mark = 0
         self._next_at = 0.0
@@ -120,6 +120,16 @@ class FileWatch(threading.Thread):
     def state(self) -> FileState:
         """As of the last count."""
         return self._count.state
+
+    @property
+    def found(self) -> int:
+        """How many there were at the last count."""
+        return self._count.last
+
+    @property
+    def sentence(self) -> str:
+        """For the researcher, and for a kernel that is not started."""
+        return sentence(_told(self._count), self._count.limit, self._language)
 
     def run(self) -> None:
         """Look, rest."""
@@ -149,7 +159,7 @@ class FileWatch(threading.Thread):
         waiting = self.state is FileState.TOO_MANY and not self._kernels_ended()
         found = sum(count_files(folder) for folder in self._folders)
         state = self._count.state if waiting else self._count.take(found)
-        say(self._inside, self._count)
+        say(self._inside, self._count, self._language)
         return state
 
     def end(self) -> None:
@@ -163,24 +173,14 @@ def _files_in_use(folder: Path) -> int:
     return found.f_files - found.f_ffree
 
 
-def say(inside: Path, count: FileCount) -> None:
+def say(inside: Path, count: FileCount, language: str = "en") -> None:
     """Write the sentence, or take it away."""
     file = inside / FILE
     if not count.is_over:
         file.unlink(missing_ok=True)
         return
-    problem = sentence(count.limit, count.state)
-    write_atomically(file, json.dumps({"problem": problem, "limit_files": count.limit}).encode(), mode=0o644)
+    tell(file, _told(count), count.limit, language, limit_files=count.limit)
 
 
-def sentence(limit: int, state: FileState) -> str:
-    """For the researcher, and for a kernel that is not started."""
-    if state is FileState.FINE:
-        return (
-            f"Your home holds more than the {limit} files and folders it may. Delete what you can spare; with a tenth "
-            "more, kernels end."
-        )
-    return (
-        f"Your home holds far more than the {limit} files and folders it may, so no kernel runs now. Delete what you "
-        "can spare in the file browser; a few seconds later kernels start again."
-    )
+def _told(count: FileCount) -> Told:
+    return Told.MANY_FILES if count.state is FileState.FINE else Told.NO_KERNEL

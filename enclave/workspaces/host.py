@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from enclave.metering.ledger import Ledger
@@ -30,12 +31,15 @@ from enclave.metering.watch import UsageWatch
 from enclave.sandbox import SandboxError, SandboxProfile
 from enclave.workspaces import cgroups
 from enclave.workspaces.engines import Engine, Sandboxed, engine_of
-from enclave.workspaces.file_count import FileState, FileWatch, most_files, sentence
+from enclave.workspaces.file_count import FileState, FileWatch, most_files
 from enclave.workspaces.host_plan import HostPlan
 from enclave.workspaces.island_door import IslandDoor
 from enclave.workspaces.islands import Islands
 from enclave.workspaces.kernels import Kernels
+from enclave.workspaces.limit_notes import FOLDER, Ended, Limit, LimitNotes
+from enclave.workspaces.memory_kills import MemoryKills
 from enclave.workspaces.quota import SHARED, DiskWatch
+from enclave.workspaces.terminal_work import TerminalWork
 
 _LARGEST = 1 << 17
 _LOOK_SECONDS = 1.0
@@ -54,22 +58,31 @@ class Host:
     def __init__(self, plan: HostPlan, engine: Engine, clock: Callable[[], float] = time.time) -> None:
         self._plan = plan
         self._engine = engine
-        self._clock = clock
+        self._clock, self._began = clock, clock()
+        self._notes = LimitNotes(plan.state.parent / FOLDER)
+        self._groups: list[Path] = []
+        self._memory = MemoryKills(self._own_groups, self._notes)
+        self._terminal_work = TerminalWork(plan.state.parent)
         self._kernels = Kernels(plan, engine)
         self._islands = Islands(plan, engine)
         self._server: Sandboxed | None = None
         self._usage: UsageWatch | None = None
         self._free_looks = 0
         self._files = FileWatch(
-            (plan.home, plan.ipc), plan.inside, most_files(plan.disk_mb), kernels_ended=lambda: self._kernels.is_barred
+            (plan.home, plan.ipc),
+            plan.inside,
+            most_files(plan.disk_mb),
+            kernels_ended=lambda: self._kernels.is_barred,
+            language=plan.language,
         )
 
     def run(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
         """The server's exit code. ``wake`` becomes readable when a signal came. Raises SandboxError."""
         plan = self._plan
-        groups = cgroups.enter(plan.group, plan.memory_mb, (plan.kernel.processes or MOST_PROCESSES) + _OWN_THREADS)
+        most = (plan.kernel.processes or MOST_PROCESSES) + _OWN_THREADS
+        groups = self._groups = cgroups.enter(plan.group, plan.memory_mb, most)
         if plan.usage:
-            meter = Meter(lambda: cgroups.groups_of(plan.group), os.getpid())
+            meter = Meter(self._own_groups, os.getpid(), self._containers)
             self._usage = UsageWatch(Ledger(plan.usage), meter.read)
             self._usage.start()
         watches: list[DiskWatch | FileWatch] = [*self._disk_watches(), self._files]
@@ -80,20 +93,43 @@ class Host:
         finally:
             for watch in watches:
                 watch.end()
+            self._memory.look()
+            self._notes.flush()
             self._note_usage()  # the processor time of the last moments
             cgroups.leave(groups)
             self._engine.close()
+
+    def _own_groups(self) -> list[Path]:
+        """Those we have entered (which are not below our own any more), and Docker's at the top."""
+        found = (*self._groups, *cgroups.groups_of(self._plan.group))
+        return list(dict.fromkeys(folder.resolve() for folder in found if folder.is_dir()))
+
+    def _containers(self) -> list[int]:
+        """A process of each container; bubblewrap's sandboxes are in our own group."""
+        return [] if self._plan.docker is None else [one.pid for one in self._sandboxes() if one.poll() is None]
+
+    def _sandboxes(self) -> tuple[Sandboxed, ...]:
+        """All there are; for another thread."""
+        running = (*self._kernels.sandboxes(), *self._islands.sandboxes())
+        return (*running, *([self._server] if self._server else []))
 
     def _note_usage(self) -> None:
         if self._usage is not None:
             self._usage.end()
 
     def _disk_watches(self) -> list[DiskWatch]:
-        plan, tell = self._plan, self._allow_writing
-        own = DiskWatch((plan.home, plan.ipc), plan.inside, plan.disk_mb, os.getpid(), tell=tell)
+        plan, tell, language = self._plan, self._allow_writing, self._plan.language
+        top, note = os.getpid(), partial(self._notes.note, Limit.DISK, Ended.WRITING)
+        home = (plan.home, plan.ipc)
+        own = DiskWatch(home, plan.inside, plan.disk_mb, top, tell=tell, note=note, language=language)
         if plan.shared is None:
             return [own]
-        return [own, DiskWatch((plan.shared,), plan.inside, plan.shared_mb, os.getpid(), tell=tell, what=SHARED)]
+        note = partial(self._notes.note, Limit.SHARED, Ended.WRITING)
+        folder = (plan.shared,)
+        shared = DiskWatch(
+            folder, plan.inside, plan.shared_mb, top, tell=tell, note=note, what=SHARED, language=language
+        )
+        return [own, shared]
 
     def _keep(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
         ours, servers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -109,6 +145,8 @@ class Host:
                     for key, _ in selector.select(_LOOK_SECONDS):
                         key.data()
                     self._bar_kernels()
+                    self._memory.look()
+                    self._terminal_work.look(time.monotonic(), self._kernels.terminals())
             finally:
                 self._note_usage()  # while there is memory in use
                 server.kill()
@@ -128,13 +166,13 @@ class Host:
         too_many = self._files.state is not FileState.FINE
         if too_many and not self._kernels.is_barred:
             print("the home holds too many files, so its kernels end", file=sys.stderr)  # noqa: T201
-            self._kernels.bar(sentence(most_files(self._plan.disk_mb), self._files.state))
+            self._notes.note(Limit.FILES, Ended.KERNELS, self._files.found, most_files(self._plan.disk_mb))
+            self._kernels.bar(self._files.sentence)
         elif not too_many and self._kernels.is_barred:
             self._kernels.bar("")
 
     def _allow_writing(self, allowed: bool) -> None:
-        running = (*self._kernels.sandboxes(), *self._islands.sandboxes())
-        for sandbox in (*running, *([self._server] if self._server else [])):
+        for sandbox in self._sandboxes():
             sandbox.allow_writing(allowed)
 
     def _server_profile(self, channel: socket.socket) -> SandboxProfile:
@@ -160,11 +198,13 @@ class Host:
         return True
 
     def _reason_to_end(self) -> str | None:
-        """Why this workspace must go now, or None."""
-        now = self._clock()
+        """Why this workspace must go now, or None. A limit is noted here, before it ends."""
+        now, noted = self._clock(), self._notes.note
         if self._files.state is FileState.RUNAWAY:
+            noted(Limit.FILES, Ended.WORKSPACE, self._files.found, most_files(self._plan.disk_mb))
             return "it makes more and more files without any kernel"
         if now >= self._plan.ends_at:
+            noted(Limit.HOURS, Ended.WORKSPACE, int(now - self._began), int(self._plan.ends_at - self._began))
             return "its hours are over"
         try:
             touched = self._plan.state.stat().st_mtime

@@ -76,6 +76,8 @@ class HostPlan:
     """None: bubblewrap."""
     clusters: int = 0
     """Most workers of Dask clusters at once; 0: no clusters, and no door to ask for them."""
+    language: str = "en"
+    """Of the sentences for the researcher."""
     usage: Path | None = None
     """File in which the host writes down what the workspace uses; None: nowhere."""
 

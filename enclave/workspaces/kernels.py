@@ -21,11 +21,14 @@ from enclave.sandbox import Bind, SandboxError, SandboxProfile
 from enclave.workspaces.engines import Engine, Sandboxed
 from enclave.workspaces.host_plan import INSIDE_IPC, INSIDE_SHARED, HostPlan
 from enclave.workspaces.kernel_images import PYTHON
+from enclave.workspaces.terminals import PROGRAM
 
 MOST_KERNELS = 32
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LONGEST = 4096
 _MOST_WORDS = 64
+_LARGEST_FILE = 16_384
+CONNECTION_FILE = "kernel.json"
 
 
 class RefusedRequest(Exception):
@@ -39,9 +42,11 @@ class Kernels:
         self._plan = plan
         self._engine = engine
         self._running: dict[str, Sandboxed] = {}
+        self._terminals: set[str] = set()
         self._barred = ""
         self._actions: dict[str, Callable[[str, dict[str, Any]], dict[str, Any]]] = {
             "prepare": self._prepare,
+            "connect": self._connect,
             "start": self._start,
             "poll": self._poll,
             "signal": self._signal,
@@ -89,6 +94,10 @@ class Kernels:
         """All that were started and not removed since; for another thread."""
         return tuple(self._running.values())
 
+    def terminals(self) -> list[int]:
+        """A process of the host for each terminal that runs."""
+        return [self._running[name].pid for name in self._terminals if self._is_running(name)]
+
     def _folder(self, kernel: str) -> Path:
         return self._plan.ipc / kernel
 
@@ -108,6 +117,24 @@ class Kernels:
             os.chown(folder, self._plan.uid, self._plan.uid)
         return {}
 
+    def _connect(self, kernel: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Write the kernel's connection file: the server sees the folder read-only."""
+        content = request.get("content")
+        if not isinstance(content, str) or len(content) > _LARGEST_FILE:
+            raise RefusedRequest(f"Expected a connection file of at most {_LARGEST_FILE} characters, found another.")
+        if self._is_running(kernel):
+            raise RefusedRequest("Expected a prepared kernel that does not run yet. Restart the kernel.")
+        folder = os.open(self._folder(kernel), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            with os.fdopen(os.open(CONNECTION_FILE, flags, 0o600, dir_fd=folder), "wb") as file:
+                file.write(content.encode("utf-8", "replace"))
+                if os.geteuid() == 0:
+                    os.fchown(file.fileno(), self._plan.uid, self._plan.uid)
+        finally:
+            os.close(folder)
+        return {}
+
     def _start(self, kernel: str, request: dict[str, Any]) -> dict[str, Any]:
         if self._barred:
             raise RefusedRequest(self._barred)
@@ -122,6 +149,8 @@ class Kernels:
         profile = replace(chosen, binds=(*chosen.binds, own))
         command = [*self._plan.launcher, "/usr/bin/env", f"--chdir={cwd}", "--", *_own_start_files(str(cwd)), *argv]
         self._running[kernel] = self._engine.start(profile, command, subprocess.DEVNULL)
+        if PROGRAM in argv:
+            self._terminals.add(kernel)
         return {"pid": self._running[kernel].pid}
 
     def _profile(self, image: object) -> SandboxProfile:
@@ -146,6 +175,7 @@ class Kernels:
         if self._is_running(kernel):
             raise RefusedRequest("Expected a kernel that has ended, found it running. Shut it down first.")
         self._running.pop(kernel, None)
+        self._terminals.discard(kernel)
         shutil.rmtree(self._folder(kernel), ignore_errors=True)
         return {}
 

@@ -62,8 +62,8 @@ class Places:
 
     @property
     def ipc(self) -> Path:
-        """A folder per kernel, for its connection file and sockets. Root's own, so that the server, which sees all of
-        them, can put nothing in a kernel's folder's place before the host mounts it."""
+        """A folder per kernel, for its connection file and sockets. The server sees all of them read-only, so that it
+        can put nothing in a kernel's folder's place before the host mounts it."""
         return self.folder / "ipc"
 
     @property
@@ -244,7 +244,7 @@ def _server_profile(settings: Settings, places: Places, kernel: SandboxProfile, 
     own = (
         Bind(_SOURCES / "server", Path("/opt/enclave_server")),
         Bind(_SOURCES / "lab", Path("/opt/enclave_lab")),
-        Bind(places.ipc, INSIDE_IPC, writable=True),
+        Bind(places.ipc, INSIDE_IPC),
     )
     offered, offered_env = kernel_images.kernelspecs(settings)
     return replace(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from enclave.domain.ids import ProjectId, Username
@@ -31,6 +31,8 @@ class Opening:
     uid: int
     shared: SharedMount | None
     ends_at: float
+    language: str
+    """What sentences to the researcher are in."""
 
 
 def plan_host(settings: Settings, opening: Opening, listen_fd: int) -> HostPlan:
@@ -63,4 +65,4 @@ def plan_host(settings: Settings, opening: Opening, listen_fd: int) -> HostPlan:
         shared=opening.shared,
     )
     plan = with_terminals(with_packages(plan, settings, opening.project, grant.packages), grant.terminals)
-    return with_engine(settings, places, plan)
+    return replace(with_engine(settings, places, plan), language=opening.language)

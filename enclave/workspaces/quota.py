@@ -13,7 +13,6 @@ set one on ``workspaces/``.
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import subprocess
@@ -23,10 +22,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from enclave.files import write_atomically
+from enclave.workspaces.limit_sentences import Told, tell
 
 LOOK_SECONDS = 5.0
-HOME, SHARED = "Your home", "The shared folder"
+HOME, SHARED = Told.HOME_FULL, Told.SHARED_FULL
 _FILES = {HOME: "disk.json", SHARED: "shared.json"}
 _REST = 100
 """A look that took long is followed by a pause of that many times its length."""
@@ -36,7 +35,8 @@ class DiskWatch(threading.Thread):
     """Looks after the folders a workspace may write to, taken together, until ``end`` is called.
 
     ``top``: the process above all sandboxes of the workspace; ``tell`` is called with whether
-    writing is allowed, for an engine whose sandboxes are nobody's children here.
+    writing is allowed, for an engine whose sandboxes are nobody's children here; ``note`` with the bytes found and
+    allowed, before writing stops.
     """
 
     def __init__(
@@ -48,11 +48,13 @@ class DiskWatch(threading.Thread):
         seconds: float = LOOK_SECONDS,
         *,
         tell: Callable[[bool], None] = lambda allowed: None,
-        what: str = HOME,
+        note: Callable[[int, int], None] = lambda found, allowed: None,
+        what: Told = HOME,
+        language: str = "en",
     ) -> None:
         super().__init__(name="disk-watch", daemon=True)
         self._folders, self._inside, self._limit_mb, self._top = folders, inside, limit_mb, top
-        self._seconds, self._tell, self._what = seconds, tell, what
+        self._seconds, self._tell, self._note, self._what, self._language = seconds, tell, note, what, language
         self._ended = threading.Event()
         self._over = False
 
@@ -68,14 +70,17 @@ class DiskWatch(threading.Thread):
     def look(self) -> None:
         """Measure once, and stop or allow writing."""
         most = self._limit_mb << 20
-        over = sum(used_bytes(folder) for folder in self._folders) > most
+        used = sum(used_bytes(folder) for folder in self._folders)
+        over = used > most
+        if over and not self._over:
+            self._note(used, most)
         if over or self._over:
             size = 0 if over else most
             self._tell(not over)
             for pid in processes_below(self._top):
                 with suppress(ProcessLookupError, PermissionError, ValueError):
                     limit_file_sizes(pid, size)
-            say(self._inside, self._limit_mb, over, self._what)
+            say(self._inside, self._limit_mb, over, self._what, self._language)
         self._over = over
 
     def end(self) -> None:
@@ -142,14 +147,10 @@ def processes_below(top: int) -> list[int]:
     return found[1:]
 
 
-def say(inside: Path, limit_mb: int, over: bool, what: str = HOME) -> None:
+def say(inside: Path, limit_mb: int, over: bool, what: Told = HOME, language: str = "en") -> None:
     """Write the sentence, or take it away."""
     file = inside / _FILES[what]
     if not over:
         file.unlink(missing_ok=True)
     elif not file.exists():
-        problem = (
-            f"{what} holds more than its {limit_mb} MB, so nothing can be written now. "
-            "Delete what you can spare; if that is not enough, close the workspace and open it again."
-        )
-        write_atomically(file, json.dumps({"problem": problem, "limit_mb": limit_mb}).encode(), mode=0o644)
+        tell(file, what, limit_mb, language, limit_mb=limit_mb)

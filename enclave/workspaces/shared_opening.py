@@ -12,7 +12,7 @@ from pathlib import Path
 
 from audit.client import AuditClient, AuditUnavailable
 from audit.event import AuditEvent
-from enclave.domain.ids import ProjectId
+from enclave.domain.ids import ProjectId, WorkspaceId
 from enclave.domain.workspaces import WorkspaceGrant
 from enclave.settings import get_settings
 from enclave.workspaces.launch import HOME, Places
@@ -35,6 +35,14 @@ def shared_folders() -> SharedFolders:
         client.record(event, timeout=_RECORD_SECONDS)
 
     return SharedFolders(settings, record)
+
+
+def note_fill(project: ProjectId, workspace: WorkspaceId) -> None:
+    """Record that the project's folder is full; what cannot be recorded now is at a later look."""
+    try:
+        shared_folders().note_fill(project)
+    except (AuditUnavailable, OSError) as error:
+        _log.warning("workspace %s: its shared folder's fill is not on record yet: %s", workspace, error)
 
 
 def open_shared(grant: WorkspaceGrant, project: ProjectId, home: Path) -> SharedMount | None:

@@ -12,11 +12,11 @@ import asyncio
 import os
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from jupyterhub.spawner import Spawner, SpawnException
 
-from audit.client import AuditUnavailable
 from enclave.domain.decisions import RefusedError
 from enclave.domain.ids import PROJECT_ID, USERNAME, ProjectId, Username, WorkspaceId
 from enclave.domain.workspaces import WorkspaceGrant
@@ -28,19 +28,20 @@ from enclave.workspaces.engines import check_engine
 from enclave.workspaces.host import NO_SANDBOX
 from enclave.workspaces.host_process import HostIdentity, HostProcess
 from enclave.workspaces.hub_words import WORDS, preferred_language
-from enclave.workspaces.limits import has_idled, write_limits
+from enclave.workspaces.idleness import Idleness
+from enclave.workspaces.limit_notes import FOLDER
+from enclave.workspaces.limit_records import limit_records
+from enclave.workspaces.limits import write_limits
 from enclave.workspaces.obstacles import FAILURES, SENTENCES, EndedAtOnceError, check_space, obstacle_of, refusal
 from enclave.workspaces.opening import write_first_notebook
 from enclave.workspaces.planning import Opening, plan_host
-from enclave.workspaces.services import PartnerAwayError, Partners, answers, is_computing
-from enclave.workspaces.shared_opening import open_shared, shared_folders
+from enclave.workspaces.services import PartnerAwayError, Partners, answers
+from enclave.workspaces.shared_opening import note_fill, open_shared
 from enclave.workspaces.standing import KILL_SECONDS, STOP_SECONDS, Standing
 from enclave.workspaces.start_records import StartRecords
 
 _RETRY_SECONDS = 5.0
 _START_SECONDS = 75.0
-_EDGE_SECONDS = 5.0
-"""How often the edge is asked when somebody was last seen; before an idle end it is asked in any case."""
 
 
 class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
@@ -58,8 +59,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         self._idle_minutes = 0
         self._token_seconds = 0
         self._ends_at = 0.0
-        self._seen: datetime | None = None
-        self._seen_asked_at = -_EDGE_SECONDS
+        self._idleness = Idleness(self._partners)
 
     async def start(self) -> str:
         """Ask, prepare, start; returns the URL of the workspace's socket. Raises SpawnException with sentences."""
@@ -74,7 +74,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         self._workspace = grant.workspace
         places = launch.Places(self._settings.root, grant.workspace)
         try:
-            await self._launch(grant, project, username, places)
+            await self._launch(grant, project, username, places, language)
             await self._wait_until_ready(places)
         except FAILURES as error:
             raise await self._not_started(error, username, project, language) from error
@@ -99,7 +99,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         return ProjectId(self.name), Username(self.user.name)
 
     async def _launch(
-        self, grant: WorkspaceGrant, project: ProjectId, username: Username, places: launch.Places
+        self, grant: WorkspaceGrant, project: ProjectId, username: Username, places: launch.Places, language: str
     ) -> None:
         settings = self._settings
         await asyncio.to_thread(check_engine, settings)
@@ -116,7 +116,9 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         shared = await asyncio.to_thread(open_shared, grant, project, home)
         self._ends_at = time.time() + grant.hours * 3600
         write_limits(places.inside, self._ends_at, self._idle_minutes, None)
-        opening = Opening(grant, project, username, self.server.base_url, places, home, uid, shared, self._ends_at)
+        opening = Opening(
+            grant, project, username, self.server.base_url, places, home, uid, shared, self._ends_at, language
+        )
         with launch.listen(places) as listening:
             plan = plan_host(settings, opening, listening.fileno())
             self._host = await asyncio.to_thread(HostProcess.start, plan, listening.fileno())
@@ -157,29 +159,12 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         return self._host is not None and self._host.is_running()
 
     async def _has_idled(self) -> bool:
-        """Asks the edge again before it says yes: somebody may have come back a second ago."""
-        await self._ask_last_seen(_EDGE_SECONDS)
-        if not has_idled(self._seen, self._idle_minutes, datetime.now(UTC)):
-            return False
-        await self._ask_last_seen(0.0)
-        return has_idled(self._seen, self._idle_minutes, datetime.now(UTC)) and not await self._is_computing()
-
-    async def _ask_last_seen(self, at_most_every: float) -> None:
-        """Keep when somebody last did something here: as the hub has noted, or as the edge saw since."""
-        now = time.monotonic()
-        if now - self._seen_asked_at < at_most_every or self.server is None:
-            return
-        self._seen_asked_at = now
-        noted = self.orm_spawner.last_activity if self.orm_spawner else None
-        seen = await self._partners.last_seen(self.server.base_url)
-        known = [moment for moment in (noted and noted.replace(tzinfo=UTC), seen) if moment is not None]
-        self._seen = max(known, default=None)
-
-    async def _is_computing(self) -> bool:
         if self._workspace is None or self.server is None:
             return False
+        noted = self.orm_spawner.last_activity if self.orm_spawner else None
         places = launch.Places(self._settings.root, self._workspace)
-        return await is_computing(places.listening_socket, self.server.base_url)
+        noted = noted and noted.replace(tzinfo=UTC)
+        return await self._idleness.is_over(places, self.server.base_url, noted, self._idle_minutes)
 
     async def poll(self) -> int | None:
         """None while it runs. An ended workspace is reported to portal and gateway, once; an idle one is ended."""
@@ -190,12 +175,20 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             if reason is None:
                 if not await self._has_idled():
                     self._look_after()
+                    await limit_records().settle(*self._who())
                     return None
+                await limit_records().idle(*self._who()[:3], self._idleness.seen, self._idle_minutes)
                 reason = f"nobody has used it for {self._idle_minutes} minutes"
             self.log.info("workspace %s ends: %s", self._workspace, reason)
             await asyncio.to_thread(self._end)
         await self._clean_up()
         return 0
+
+    def _who(self) -> tuple[str, ProjectId, WorkspaceId, Path]:
+        """For a record about this workspace, and where its host leaves notes for one."""
+        workspace = self._workspace or WorkspaceId("")
+        notes = launch.Places(self._settings.root, workspace).host / FOLDER
+        return self._records.person(Username(self.user.name)), ProjectId(self.name), workspace, notes
 
     def _look_after(self) -> None:
         """Sign of life for the host, the remaining times for the researcher, and after a hub's restart the renewal."""
@@ -204,15 +197,12 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         places = launch.Places(self._settings.root, self._workspace)
         try:
             os.utime(places.state)
-            write_limits(places.inside, self._ends_at, self._idle_minutes, self._seen)
+            write_limits(places.inside, self._ends_at, self._idle_minutes, self._idleness.seen)
             age = time.time() - places.token.stat().st_mtime
         except OSError as error:
             self.log.warning("workspace %s: its folder cannot be written: %s", self._workspace, error)
             return
-        try:
-            shared_folders().note_fill(ProjectId(self.name))
-        except (AuditUnavailable, OSError) as error:
-            self.log.warning("workspace %s: its shared folder's fill is not on record yet: %s", self._workspace, error)
+        note_fill(ProjectId(self.name), self._workspace)
         if self._renewal is None and not self._start_pending:
             wait = max(0.0, self._token_seconds / 2 - age)
             self._renewal = asyncio.create_task(self._keep_token_fresh(places, wait))
@@ -238,9 +228,11 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         if self._host is not None:
             self._host.close()
         self._host = None
+        who = self._who()
         workspace, self._workspace = self._workspace, None
         if workspace is None:
             return
+        await limit_records().last(*who)
         for told in (self._partners.close_gateway, self._partners.workspace_stopped):
             try:
                 await told(workspace)

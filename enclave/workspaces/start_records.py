@@ -44,7 +44,7 @@ class StartRecords:
         """False: the audit log took nothing."""
         event = AuditEvent(
             type=EventType.WORKSPACE_REFUSED,
-            actor=self._person(username),
+            actor=self.person(username),
             project=project,
             workspace=workspace,
             decision="deny",
@@ -57,7 +57,8 @@ class StartRecords:
             return False
         return True
 
-    def _person(self, username: Username) -> str:
+    def person(self, username: Username) -> str:
+        """As records name this person; the hub itself when nobody of that name can be found."""
         try:
             people = self._access.people()
         except (OSError, ValueError, KeyError, TypeError):

@@ -13,7 +13,9 @@ from enclave.sandbox import Bind
 from enclave.settings import REPOSITORY
 from enclave.workspaces.host_plan import HostPlan
 
-_PROGRAM = Bind(REPOSITORY / "workspace_images" / "terminal", Path("/opt/enclave_terminal"))
+_FOLDER = Bind(REPOSITORY / "workspace_images" / "terminal", Path("/opt/enclave_terminal"))
+PROGRAM = str(_FOLDER.target / "terminal.py")
+"""As the server asks for it."""
 _SERVERS = {"ENCLAVE_TERMINALS": "1", "JUPYTER_CONFIG_PATH": "/opt/enclave_server/terminals"}
 """The server's extension takes requests, and JupyterLab shows its own one."""
 
@@ -23,4 +25,4 @@ def with_terminals(plan: HostPlan, allowed: bool) -> HostPlan:
     if not allowed:
         return plan
     server = replace(plan.server, env={**plan.server.env, **_SERVERS})
-    return replace(plan, server=server, kernel=replace(plan.kernel, binds=(*plan.kernel.binds, _PROGRAM)))
+    return replace(plan, server=server, kernel=replace(plan.kernel, binds=(*plan.kernel.binds, _FOLDER)))

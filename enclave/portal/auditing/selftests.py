@@ -65,7 +65,11 @@ REASONS: dict[str, Label] = {
     "kernel": _("new kernel"),
     "engine": _("other engine"),
 }
-PLACES: dict[str, Label] = {"server": _("server"), "kernel": _("kernel (of a notebook)")}
+PLACES: dict[str, Label] = {
+    "server": _("server"),
+    "kernel": _("kernel (of a notebook)"),
+    "terminal": _("terminal"),
+}
 
 
 @dataclass(frozen=True)

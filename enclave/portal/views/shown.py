@@ -22,7 +22,8 @@ from enclave.portal.record import record
 def shown_list(request: SignedInRequest) -> HttpResponse:
     """One line per project that keeps any."""
     record(EventType.SHOWN_ARCHIVE_LISTED, request.user, decision="allow", data={"where": "portal"})
-    return render(request, "portal/shown_list.html", {"archives": shown.archives()})
+    context = {"archives": shown.archives(), "reads_log": _reads_log(request)}
+    return render(request, "portal/shown_list.html", context)
 
 
 @requires(Role.AUDITOR, Role.DATA_PROTECTION_OFFICER)
@@ -41,4 +42,9 @@ def shown_project(request: SignedInRequest, project: str) -> HttpResponse:
         raise RefusedError(_("The audit log cannot be read now, so nothing was compared. Try again later.")) from error
     held = bool(days) and all(day.comparison is not None and day.comparison.is_proven for day in days)
     context = {"project": found, "days": days, "is_compared": is_compared, "is_proven": held}
-    return render(request, "portal/shown_project.html", context)
+    return render(request, "portal/shown_project.html", {**context, "reads_log": _reads_log(request)})
+
+
+def _reads_log(request: SignedInRequest) -> bool:
+    """Only then does the way back to the audit log lead anywhere."""
+    return Role.AUDITOR in request.user.role_set

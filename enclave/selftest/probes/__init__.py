@@ -13,6 +13,7 @@ from . import (
     planted,
     privilege,
     processes,
+    shared,
 )
 from .model import Probe
 
@@ -21,6 +22,7 @@ CATALOGUE: tuple[Probe, ...] = (
     *families.PROBES,
     *files.PROBES,
     *planted.PROBES,
+    *shared.PROBES,
     *devices.PROBES,
     *kernel_call_table.PROBES,
     *processes.PROBES,

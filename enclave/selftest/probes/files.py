@@ -65,6 +65,7 @@ WRITE: tuple[tuple[str, str, str, str], ...] = (
     ("root", "/", "the root folder", "la racine"),
     ("image", "/opt/image", "the workspace image", "l'image de l'espace"),
     ("client", "/opt/enclave_client", "the client library", "la bibliothèque cliente"),
+    ("project", "/opt/project", "the added packages", "les paquets ajoutés"),
     ("run", "/run", "the folder of sockets", "le dossier des sockets"),
     ("var", "/var", "the variable state", "l'état variable"),
 )

@@ -76,6 +76,27 @@ def error_name(number: int | None) -> str:
     return errno.errorcode.get(number or 0, "no number")
 
 
+TERMINAL = "terminal"
+ESSENTIAL = (
+    "network",
+    "host-files",
+    "host-sockets",
+    "writing",
+    "shared-folder",
+    "processes",
+    "server-wall",
+    "privilege",
+)
+"""Groups that are tried in a terminal's sandbox as well, which is made like a kernel's."""
+
+
+def is_tried(probe: Probe, place: str) -> bool:
+    """Does a self-test try it there?"""
+    if place == TERMINAL:
+        return probe.group in ESSENTIAL and "kernel" in probe.places and not probe.alone
+    return place in probe.places
+
+
 def signal_outcome(number: int) -> Outcome:
     """A probe's process that was killed: by the filter or by a limit, or by a fault of its own."""
     name = signal.Signals(number).name

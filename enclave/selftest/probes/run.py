@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from . import CATALOGUE, inherited
-from .model import ERROR, Outcome, Probe, Targets, attempt_outcome, signal_outcome
+from .model import ERROR, TERMINAL, Outcome, Probe, Targets, attempt_outcome, is_tried, signal_outcome
 
 LAST = ("bomb-disk",)
 """Once it is answered, nothing can be written any more."""
@@ -75,8 +75,9 @@ def _answer(probe: Probe, targets: Targets, writer: int) -> None:
 
 
 def run_all(targets: Targets, place: str) -> dict[str, list[str]]:
-    """Every probe that makes sense at this place."""
-    wanted = [probe for probe in CATALOGUE if _belongs(probe, place)]
+    """Every probe that makes sense at this place; ``groups`` among the targets: those groups alone."""
+    groups = targets.get("groups") or {probe.group for probe in CATALOGUE}
+    wanted = [probe for probe in CATALOGUE if _belongs(probe, place) and probe.group in groups]
     results = {}
     for probe in sorted(wanted, key=lambda probe: probe.id in LAST):
         outcome = start(probe, targets).collect()
@@ -88,7 +89,7 @@ def _belongs(probe: Probe, place: str) -> bool:
     """Anywhere but in a workspace all probes are run."""
     if place == ALONE:
         return probe.alone
-    return place not in ("server", "kernel") or (place in probe.places and not probe.alone)
+    return place not in ("server", "kernel", TERMINAL) or (is_tried(probe, place) and not probe.alone)
 
 
 def start(probe: Probe, targets: Targets) -> Running:

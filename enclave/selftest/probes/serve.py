@@ -1,13 +1,15 @@
 """In the server's place: run the probes there, then have the host start kernels, as a Jupyter server would.
 
-One kernel only waits, so that there is another one to look for; in the second one the probes run. The descriptors that
-a server is given (listening socket, channel to the host) stay open meanwhile.
+One kernel only waits, so that there is another one to look for; in the second one the probes run, and then those that
+matter most in a terminal, typed into its shell. The descriptors that a server is given (listening socket, channel to
+the host) stay open meanwhile.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import socket
 import sys
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from . import CATALOGUE, inherited, run
-from .model import CLOSED, ERROR, Targets
+from .model import CLOSED, ERROR, TERMINAL, Targets
 
 _IDLE = "import time; time.sleep(600)"
 _POLL_SECONDS = 0.2
@@ -40,7 +42,7 @@ class Channel:
 
 
 def main(arguments: list[str]) -> int:
-    """``TARGETS FOLDER KERNEL OTHER_KERNEL MARK``: writes ``server.json``, ``kernel.json``
+    """``TARGETS FOLDER KERNEL OTHER_KERNEL MARK``: writes ``server.json``, ``kernel.json``, ``terminal.json``
     and ``own-kernel.json`` into FOLDER."""
     inherited.note_descriptors()
     targets_file, folder, kernel, other, _ = arguments
@@ -52,11 +54,9 @@ def main(arguments: list[str]) -> int:
     found = _in_a_kernel_of_its_own(channel, targets, targets_file, folder)
     run.write_results(found, f"{folder}/own-kernel.json")
     python = sys.executable
-    for one, words in (
-        (other, ["-c", _IDLE]),
-        (kernel, [sys.argv[0], targets_file, f"{folder}/kernel.json", "kernel"]),
-    ):
-        _start(channel, one, [python, *words])
+    _start(channel, other, [python, "-c", _IDLE])
+    _in_a_terminal(channel, targets, targets_file, folder)
+    _start(channel, kernel, [python, sys.argv[0], targets_file, f"{folder}/kernel.json", "kernel"])
     while channel.ask("poll", kernel)["code"] is None:
         time.sleep(_POLL_SECONDS)
     return 0
@@ -75,6 +75,27 @@ def _in_a_kernel_of_its_own(channel: Channel, targets: Targets, targets_file: st
     Path(str(targets["scratch"])).mkdir()
     state, detail = (CLOSED, "its kernel was ended") if code < 0 else (ERROR, f"its kernel ended with code {code}")
     return {probe.id: [state, detail] for probe in CATALOGUE if probe.alone}
+
+
+def _in_a_terminal(channel: Channel, targets: Targets, targets_file: str, folder: str) -> None:
+    """A shell in a sandbox of its own; it becomes the runner, and the terminal ends with it."""
+    terminal = str(uuid.uuid4())
+    path = f"{targets['kernels_folder']}/{terminal}/t"
+    _start(channel, terminal, [sys.executable, "-I", "-S", str(targets["terminal_program"]), path])
+    words = [sys.executable, sys.argv[0], targets_file, f"{folder}/{TERMINAL}.json", TERMINAL]
+    ends = time.monotonic() + _START_SECONDS
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as window:
+        while True:
+            try:
+                window.connect(path)
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                if time.monotonic() > ends:
+                    raise
+                time.sleep(_POLL_SECONDS)
+        window.send(f"iexec {shlex.join(words)}\n".encode())
+        while window.recv(1 << 16):
+            pass
 
 
 def _start(channel: Channel, kernel: str, argv: list[str]) -> None:

@@ -51,10 +51,15 @@ def wheel(
 
 @dataclass
 class UnsafeMirror:
-    """Serves ``files`` (project → file name → bytes); a project in ``lies`` is listed with a wrong hash."""
+    """Serves ``files`` (project → file name → bytes); a project in ``lies`` is listed with a wrong hash.
+
+    A project in ``elsewhere`` is listed with its files at that address; a path in ``redirects`` answers 302.
+    """
 
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
     lies: set[str] = field(default_factory=set)
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    redirects: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -66,7 +71,8 @@ class UnsafeMirror:
         kind, _, rest = path.strip("/").partition("/")
         if kind == "simple" and rest in self.files:
             return "".join(
-                f'<a href="/files/{rest}/{n}#sha256={self._hash(rest, n)}">{n}</a>' for n in self.files[rest]
+                f'<a href="{self.elsewhere.get(rest, "")}/files/{rest}/{n}#sha256={self._hash(rest, n)}">{n}</a>'
+                for n in self.files[rest]
             ).encode()
         project, _, file = rest.partition("/")
         return self.files.get(project, {}).get(file) if kind == "files" else None
@@ -81,6 +87,13 @@ def serving(mirror: UnsafeMirror) -> Iterator[UnsafeMirror]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if self.path in mirror.redirects:
+                mirror.asked.append(self.path)
+                self.send_response(302)
+                self.send_header("Location", mirror.redirects[self.path])
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             body = mirror.answer(self.path)
             self.send_response(404 if body is None else 200)
             self.send_header("Content-Type", "text/html" if self.path.startswith("/simple") else "application/zip")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from package_mirror import UnsafeMirror, serving, wheel  # type: ignore[import-not-found]
 
+from audit.client import AuditUnavailable
 from enclave.domain.ids import ProjectId
 from enclave.domain.packages import Requirement
 from enclave.packages.bills import find_content
@@ -49,7 +50,8 @@ def settings_for(folder: Path, mirror: UnsafeMirror, **more: Any) -> Settings:
 def test_a_package_comes_with_what_it_needs_and_nothing_of_the_image(mirror: UnsafeMirror, tmp_path: Path) -> None:
     settings = settings_for(tmp_path, mirror)
     mirror.asked.clear()
-    made = make_set(settings, STUDY, [Requirement("toy", "")])
+    refused: list[str] = []
+    made = make_set(settings, STUDY, [Requirement("toy", "")], refused.append)
     folder = tmp_path / "projects/study/packages/p1"
     assert (made.version, made.versions["toy"], made.versions["helper"]) == ("p1", "1.0", "1.2")
     assert [one.name for one in made.added] == ["helper", "toy"]
@@ -70,7 +72,8 @@ def test_a_package_comes_with_what_it_needs_and_nothing_of_the_image(mirror: Uns
     listed = {line.split("  ")[1] for line in (folder / "files.sha256").read_text().splitlines()}
     assert everything == listed | {"bom.json", "files.sha256"}
 
-    assert make_set(settings, STUDY, [Requirement("pandas", "")]).version == ""  # the image has it
+    assert make_set(settings, STUDY, [Requirement("pandas", "")], refused.append).version == ""  # the image has it
+    assert refused == []
 
 
 REFUSED = [
@@ -85,7 +88,7 @@ REFUSED = [
 @pytest.mark.parametrize(("name", "said"), REFUSED)
 def test_what_does_not_come_in(mirror: UnsafeMirror, tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(IngressError) as caught:
-        make_set(settings_for(tmp_path, mirror, package_set_mb=1), STUDY, [Requirement(name, "")])
+        make_set(settings_for(tmp_path, mirror, package_set_mb=1), STUDY, [Requirement(name, "")], _nothing)
     assert said in " ".join(caught.value.reasons)
     assert list((tmp_path / "projects/study/packages").iterdir()) == []
 
@@ -101,7 +104,54 @@ def test_what_does_not_come_in(mirror: UnsafeMirror, tmp_path: Path, name: str, 
 )
 def test_without_a_mirror_that_can_be_asked_the_reason_is_said(tmp_path: Path, url: str, said: str) -> None:
     with pytest.raises(IngressError, match=said):
-        make_set(Settings(home=tmp_path, package_mirror=url), STUDY, [Requirement("toy", "")])
+        make_set(Settings(home=tmp_path, package_mirror=url), STUDY, [Requirement("toy", "")], _nothing)
+
+
+def _nothing(place: str) -> None:
+    raise AssertionError(f"expected nothing refused, found {place}")
+
+
+@pytest.fixture
+def neighbour() -> Iterator[UnsafeMirror]:
+    """Another service of this machine, which has what was asked for."""
+    found = UnsafeMirror()
+    found.add("lured", wheel("lured", "1", {"lured.py": b""}))
+    with serving(found):
+        yield found
+    assert found.asked == [], "nobody came"
+
+
+HOW = ["the index names it", "the index is redirected", "the file is redirected"]
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_mirror_that_leads_elsewhere(mirror: UnsafeMirror, neighbour: UnsafeMirror, tmp_path: Path, how: str) -> None:
+    base, (file,) = neighbour.url.removesuffix("/simple"), neighbour.files["lured"]
+    mirror.add("lured", (file, neighbour.files["lured"][file]))
+    mirror.elsewhere = {"lured": base} if how == HOW[0] else {}
+    mirror.redirects = {
+        HOW[1]: {"/simple/lured/": f"{base}/simple/lured/"},
+        HOW[2]: {f"/files/lured/{file}": f"{base}/files/lured/{file}"},
+    }.get(how, {})
+    refused: list[str] = []
+    with pytest.raises(IngressError) as caught:
+        make_set(settings_for(tmp_path, mirror), STUDY, [Requirement("lured", "")], refused.append)
+    place = base.removeprefix("http://")
+    assert refused == [place]
+    assert f"The mirror led to {place}, which is neither" in " ".join(caught.value.reasons)
+
+
+def test_a_refusal_that_cannot_be_recorded_ends_the_fetch(mirror: UnsafeMirror, tmp_path: Path) -> None:
+    mirror.elsewhere, mirror.redirects = {"helper": "http://127.0.0.1:1"}, {}
+
+    def away(place: str) -> None:
+        raise AuditUnavailable("away")
+
+    try:
+        with pytest.raises(IngressError, match="took no record"):
+            make_set(settings_for(tmp_path, mirror), STUDY, [Requirement("helper", "")], away)
+    finally:
+        mirror.elsewhere = {}
 
 
 def test_a_wheel_under_another_name_is_not_the_one_resolved(tmp_path: Path) -> None:

@@ -255,3 +255,21 @@ def test_a_decision_locks_as_a_delivery_does(house: Any, verb: PackageVerb) -> N
         packages.decide_package(who, "study", found.pk, verb, "Not needed.")
     tables = [query["sql"].split(" FROM ")[1].split()[0].strip('"') for query in asked if "SELECT" in query["sql"]]
     assert tables.index("portal_project") < tables.index("portal_packagerequest")
+
+
+def test_a_mirror_that_leads_elsewhere_is_on_record(house: Any, mirror: UnsafeMirror) -> None:
+    """The index names a file at another port of this machine; nobody goes there."""
+    mirror.add("lured", wheel("lured", "1.0", {"lured.py": b""}))
+    mirror.elsewhere["lured"] = "http://127.0.0.1:9"
+    asked = ask("lured")
+    packages.decide_package(user("sofia"), "study", asked.pk, PackageVerb.APPROVE)
+    while house.runner.take_turn():
+        pass
+    asked.refresh_from_db()
+    assert asked.state == "failed" and "127.0.0.1:9" in asked.outcome
+    (refused,) = house.events(EventType.PACKAGE_FETCH_REFUSED, project="study")
+    assert (refused["actor"], refused["decision"], refused["data"]) == (
+        "system:runner",
+        "deny",
+        {"place": "127.0.0.1:9"},
+    )

@@ -77,6 +77,10 @@ def test_in_french_and_for_nobody_else(house: Any, key: str) -> None:
     page = diane.get(f"/audit/shown/{PROJECT}/?compare=1", headers={"Accept-Language": "fr"}).text
     assert "Face au journal d’audit" in page and "empreintes du journal" in page
     assert "jours" in diane.get("/audit/shown/", headers={"Accept-Language": "fr"}).text
+    home = diane.get("/", headers={"Accept-Language": "fr"}).text
+    assert 'href="/audit/shown/"' in home and "Archives de l’écran" in home, "her way to it"
+    assert 'href="/audit/"' not in diane.get("/audit/shown/").text, "the log itself is not hers to read"
+    assert 'href="/audit/"' in house.logged_in("victor").get("/audit/shown/").text
     for name in ("ines", "amelie", "sofia"):
         assert house.logged_in(name).get("/audit/shown/").status_code == 403
     assert house.logged_in("victor").get("/audit/shown/never-was/").status_code == 404

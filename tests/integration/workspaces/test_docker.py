@@ -19,6 +19,8 @@ import pytest
 from enclave_test_docker import BASE_IMAGE  # type: ignore[import-not-found]
 from enclave_test_stand import wait_for  # type: ignore[import-not-found]
 
+from enclave.metering.process_groups import groups_apart
+from enclave.metering.readings import group_cpu_ns, group_memory_bytes
 from enclave.sandbox import Bind, SandboxError, SandboxProfile
 from enclave.settings import Settings
 from enclave.workspaces import cgroups, docker_daemon, kernel_images, launch
@@ -164,6 +166,24 @@ def test_a_workspaces_containers_share_one_memory_limit(bench: Bench) -> None:
     second = bench.start(fill)
     wait_for(lambda: first.poll() is not None or second.poll() is not None, "the limit to act")
     for sandbox in (first, second):
+        sandbox.kill()
+        sandbox.wait(60)
+
+
+@pytest.mark.needs_root
+def test_a_container_outside_of_our_groups_is_counted(bench: Bench) -> None:
+    """As with the driver ``systemd``: Docker puts it where it likes, and /proc/<pid>/cgroup says where."""
+    apart = DockerEngine(bench.plan)
+    with docker_daemon.connected(bench.plan.host) as client:
+        apart._found = replace(docker_daemon.look(client, bench.plan.image), makes_groups=False)
+    with (bench.folder / "log").open("wb") as log:
+        sandbox = apart.start(bench.profile, [PYTHON, "-c", "while True: pass"], log)
+    try:
+        groups = groups_apart([sandbox.pid], [])
+        assert groups and groups_apart([sandbox.pid], groups) == (), "nothing is counted twice"
+        wait_for(lambda: (group_cpu_ns(groups) or 0) > 10**8, "its processor time")
+        assert (group_memory_bytes(groups) or 0) > 1 << 20
+    finally:
         sandbox.kill()
         sandbox.wait(60)
 

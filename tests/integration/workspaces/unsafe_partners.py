@@ -38,6 +38,7 @@ class UnsafeTestPortal:
         self.roles: dict[str, list[str]] = {}
         self.packages: dict[str, str] = {}
         self.shared_mb = 0
+        self.disk_mb = 20_480
         self.terminals: set[str] = set()
 
     def application(self) -> web.Application:
@@ -104,7 +105,7 @@ class UnsafeTestPortal:
                 "processes": 512,
                 "idle_minutes": self.idle_minutes,
                 "hours": 12,
-                "disk_mb": 20_480,
+                "disk_mb": self.disk_mb,
                 "shared_mb": self.shared_mb,
                 "packages": self.packages.get(body["project"], ""),
                 "terminals": body["project"] in self.terminals,

@@ -51,7 +51,7 @@ def furnish() -> None:
     ):
         run("mount", "-t", kind, "none", place)
     run("mount", "-t", "tmpfs", "none", "/opt")
-    for name in ("image", "enclave_client"):
+    for name in ("image", "enclave_client", "project"):
         Path("/opt", name).mkdir()
     Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 2147483647")
 
@@ -79,14 +79,19 @@ def build_house(folder: Path) -> dict[str, str]:
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text("made up")
     folders = ("keys", "vault", "projects", "workspaces", "run", "log", "producer")
-    for name in (*folders, "docker", "boot", "modules", "var_log", "root_home"):
+    for name in (*folders, "shared", "docker", "boot", "modules", "var_log", "root_home"):
         (home / name).mkdir(exist_ok=True)
     (home / "kernels" / "other").mkdir(parents=True)
     (home / "kernels" / "other" / "kernel.json").write_text("{}")
     targets = {name: str(home / path) for name, path in files.items()}
     targets |= {f"{name}_folder": str(home / name) for name in (*folders, "docker", "kernels")}
     targets |= {name: str(home / name) for name in ("boot", "modules", "var_log", "root_home")}
-    return targets | {"home_folder": str(home), "other_kernel": "other", "shadow": "/etc/shadow"}
+    return targets | {
+        "home_folder": str(home),
+        "other_kernel": "other",
+        "shadow": "/etc/shadow",
+        "shared": str(home / "shared"),
+    }
 
 
 def open_doors(around: Surroundings, home: Path) -> dict[str, Any]:

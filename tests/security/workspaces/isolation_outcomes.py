@@ -48,7 +48,8 @@ STOCK_NO_TARGET = frozenset(
     connect-control-socket connect-audit-socket connect-other-gateway connect-project-gateway
     connect-listening-socket connect-other-server link-symbolic socket-replaced socket-planted token-overwritten
     token-stolen token-forged token-tcp server-seen server-mem server-environ server-maps server-signal
-    kernel-other-folder kernel-other-key
+    kernel-other-folder kernel-other-key shared-socket shared-fifo shared-device shared-set-uid shared-link
+    shared-hard-link
     """.split()
 )
 """What a stock hub has no counterpart of."""
@@ -80,8 +81,10 @@ def expected(probe: str, place: str) -> str:
 
 INTRODUCTION = """\
 {n} probes. `enclave selftest` runs them on a live installation, in the sandbox of the server and in that of a
-kernel. The tests run the same ones in both engines and in two controls: a container that a stock DockerSpawner makes
-with its defaults, and root without any confinement. *No target*: a stock hub has no counterpart. *Not here*: the
+kernel; those of the groups network, host-files, host-sockets, writing, shared-folder, processes, server-wall and
+privilege also in that of a terminal. The workspace has a shared folder and an added package. The tests
+run the same ones in both engines and in two controls: a container that a stock DockerSpawner makes with its defaults,
+and root without any confinement. *No target*: a stock hub has no counterpart. *Not here*: the
 machine that the table was made on has no such thing, so that control could not show it open. (¹) noted only: it tells
 something and harms nobody by itself. (²) a known residual risk ([threat model](../threat-model.md)).
 """

@@ -25,7 +25,7 @@ import stock_dockerspawner
 from audit.alerts.rules import RULES_BY_ID
 from enclave.selftest.bundle import NAME, bundle
 from enclave.selftest.probes import CATALOGUE
-from enclave.selftest.report import Report, stored, to_text
+from enclave.selftest.report import PLACES, Report, stored, to_text
 from enclave.selftest.residuals import RESIDUALS
 from enclave.selftest.run import run_selftest
 from enclave.selftest.surroundings import Surroundings
@@ -114,7 +114,7 @@ def test_our_sandboxes_are_closed(attacks: dict[str, Future[Any]], engine: str) 
     found = {finding.probe for finding in report.findings if finding.verdict in ("noted", "residual")}
     assert found - table.OURS_OPEN[engine] == set()
     assert {f.probe for f in report.findings} == set(IDS)
-    assert {f.place for f in report.findings} == {"server", "kernel"}
+    assert {f.place for f in report.findings} == {"server", "kernel", "terminal"}
 
 
 def test_what_there_is_to_aim_at_was_aimed_at(attacks: dict[str, Future[Any]]) -> None:
@@ -168,14 +168,15 @@ def test_nothing_of_the_throw_away_workspace_is_left(installation: Any, attacks:
     for engine in table.ENGINES:
         attacks[engine].result()
     settings = installation.settings
-    assert not (settings.workspaces_dir / "selftest").exists()
+    for above in (settings.workspaces_dir, settings.shared_dir, settings.projects_dir):
+        assert not (above / "selftest").exists()
     assert [path.name for path in (settings.run_dir / "ws").iterdir()] == ["w-another"]
 
 
 def test_an_open_probe_is_on_record_and_fails(installation: Any, attacks: dict[str, Future[Any]]) -> None:
     attacks["docker"].result()  # one self-test at a time
     closed = {probe.id: ["closed", "EPERM"] for probe in CATALOGUE}
-    outcomes = {"server": closed, "kernel": {**closed, "call-bpf": ["open", "a descriptor"]}}
+    outcomes = {place: closed for place in PLACES} | {"kernel": {**closed, "call-bpf": ["open", "a descriptor"]}}
     report = run_selftest(installation.settings, "asked", lambda settings: outcomes)
     assert not report.is_good
     leaf = installation.wait_event("selftest:finished", open=["call-bpf"])

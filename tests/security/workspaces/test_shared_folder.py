@@ -19,6 +19,7 @@ from enclave_test_stand import Stand, wait_for  # type: ignore[import-not-found]
 
 from audit.reader import LogUnreadable, read_entries
 from enclave import keys
+from enclave.access import AccessFiles
 from enclave.destruction.remains import RemainKind, find_remains, measure, remove_tree, set_aside
 from enclave.domain.ids import ProjectId
 from enclave.workspaces.shared_folder import close_for_good
@@ -183,6 +184,30 @@ def test_creation_and_fullness_are_on_record(shared_stand: Any, alice: Member) -
     assert "No space left" in alice.run(fill)
     wait_for(lambda: shared_stand.has_record("shared-folder:full", PROJECT), "the record that the folder is full")
     assert alice.run(f"f.close()\nos.unlink('{FOLDER}/bomb'); print('room')").strip().endswith("room")
+
+
+def test_an_end_for_too_many_files_is_on_record_and_told_in_french(shared_stand: Any) -> None:
+    """A home of 16 MB may hold 1024 files; with a tenth more its kernels end."""
+    shared_stand.portal.disk_mb = 16
+    carol = shared_stand.browser("carol")
+    carol.client.headers["Accept-Language"] = "fr"
+    here = carol.start_workspace(PROJECT)
+    shared_stand.portal.disk_mb = 20_480
+    kernel = carol.open_kernel(here)
+    many = "import os, pathlib\nfor n in range(1400): pathlib.Path(f'/home/researcher/{n}').touch()\nprint('made')"
+    with suppress(TimeoutError, AssertionError):  # the kernel may end before it has answered
+        carol.execute(here, kernel, many, 10)
+    wait_for(lambda: shared_stand.has_record("workspace:limit-reached", PROJECT), "the record of the end")
+    (leaf,) = [leaf for leaf in shared_stand.records() if leaf["type"] == "workspace:limit-reached"]
+    people = AccessFiles(shared_stand.settings).people().values()
+    assert leaf["actor"] == next(person.id for person in people if person.username == "carol")
+    assert shared_stand.portal.started[leaf["workspace"]] == f"carol/{PROJECT}"
+    assert (leaf["data"]["limit"], leaf["data"]["ended"], leaf["decision"]) == ("files", "kernels", "deny")
+    assert leaf["counts"]["allowed"] == 1024 and 1126 < leaf["counts"]["found"] <= 1500
+    refused = carol.call("POST", f"{here}/api/kernels", json={"name": "python3"})
+    assert refused.status_code >= 400 and "aucun noyau ne tourne" in refused.json()["message"], refused.text
+    told = carol.call("GET", f"{here}/enclave/limits").json()["reached"]
+    assert [sorted(sentence) for sentence in told] == [["en", "fr"]]
 
 
 def test_who_leaves_loses_the_folder_and_it_ends_with_the_project(

@@ -181,6 +181,7 @@ def test_every_kind_of_storage_is_measured_where_it_lies(tmp_path: Path) -> None
         "projects/study/scratch/u-1": StorageKind.SCRATCH,
         "projects/study/extracts/v1": StorageKind.EXTRACTS,
         "projects/study/packages/p1": StorageKind.PACKAGES,
+        "shown/study/amelie": StorageKind.SHOWN,
         "workspaces/other/amelie": StorageKind.HOME,
     }
     for place in places:
@@ -191,7 +192,9 @@ def test_every_kind_of_storage_is_measured_where_it_lies(tmp_path: Path) -> None
     found = measure(settings, PROJECT, 77)
     mega = {kind: round(size / (1 << 20), 1) for kind, size in found.items() if kind != StorageKind.VAULT}
     expected = {StorageKind.HOME: 1, StorageKind.OUTBOX: 2, StorageKind.SCRATCH: 1, StorageKind.EXTRACTS: 1}
-    assert mega == pytest.approx({**expected, StorageKind.SHARED: 1, StorageKind.PACKAGES: 1}, abs=0.1)
+    assert mega == pytest.approx(
+        {**expected, StorageKind.SHARED: 1, StorageKind.PACKAGES: 1, StorageKind.SHOWN: 1}, abs=0.1
+    )
     assert found[StorageKind.VAULT] == 77
     assert set(measure(settings, ProjectId("nothing-yet"), 0).values()) == {0}
 

@@ -121,6 +121,25 @@ def test_a_running_kernel_is_neither_prepared_nor_started_nor_removed(kernels: K
     assert kernels.answer({"do": "poll", "kernel": ID}) == {"code": None}
 
 
+def test_the_host_writes_the_connection_file_where_no_link_leads(kernels: Kernels, tmp_path: Path) -> None:
+    connect = {"do": "connect", "kernel": ID, "content": '{"key": "k"}'}
+    assert "problem" in kernels.answer(connect), "not prepared"
+    kernels.answer({"do": "prepare", "kernel": ID})
+    assert kernels.answer(connect) == {}
+    file = tmp_path / "ipc" / ID / "kernel.json"
+    assert file.read_text() == '{"key": "k"}' and file.stat().st_mode & 0o777 == 0o600
+    assert "problem" in kernels.answer(connect), "once for each start"
+    for content in (None, 5, "x" * 20_000):
+        assert "connection file" in kernels.answer({**connect, "content": content})["problem"]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    file.unlink()
+    file.parent.rmdir()
+    file.parent.symlink_to(elsewhere)
+    assert "problem" in kernels.answer(connect) and list(elsewhere.iterdir()) == []
+    assert "problem" in kernels.answer(START), "nor is it mounted"
+
+
 def test_an_unprepared_kernel_is_not_started(kernels: Kernels) -> None:
     assert "prepared" in kernels.answer(START)["problem"]
 

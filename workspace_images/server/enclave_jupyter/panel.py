@@ -3,7 +3,7 @@
     GET  project   who, project, permit, caps and what is left of today      GET  tables   tables and columns
     GET  queries   this person's running and recent queries                  POST cancel   {"id"}
     GET  outbox    files with the findings of the disclosure checks          POST release  {"files", "title", "context"}
-    GET  limits    until when this workspace runs                           POST keep     {}: somebody is here
+    GET  limits    until when this workspace runs, limits it has reached    POST keep     {}: somebody is here
 
 Who asks with ``?known=`` and the digest of an earlier answer (its ETag) gets ``{"unchanged": true}`` while that holds:
 the panel asks every few seconds, and what reaches the browser is metered. Nothing here is a control (the module above
@@ -30,6 +30,8 @@ from tornado import web
 from enclave_jupyter.outbox import OutboxFindings
 
 LIMITS_FILE = Path("/run/enclave/limits.json")
+REACHED = tuple(Path("/run/enclave") / name for name in ("files.json", "disk.json", "shared.json"))
+"""There while the workspace is over a limit; each holds the sentence in both languages."""
 _OUTBOX = OutboxFindings(Path.home() / "outbox", call_action)
 
 
@@ -134,12 +136,19 @@ class LimitsHandler(GatewayHandler):
 
     @web.authenticated
     async def get(self) -> None:
-        """What ``/run/enclave/limits.json`` holds, or ``{}``."""
-        try:
-            found = json.loads(LIMITS_FILE.read_bytes())
-        except (OSError, ValueError):
-            found = {}
-        await self.answer(lambda: found if isinstance(found, dict) else {})
+        """What ``/run/enclave/limits.json`` holds, with ``reached``: sentences (``{"en", "fr"}``) about limits."""
+        reached = [told for file in REACHED if (told := _read(file).get("problems"))]
+        found = {**_read(LIMITS_FILE), "reached": reached}
+        await self.answer(lambda: found)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """``{}`` for a file that is not there or holds something else."""
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 class KeepHandler(GatewayHandler):

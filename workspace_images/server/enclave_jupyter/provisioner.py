@@ -1,7 +1,8 @@
 """Kernels in sandboxes of their own: asks the workspace host, over the descriptor ``ENCLAVE_HOST_FD``, to run them.
 
 Server and kernel share the home, and one folder per kernel for its connection file and its ipc:// sockets; the host
-makes that folder anew for each start. One request at a time; a request takes milliseconds.
+makes that folder anew for each start and writes the file, as the folder is read-only here. One request at a time; a
+request takes milliseconds.
 """
 
 from __future__ import annotations
@@ -10,19 +11,28 @@ import asyncio
 import json
 import os
 import socket
+import tempfile
 import threading
 from functools import cache
 from pathlib import Path
 
 from jupyter_client.provisioning import KernelProvisionerBase
+from tornado import web
 
 _LARGEST = 1 << 17
 _POLL_SECONDS = 0.1
 _SIGTERM, _SIGKILL = 15, 9
 
 
-class KernelRefused(Exception):
-    """The host would not start this kernel; its sentence."""
+class KernelRefused(web.HTTPError):
+    """The host would not start this kernel; its sentence, which JupyterLab shows (503)."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(503, sentence)
+        self._sentence = sentence
+
+    def __str__(self) -> str:
+        return self._sentence
 
 
 class HostChannel:
@@ -70,9 +80,13 @@ class HostProvisioner(KernelProvisionerBase):
         folder = Path(os.environ["ENCLAVE_IPC"]) / self.kernel_id
         manager.transport = "ipc"
         manager.ip = str(folder / "s")
-        manager.connection_file = str(folder / "kernel.json")
         session = kwargs.get("env", {}).get("JPY_SESSION_NAME", "")
-        manager.write_connection_file(jupyter_session=session)
+        with tempfile.TemporaryDirectory() as own:
+            manager.connection_file = str(Path(own) / "kernel.json")
+            manager.write_connection_file(jupyter_session=session)
+            content = Path(manager.connection_file).read_text()
+        manager.connection_file = str(folder / "kernel.json")
+        await self._ask("connect", content=content)
         self.connection_info = manager.get_connection_info()
         command = manager.format_kernel_cmd(extra_arguments=kwargs.pop("extra_arguments", []))
         return await super().pre_launch(cmd=command, **kwargs)

@@ -1,5 +1,5 @@
 /**
- * When this workspace ends, said from ten minutes before. The limits are the enclave's (hub and host enforce them); here they
+ * When this workspace ends, said from ten minutes before; and which limit it has reached, for as long as it has. The limits are the enclave's (hub and host enforce them); here they
  * are only shown. "Keep it going" is a request that the edge sees as somebody's doing, so it counts as activity for the hub.
  */
 
@@ -21,15 +21,20 @@ export function findEnd(limits, now) {
   return ends.find(({ at }) => now < at && at - now <= WARN_MS) || null;
 }
 
+/** The sentences about limits that are reached, in one language. */
+export function findReached(limits, language) {
+  return (limits.reached || []).map((told) => told[language] || told.en).filter((told) => typeof told === "string");
+}
+
 /** Milliseconds until the limits are worth asking for again: often while a warning stands, and in time for the next one. */
 export function nextAsk(limits, now) {
-  return findEnd(limits, now) ? SHORT_ASK_MS : ASK_MS;
+  return findEnd(limits, now) || findReached(limits, "en").length ? SHORT_ASK_MS : ASK_MS;
 }
 
 export class Life {
   /** `notify`: JupyterLab's Notification; its messages stay until somebody closes them or the end is no longer near. */
   constructor({ t, ask }, notify) {
-    Object.assign(this, { t, ask, notify, shown: "", id: "" });
+    Object.assign(this, { t, ask, notify, shown: "", id: "", reached: new Map() });
   }
 
   /** For as long as the page lives, whether or not the panel is on the screen. */
@@ -38,6 +43,7 @@ export class Life {
     try {
       const limits = await this.ask("limits");
       this.show(findEnd(limits, Date.now()));
+      this.tell(findReached(limits, this.t.language));
       wait = nextAsk(limits, Date.now());
     } catch (error) {
       if (error.status === undefined) {
@@ -61,6 +67,19 @@ export class Life {
       const text = this.t(end.kind === "hours" ? OVER : IDLE, { time: this.t.time(end.at) });
       const keep = { label: this.t("Keep it going"), displayType: "accent", callback: () => void this.keep() };
       this.id = this.notify.warning(text, { autoClose: false, actions: end.kind === "idle" ? [keep] : [] });
+    }
+  }
+
+  /** One notification per sentence; it goes when the limit is no longer reached. */
+  tell(sentences) {
+    for (const [told, id] of this.reached) {
+      if (!sentences.includes(told)) {
+        this.notify.dismiss(id);
+        this.reached.delete(told);
+      }
+    }
+    for (const told of sentences.filter((sentence) => !this.reached.has(sentence))) {
+      this.reached.set(told, this.notify.error(told, { autoClose: false }));
     }
   }
 

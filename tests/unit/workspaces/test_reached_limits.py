@@ -1,0 +1,209 @@
+"""A limit that ended something: noted by the host before it acts, recorded by the hub, told in both languages."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.client import AuditUnavailable
+from audit.event import AuditEvent, check_event
+from enclave.domain.ids import ProjectId, WorkspaceId
+from enclave.settings import Settings
+from enclave.workspaces import cgroups
+from enclave.workspaces.file_count import FileState, FileWatch
+from enclave.workspaces.limit_notes import Ended, Limit, LimitNotes, read_notes
+from enclave.workspaces.limit_records import LimitRecords
+from enclave.workspaces.limit_sentences import SENTENCES, SHORT, Told, sentence
+from enclave.workspaces.memory_kills import MemoryKills
+from enclave.workspaces.quota import DiskWatch
+
+PERSON, PROJECT, WORKSPACE = "u-0123456789ab", ProjectId("study"), WorkspaceId("w-0123456789ab")
+
+
+class Log:
+    """The audit log; ``is_away``: it takes nothing."""
+
+    def __init__(self) -> None:
+        self.events: list[AuditEvent] = []
+        self.is_away = False
+
+    def record(self, event: AuditEvent) -> None:
+        check_event(event)
+        if self.is_away:
+            raise AuditUnavailable("away")
+        self.events.append(event)
+
+    def said(self) -> list[tuple[Any, ...]]:
+        return [
+            (e.data["limit"], e.data["ended"], *(e.counts[n] for n in ("found", "allowed", "times")))
+            for e in self.events
+        ]
+
+
+class Hub:
+    """A hub's records over one workspace."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log, self.notes, self.settings = Log(), folder / "host" / "limits", Settings(home=folder)
+        self.notes.parent.mkdir()
+        self.now = 0.0
+        self.host = LimitNotes(self.notes, lambda: self.now)
+        self.restart()
+
+    def restart(self) -> None:
+        self.records = LimitRecords(self.settings, self.log.record)
+
+    def settle(self) -> None:
+        asyncio.run(self.records.settle(PERSON, PROJECT, WORKSPACE, self.notes))
+
+    def clear_away(self) -> None:
+        asyncio.run(self.records.last(PERSON, PROJECT, WORKSPACE, self.notes))
+        for file, _ in read_notes(self.notes):
+            file.unlink()
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Hub:
+    return Hub(tmp_path)
+
+
+def test_a_record_says_who_where_which_limit_and_how_much(hub: Hub) -> None:
+    hub.host.note(Limit.FILES, Ended.KERNELS, 1200, 1024)
+    assert len(read_notes(hub.notes)) == 1, "before it takes effect"
+    hub.settle()
+    (event,) = hub.log.events
+    assert (event.type, event.actor, event.project, event.workspace) == (
+        "workspace:limit-reached",
+        PERSON,
+        PROJECT,
+        WORKSPACE,
+    )
+    assert event.decision == "deny" and hub.log.said() == [("files", "kernels", 1200, 1024, 1)]
+    hub.settle()
+    assert len(hub.log.events) == 1, "once"
+
+
+def test_what_the_log_does_not_take_waits_also_when_the_workspace_is_gone(hub: Hub) -> None:
+    hub.log.is_away = True
+    hub.host.note(Limit.DISK, Ended.WRITING, 70, 64)
+    hub.settle()
+    hub.clear_away()
+    asyncio.run(hub.records.idle(PERSON, PROJECT, WORKSPACE, datetime.now(UTC) - timedelta(minutes=7), 5))
+    assert hub.log.events == [] and read_notes(hub.notes) == []
+    (hub.settings.root / "owed" / "limits" / "0.json").write_text("no record")
+    hub.restart()
+    hub.log.is_away = False
+    hub.settle()
+    assert [said[:2] for said in hub.log.said()] == [("disk", "writing"), ("idle", "workspace")]
+    assert hub.log.events[1].counts["found"] >= 420 and hub.log.events[1].counts["allowed"] == 300
+    hub.settle()
+    assert len(hub.log.events) == 2
+
+
+def test_who_reaches_a_limit_all_the_time_fills_no_log(hub: Hub) -> None:
+    for second in range(100):
+        hub.now = float(second)
+        hub.host.note(Limit.DISK, Ended.WRITING, 70 + second, 64)
+    hub.host.note(Limit.SHARED, Ended.WRITING, 5, 4)
+    hub.host.flush()
+    hub.settle()
+    assert hub.log.said() == [
+        ("disk", "writing", 70, 64, 1),
+        ("disk", "writing", 130, 64, 60),
+        ("shared-folder", "writing", 5, 4, 1),
+        ("disk", "writing", 169, 64, 39),
+    ]
+
+
+def test_a_note_that_cannot_be_written_stops_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "limits").write_text("in the way")
+    LimitNotes(tmp_path / "limits").note(Limit.HOURS, Ended.WORKSPACE, 2, 1)
+    assert "could not be noted" in capsys.readouterr().err
+
+
+def test_a_full_home_is_noted_before_writing_stops(tmp_path: Path) -> None:
+    home, done = tmp_path / "home", []
+    home.mkdir()
+    (home / "file").write_bytes(b"x" * (2 << 20))
+    watch = DiskWatch(
+        (home,),
+        tmp_path,
+        1,
+        2**22,
+        tell=lambda allowed: done.append(allowed),
+        note=lambda found, allowed: done.append((found >= 2 << 20, allowed)),
+        language="fr",
+    )
+    watch.look()
+    watch.look()
+    assert done == [(True, 1 << 20), False, False], "noted once, and first"
+    told = json.loads((tmp_path / "disk.json").read_text())
+    assert told["problem"].startswith("Votre dossier personnel contient plus que ses 1 Mo")
+    assert told["problems"]["en"].startswith("Your home holds more than its 1 MB")
+
+
+def test_too_many_files_are_told_in_the_workspaces_language(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    for number in range(30):
+        (home / str(number)).touch()
+    watch = FileWatch((home,), tmp_path, 20, kernels_ended=lambda: False, language="fr")
+    assert watch.count() is FileState.TOO_MANY and watch.found == 31
+    assert "aucun noyau ne tourne" in watch.sentence and "20 fichiers" in watch.sentence
+    assert json.loads((tmp_path / "files.json").read_text())["problem"] == watch.sentence
+
+
+SECOND = {"memory.events": "low 0\noom 3\noom_kill {n}\noom_group_kill 0\n", "memory.peak": "900", "memory.max": "800"}
+FIRST = {
+    "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill {n}\n",
+    "memory.max_usage_in_bytes": "900",
+    "memory.limit_in_bytes": "800",
+}
+
+
+@pytest.mark.parametrize("files", [FIRST, SECOND], ids=["version 1", "version 2"])
+def test_processes_that_the_kernel_killed(hub: Hub, tmp_path: Path, files: dict[str, str]) -> None:
+    group, below = tmp_path / "group", tmp_path / "group" / "container"
+    below.mkdir(parents=True)
+
+    def write(folder: Path, n: int) -> None:
+        for name, text in files.items():
+            (folder / name).write_text(text.format(n=n))
+
+    groups = [tmp_path / "cpu", group]
+    kills = MemoryKills(lambda: groups, hub.host)
+    kills.look()
+    write(group, 0)
+    write(below, 0)
+    kills.look()
+    assert read_notes(hub.notes) == []
+    write(group, 1)
+    write(below, 2)
+    kills.look()
+    kills.look()
+    hub.settle()
+    times = 3 if files is FIRST else 1  # version 2 counts below as well
+    assert hub.log.said() == [("memory", "processes", 900, 800, times)]
+
+
+def test_unlimited_memory_is_no_number(tmp_path: Path) -> None:
+    (tmp_path / "memory.peak").write_text("900")
+    (tmp_path / "memory.max").write_text("max")
+    assert cgroups.memory_peak([tmp_path]) == (0, 0)
+
+
+def test_every_sentence_in_both_languages_and_short_enough_for_jupyterlab() -> None:
+    assert set(SENTENCES) == set(SHORT) == set(Told)
+    for table in (SENTENCES, SHORT):
+        assert all(
+            set(texts) == {"en", "fr"} and all("{limit}" in text for text in texts.values()) for texts in table.values()
+        )
+    assert [
+        text for texts in SHORT.values() for text in texts.values() if len(text.format(limit=1_000_000)) > 139
+    ] == []
+    assert sentence(Told.HOME_FULL, 5, "de") == sentence(Told.HOME_FULL, 5, "en")
