@@ -239,10 +239,9 @@ def popen(
 
 def _start(command: list[str], options: dict[str, Any]) -> subprocess.Popen[bytes]:
     """With an empty environment: without root, what runs inside may read that of bubblewrap's process 1."""
-    program = shutil.which(command[0])
-    if program is None:
-        raise SandboxError(f"Expected {command[0]} on this machine, found none: apt-get install bubblewrap util-linux")
-    return subprocess.Popen(command, start_new_session=True, env={}, executable=program, **options)
+    if shutil.which("bwrap") is None:
+        raise SandboxError("Expected bubblewrap on this machine, found none: apt-get install bubblewrap")
+    return subprocess.Popen(command, start_new_session=True, env={}, executable=shutil.which(command[0]), **options)
 
 
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox-spawner")

@@ -74,6 +74,7 @@ _LONGEST = (
     "security/workspaces/test_isolation.py",
     "security/sql/test_sql_attacks.py",
     "integration/workspaces/test_with_gateway.py",
+    "integration/enclave/test_without_root.py",
     "integration/portal/test_audit_pages.py",
     "e2e/test_unreadable_source.py",
 )

@@ -57,7 +57,7 @@ class Account:
     uid: int
     folder: Path
 
-    def run(self, *arguments: str, seconds: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, seconds: float = 500, **environment: str) -> subprocess.CompletedProcess[str]:
         """``python ARGUMENTS`` as this account, with nothing in its environment but what is given."""
         stash = tempfile.mkdtemp(prefix="enclave-reach-")
         closed = dict.fromkeys(found for path in _REACH if (found := _closed_above(path)) is not None)

@@ -75,12 +75,17 @@ SHORT: dict[Told, dict[str, str]] = {
 
 def sentence(told: Told, limit: int, language: str) -> str:
     """In this language; English for one that we do not speak."""
-    texts = SENTENCES[told]
-    return texts.get(language, texts["en"]).format(limit=limit)
+    spoken = language if language in SENTENCES[told] else "en"
+    return SENTENCES[told][spoken].format(limit=number(limit, spoken))
+
+
+def number(value: int, language: str) -> str:
+    """1,000,000 or 1 000 000, with blanks that do not break."""
+    return f"{value:,}".replace(",", "\u202f" if language == "fr" else ",")
 
 
 def tell(file: Path, told: Told, limit: int, language: str, **more: int) -> None:
     """Write the file that the workspace sees. Raises OSError."""
-    problems = {each: text.format(limit=limit) for each, text in SHORT[told].items()}
+    problems = {each: text.format(limit=number(limit, each)) for each, text in SHORT[told].items()}
     content = {"problem": sentence(told, limit, language), "problems": problems, **more}
     write_atomically(file, json.dumps(content, ensure_ascii=False).encode(), mode=0o644)

@@ -20,6 +20,7 @@ from enclave.rights import WITHOUT_ROOT
 from enclave.selftest.probes import CATALOGUE
 from enclave.selftest.report import PLACES, Finding, judge
 
+pytestmark = [pytest.mark.needs_root, pytest.mark.timeout(600)]  # root makes the account and its view
 GROUPS = tuple(dict.fromkeys(probe.group for probe in CATALOGUE if probe.group != "bombs"))
 """Bombs are tried as root; the one that differs without control groups is in docs/operations.md."""
 ATTACK = f"""

@@ -18,7 +18,7 @@ from enclave.workspaces import cgroups
 from enclave.workspaces.file_count import FileState, FileWatch
 from enclave.workspaces.limit_notes import Ended, Limit, LimitNotes, read_notes
 from enclave.workspaces.limit_records import LimitRecords
-from enclave.workspaces.limit_sentences import SENTENCES, SHORT, Told, sentence
+from enclave.workspaces.limit_sentences import SENTENCES, SHORT, Told, number, sentence
 from enclave.workspaces.memory_kills import MemoryKills
 from enclave.workspaces.quota import DiskWatch
 
@@ -150,8 +150,8 @@ def test_a_full_home_is_noted_before_writing_stops(tmp_path: Path) -> None:
 def test_too_many_files_are_told_in_the_workspaces_language(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    for number in range(30):
-        (home / str(number)).touch()
+    for each in range(30):
+        (home / str(each)).touch()
     watch = FileWatch((home,), tmp_path, 20, kernels_ended=lambda: False, language="fr")
     assert watch.count() is FileState.TOO_MANY and watch.found == 31
     assert "aucun noyau ne tourne" in watch.sentence and "20 fichiers" in watch.sentence
@@ -203,7 +203,9 @@ def test_every_sentence_in_both_languages_and_short_enough_for_jupyterlab() -> N
         assert all(
             set(texts) == {"en", "fr"} and all("{limit}" in text for text in texts.values()) for texts in table.values()
         )
-    assert [
-        text for texts in SHORT.values() for text in texts.values() if len(text.format(limit=1_000_000)) > 139
-    ] == []
+    shown = [
+        text.format(limit=number(1_000_000, language)) for each in SHORT.values() for language, text in each.items()
+    ]
+    assert [text for text in shown if len(text) > 139] == []
+    assert "1,000,000" in " ".join(shown) and "1\u202f000\u202f000" in " ".join(shown)
     assert sentence(Told.HOME_FULL, 5, "de") == sentence(Told.HOME_FULL, 5, "en")
