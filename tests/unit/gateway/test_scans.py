@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from enclave.gateway.scans import (
     MOST_CHARACTERS,
     PROFILING,
+    PROFILING_VIEWS,
     Scan,
     checked_reading,
     scans_of,
     scans_to_json,
+    view_times,
 )
 
 TABLES = {"person": ["person_id", "label", "yob", "We ird"], "visit": ["visit_id", "person_id", "sex"]}
@@ -121,11 +123,27 @@ def test_lists_are_capped_and_the_number_is_kept() -> None:
     assert 0 < len(reading.filters) <= 200
 
 
-KEYS = st.sampled_from(["operator", "extra_info", "Table", "Filters", "children", "type", "rows_scanned"])
-LEAVES = st.none() | st.booleans() | st.integers() | st.text()
+def test_of_a_secure_view_the_own_filters_the_rows_it_gave_and_the_time_are_known() -> None:
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE hidden AS SELECT i AS visit_id, i % 3 AS ward FROM range(900) r(i)")
+        connection.execute("CREATE SECURE VIEW visit AS SELECT visit_id FROM hidden WHERE ward = 0")
+        connection.execute(PROFILING_VIEWS)
+        connection.execute("SELECT sum(visit_id) FROM visit WHERE visit_id < 300").fetchall()
+        profile = connection.get_profiling_information()
+    filters = frozenset({("visit_id", "<")})
+    assert scans_of(profile, TABLES) == [Scan("visit", frozenset({"visit_id"}), filters, 100)]
+    times = view_times(profile)
+    assert list(times) == ["visit"] and times["visit"] > 0
+
+
+KEYS = st.sampled_from(
+    ["operator", "extra_info", "Table", "View", "Filters", "children", "type", "timing", "rows_scanned"]
+)
+LEAVES = st.sampled_from(["SECURE_VIEW"]) | st.none() | st.booleans() | st.integers() | st.text()
 
 
 @given(st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner)))
 def test_nothing_sent_or_profiled_raises(content: object) -> None:
     scans_of(json.dumps(content), TABLES)
+    view_times(json.dumps(content))
     checked_reading(content, KNOWN, frozenset())
