@@ -105,7 +105,7 @@ def processes_of(home: Path) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_journey_survives_a_kill_of_each_process(
     enclave_command: Path, home: Path, other_source: OtherSource
 ) -> None:
