@@ -7,7 +7,7 @@ from importlib import import_module
 
 import typer
 
-from enclave.cli import demo, doctor, gateway, image, permit, policy, selftest, serve, shown, token
+from enclave.cli import demo, doctor, gateway, image, node, permit, policy, selftest, serve, shown, token
 from enclave.domain.decisions import RefusedError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
+app.command("node")(node.node)
 app.command("doctor")(doctor.doctor)
 app.command("selftest")(selftest.selftest)
 app.add_typer(gateway.app, name="gateway")

@@ -52,8 +52,10 @@ class Records:
         self._late = LateRecords(settings.usage_dir / "late-clusters", self._client)
         self._ends: dict[str, tuple[AuditEvent, Envelope]] = {}
 
-    async def started(self, owner: Owner, cluster: str, caller: Caller, most_workers: int) -> None:
-        """cluster:started, durable. Raises RecordingFailedError."""
+    async def started(
+        self, owner: Owner, cluster: str, caller: Caller, most_workers: int, machines: list[str]
+    ) -> None:
+        """cluster:started, durable; ``machines``: where its workers may run. Raises RecordingFailedError."""
         write_atomically(self._path(cluster), json.dumps(asdict(owner)).encode(), mode=0o600)
         event = AuditEvent(
             type=EventType.CLUSTER_STARTED,
@@ -64,7 +66,7 @@ class Records:
             decision="allow",
             policies=caller.policies,
             counts={"most_workers": most_workers},
-            data={"token": caller.claims.token_id},
+            data={"token": caller.claims.token_id, "machines": machines},
         )
         try:
             await asyncio.to_thread(self._client.record, event)
@@ -126,6 +128,23 @@ class Records:
                 payload={"reason": sentence},
             ),
         )
+
+    async def machine_refused(self, machine: str, rule: str, times: int) -> bool:
+        """cluster:refused, of what a machine refused of others; False: the log is away. Never raises."""
+        event = AuditEvent(
+            type=EventType.CLUSTER_REFUSED,
+            actor=_UNKNOWN,
+            subject=machine,
+            decision="deny",
+            counts={"times": times},
+            data={"rule": rule, "at": "machines"},
+        )
+        try:
+            await asyncio.to_thread(self._client.record, event)
+        except AuditUnavailable:
+            _log.error("not-recorded-yet", event_type=str(event.type))
+            return False
+        return True
 
     async def call_refused(self, door: Door, error: CallRefusedError) -> None:
         """token:refused when the token is at fault, else cluster:refused. Never raises."""

@@ -1,0 +1,192 @@
+"""The stand of clusters with two "machines": network namespaces joined by a cable (veth).
+
+In one runs the clusters' service, in the other a compute node; hub, gateway and audit daemon are met over unix sockets,
+which know no network namespace. Nothing of it is in the test's own namespace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from enclave_cluster_stand import ClusterStand  # type: ignore[import-not-found]
+from enclave_test_stand import REPOSITORY, processes_below, wait_for  # type: ignore[import-not-found]
+
+from enclave.processes import accepts_connections
+
+_FILE = Path(__file__).parents[1] / "gateway" / "authority.py"
+_CLONE_NEWNET = 0x40000000
+HOME, NODE, OTHER = "home.test", "node.test", "other.test"
+HOME_PORT, NODE_PORT = 8444, 8443
+
+
+def authority(name: str = "Test authority") -> Any:
+    spec = importlib.util.spec_from_file_location("cluster_authority", _FILE)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["cluster_authority"] = module
+    spec.loader.exec_module(module)
+    return module.Authority(name)
+
+
+class UnsafeMachine:
+    """A network namespace, held by a process that sleeps."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.holder = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sleep", "infinity"])
+        self.network = Path(f"/proc/{self.holder.pid}/ns/net")
+        own = Path("/proc/self/ns/net").stat().st_ino
+        wait_for(lambda: self.network.stat().st_ino != own, "the namespace")
+
+    def command(self, *words: str) -> list[str]:
+        return ["nsenter", f"--net={self.network}", "--", *words]
+
+    def run(self, *words: str) -> None:
+        subprocess.run(self.command(*words), check=True)
+
+    def join(self, other: UnsafeMachine) -> None:
+        self.run("ip", "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", str(other.holder.pid))
+        for machine in (self, other):
+            machine.run("ip", "address", "add", f"{machine.address}/24", "dev", "cable")
+            for link in ("lo", "cable"):
+                machine.run("ip", "link", "set", link, "up")
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        """A connection from here, for the test's own process. Raises OSError."""
+        return self._here(lambda: socket.create_connection((host, port), 20))
+
+    def listen(self, port: int) -> socket.socket:
+        return self._here(lambda: socket.create_server(("0.0.0.0", port)))
+
+    def _here(self, make: Any) -> socket.socket:
+        """What ``make`` makes on a thread of this namespace: a socket belongs to the one it was made in."""
+        found: list[Any] = []
+
+        def work() -> None:
+            descriptor = os.open(self.network, os.O_RDONLY)
+            try:
+                assert ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET) == 0
+                found.append(make())
+            except OSError as error:
+                found.append(error)
+            finally:
+                os.close(descriptor)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join(60)
+        if isinstance(found[0], OSError):
+            raise found[0]
+        return found[0]
+
+    def close(self) -> None:
+        self.holder.kill()
+        self.holder.wait(20)
+
+
+class NodeStand(ClusterStand):  # type: ignore[misc]
+    """Use as a context manager. ``home`` and ``far`` are the machines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.home, self.far = UnsafeMachine("10.89.0.1"), UnsafeMachine("10.89.0.2")
+        self.home.join(self.far)
+        self.node_folder = Path("/dev/shm") / f"enclave-test-{secrets.token_hex(6)}"
+        self.authority = authority()
+        (self.root / "ca.crt").write_bytes(self.authority.certificate)
+        for name in (HOME, NODE):
+            self.authority.issue(name).write(self.root, name)
+        self.node: subprocess.Popen[bytes] | None = None
+
+    def _identity(self, name: str) -> dict[str, str]:
+        files = {"CERTIFICATE": f"{name}.crt", "KEY": f"{name}.key", "CA": "ca.crt"}
+        return {f"ENCLAVE_CLUSTER_TLS_{kind}": str(self.root / file) for kind, file in files.items()}
+
+    def environment(self) -> dict[str, str]:
+        nodes = {
+            "ENCLAVE_CLUSTER_NODES": json.dumps([f"{NODE}={self.far.address}:{NODE_PORT}"]),
+            "ENCLAVE_CLUSTER_ADDRESS": f"{self.home.address}:{HOME_PORT}",
+        }
+        return {**super().environment(), **nodes, **self._identity(HOME)}
+
+    def prepare(self) -> None:
+        self.start_node()
+        super().prepare()
+
+    def start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        if module != "enclave.clusters.serve":
+            return super().start(module, *arguments)
+        return self._start_at(self.home, self.environment(), module, "-m", module)
+
+    def start_service(self) -> None:
+        self.service = self.start("enclave.clusters.serve")
+        door = self.settings.run_dir / "ws" / self.workspace / "in" / "dask.sock"
+        wait_for(lambda: accepts_connections(self.settings.clusters_socket) and accepts_connections(door), "the service")
+
+    def start_node(self, lease_seconds: float = 20.0) -> None:
+        env = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(REPOSITORY),
+            "ENCLAVE_HOME": str(self.root / "nowhere"),
+            "ENCLAVE_NODE_ADDRESS": f"{self.far.address}:{NODE_PORT}",
+            "ENCLAVE_NODE_HOME": HOME,
+            "ENCLAVE_NODE_WORKERS": "2",
+            "ENCLAVE_NODE_FOLDER": str(self.node_folder),
+            **self._identity(NODE),
+        }
+        code = f"from enclave.compute_nodes import serve as s; s.LEASE_SECONDS = {lease_seconds}; raise SystemExit(s.main())"
+        self.node = self._start_at(self.far, env, "enclave.node", "-c", code)
+        wait_for(self._node_listens, f"the node; see its log in {self.root}")
+
+    def _node_listens(self) -> bool:
+        with contextlib.suppress(OSError), self.home.connect(self.far.address, NODE_PORT):
+            return True
+        return False
+
+    def _start_at(
+        self, machine: UnsafeMachine, env: dict[str, str], name: str, *arguments: str
+    ) -> subprocess.Popen[bytes]:
+        command = machine.command(sys.executable, *arguments)
+        with (self.root / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=REPOSITORY)
+        self._processes.append(process)
+        return process
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        process.send_signal(signal.SIGKILL)
+        process.wait(60)
+
+    def at_node(self) -> list[int]:
+        """Workers there."""
+        assert self.node is not None
+        return [pid for pid in processes_below([self.node.pid]) if _is_worker(pid)]
+
+    def folders_at_node(self) -> list[Path]:
+        return list((self.node_folder / "run" / "ws").glob("*"))
+
+    def __exit__(self, *given: object) -> None:
+        try:
+            super().__exit__(*given)
+        finally:
+            for machine in (self.home, self.far):
+                machine.close()
+            shutil.rmtree(self.node_folder, ignore_errors=True)
+
+
+def _is_worker(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return b"distributed.cli.dask_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
