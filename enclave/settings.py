@@ -30,7 +30,7 @@ class Settings(BaseSettings):
 
     home: Path = Path(".enclave")
     host: str = "127.0.0.1"
-    """Address the edge listens on; the only TCP listener of the enclave unless ``gateway_tcp`` or ``cluster_nodes`` is set."""
+    """Address the edge listens on; the only TCP listener unless ``gateway_tcp`` or ``cluster_nodes`` is set."""
     port: int = 8000
     portal_name: str = "portal.localhost"
     hub_name: str = "hub.localhost"
@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     cluster_workers: int = Field(default=0, ge=0, le=256)
     """Workers of Dask clusters that one workspace may have at once (ADR 27). 0: no clusters."""
     cluster_nodes: tuple[str, ...] = ()
-    """Compute nodes, each ``name=host:port`` with the name in its certificate (ADR 32). Empty: workers run here only."""
+    """Compute nodes, each ``name=host:port`` with the name in its certificate (ADR 32). Empty: workers run here."""
     cluster_address: str = ""
     """``host:port`` where workers on compute nodes reach their cluster and the gateway: this machine's own address."""
     cluster_tls_certificate: Path | None = None

@@ -1,4 +1,4 @@
-"""What ``enclave doctor`` says about compute nodes: whether each answers, with the same image, and until when it may."""
+"""What ``enclave doctor`` says about compute nodes: whether each answers, has the same image, and how long it may."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 A poll names all that may go on there, so that a node ends what an earlier home left; it brings fresh tokens, and takes
 back what has ended and what was refused. One question per node at a time: a poll never overtakes a start. A node that
-does not answer twice is *away*: nothing is started on it, its streams are cut, and ``on_lost`` is told once. Contract: a
-node that is not there is a ``HostAwayError``, what it will not do a ``HostRefusedError``, like a workspace's host.
+does not answer twice is *away*: nothing is started on it, its streams are cut, and ``on_lost`` is told once. Contract:
+a node that is not there is a ``HostAwayError``, what it will not do a ``HostRefusedError``, like a workspace's host.
 """
 
 from __future__ import annotations

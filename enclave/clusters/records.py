@@ -52,9 +52,7 @@ class Records:
         self._late = LateRecords(settings.usage_dir / "late-clusters", self._client)
         self._ends: dict[str, tuple[AuditEvent, Envelope]] = {}
 
-    async def started(
-        self, owner: Owner, cluster: str, caller: Caller, most_workers: int, machines: list[str]
-    ) -> None:
+    async def started(self, owner: Owner, cluster: str, caller: Caller, most_workers: int, machines: list[str]) -> None:
         """cluster:started, durable; ``machines``: where its workers may run. Raises RecordingFailedError."""
         write_atomically(self._path(cluster), json.dumps(asdict(owner)).encode(), mode=0o600)
         event = AuditEvent(

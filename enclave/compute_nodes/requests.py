@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from enclave.clusters.relay import Between
@@ -42,8 +42,8 @@ class Start:
     """The question to the island: command, variables, files."""
 
 
-def read_start(asked: Mapping[str, Any]) -> Start:
-    """See the module."""
+def read_start(asked: Mapping[str, Any], home: str) -> Start:
+    """``home``: the name that this node knows it by, whatever it calls itself."""
     between = read_between(asked)
     if between is None or not 0 < between.part < between.parts:
         raise RefusedRequest("Expected a part of a cluster that is not home's, found another. Update home or node.")
@@ -62,7 +62,7 @@ def read_start(asked: Mapping[str, Any]) -> Start:
         WorkspaceId(workspace),
         Username(username),
         between,
-        _machines(asked.get("machines"), between),
+        _machines(asked.get("machines"), between, home),
         read_token(asked.get("token")),
         island={name: asked[name] for name in kept if name in asked},
         **{name: int(number or 0) for name, number in numbers.items()},
@@ -90,7 +90,7 @@ def read_kept(asked: Mapping[str, Any]) -> dict[str, tuple[frozenset[str], str]]
     return found
 
 
-def _machines(given: object, between: Between) -> dict[int, Machine]:
+def _machines(given: object, between: Between, home: str) -> dict[int, Machine]:
     """One for every part but this one."""
     found: dict[int, Machine] = {}
     for part in set(range(between.parts)) - {between.part}:
@@ -99,5 +99,5 @@ def _machines(given: object, between: Between) -> dict[int, Machine]:
         machine = Machine.at(named[0], named[1]) if isinstance(named, list) and is_pair else None
         if machine is None:
             raise RefusedRequest("Expected name and address of every other machine of the cluster, found not all.")
-        found[part] = machine
+        found[part] = machine if part else replace(machine, name=home)
     return found

@@ -1,7 +1,7 @@
 """``enclave node``: a compute node. Starts workers at home's word, keeps them apart, and leads their streams.
 
-Nothing is stored: a node that has not heard home for ``LEASE_SECONDS`` ends all it has, and so does one that stops or is
-killed (the parts' processes see their channel closed, their sandboxes end with them). What home's poll does not name is
+Nothing is stored: a node that has not heard home for ``LEASE_SECONDS`` ends all it has, and so does one that stops or
+is killed (the parts' processes see their channel closed, their sandboxes end with them). What home's poll does not name is
 ended. Commands come from the name in ``node_home`` alone. Contract: exit code 2 with a sentence when it cannot start.
 """
 
@@ -116,7 +116,7 @@ class NodeServer:
         return {"workers": self._node.workers, "image": image_of(self._settings)}
 
     async def _start(self, asked: dict[str, Any]) -> dict[str, Any]:
-        await self._parts.start(read_start(asked))
+        await self._parts.start(read_start(asked, self._node.home))
         return {}
 
     async def _poll(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def take_folder(folder: Path) -> IO[bytes]:
 
 def _file_system(folder: Path) -> str:
     """Type of what is mounted where ``folder`` is (proc(5), mountinfo)."""
-    device = os.stat(folder).st_dev
+    device = folder.stat().st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
     rows = (line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines())
     return next((row[row.index("-") + 1] for row in rows if row[2] == wanted), "")

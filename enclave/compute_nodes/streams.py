@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import structlog
 from dask_gateway_server.utils import RateLimiter
 
 from enclave.clusters.islands import accept
@@ -31,6 +32,7 @@ from enclave.compute_nodes.machines import Machine
 from enclave.compute_nodes.refusals import Refusal, Refusals
 from enclave.compute_nodes.wire import CHUNK, carry, connect_tls, write_frame
 
+_log = structlog.get_logger()
 MOST = 512
 RATE, BURST = 50, 400
 GATEWAY: Address = (0, 0)
@@ -61,6 +63,14 @@ class _Open:
     """Each with the machine it leads to or from."""
     counts: dict[str, int] = field(default_factory=lambda: {OUT: 0, IN: 0})
     pace: RateLimiter = field(default_factory=lambda: RateLimiter(RATE, BURST))
+
+    said: str = ""
+
+    def say(self, kind: str) -> None:
+        """Why a stream could not be led, once in a row: it is the researcher's code that asks."""
+        if kind != self.said:
+            self.said = kind
+            _log.info("stream-not-led", cluster=self.part.cluster, kind=kind)
 
     def spawn(self, machine: str, work: Coroutine[Any, Any, None]) -> None:
         self.keep(machine, asyncio.create_task(work))
@@ -168,8 +178,8 @@ class Streams:
             there = await connect_tls(machine, self._client)
             write_frame(there[1], json.dumps({"cluster": opened.part.cluster, "to": address}).encode())
             await carry((reader, writer), there)
-        except OSError:
-            pass  # nobody there: who connected finds it closed
+        except OSError as error:
+            opened.say(type(error).__name__)  # who connected finds it closed
         finally:
             opened.counts[OUT] -= 1
             if writer is not None:

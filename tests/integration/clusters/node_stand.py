@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,9 @@ class NodeStand(ClusterStand):  # type: ignore[misc]
     def start_service(self) -> None:
         self.service = self.start("enclave.clusters.serve")
         door = self.settings.run_dir / "ws" / self.workspace / "in" / "dask.sock"
-        wait_for(lambda: accepts_connections(self.settings.clusters_socket) and accepts_connections(door), "the service")
+        wait_for(
+            lambda: accepts_connections(self.settings.clusters_socket) and accepts_connections(door), "the service"
+        )
 
     def start_node(self, lease_seconds: float = 20.0) -> None:
         env = {

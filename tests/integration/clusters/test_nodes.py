@@ -10,7 +10,6 @@ import json
 import socket
 import ssl
 import struct
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ import os, socket
 from enclave_client import dask as enclave_dask, sql
 counted = sql('SELECT ward, count(*) AS n FROM stay GROUP BY ward ORDER BY ward').arrow().to_pylist()
 client = enclave_dask.client(2)
-client.wait_for_workers(2, timeout=120)
+client.wait_for_workers(2, timeout=60)
 def found():
     return sorted(client.scheduler_info(n_workers=-1)['workers'])
 print(found())
@@ -66,7 +65,8 @@ def look(targets):
                 reached.append(address)
         except (OSError, ValueError):
             pass
-    return [name for _, name in socket.if_nameindex()], reached, sorted(os.listdir('/run/enclave')), os.path.exists('/home/researcher')
+    links, seen = [name for _, name in socket.if_nameindex()], sorted(os.listdir('/run/enclave'))
+    return links, reached, seen, os.path.exists('/home/researcher')
 print(client.submit(look, TARGETS, workers=[far]).result())
 """
 
@@ -107,7 +107,9 @@ def test_a_worker_on_the_node_reaches_its_cluster_and_nothing_else(stand: Any, k
         ports = {NODE_PORT, HOME_PORT, 7777, 22, 111, stand.settings.port, *ports_of(stand.service.pid)}
         machines = [stand.home.address, stand.far.address, "10.89.0.255", "169.254.169.254", "127.0.0.1", "127.0.1.1"]
         targets: list[Any] = [(socket.AF_INET, [host, port]) for host in machines for port in sorted(ports)]
-        targets += [(socket.AF_INET, [f"127.0.{n}.1", p]) for n in range(4) for p in (8000, 8786, 8787, *range(8800, 8810))]
+        targets += [
+            (socket.AF_INET, [f"127.0.{n}.1", p]) for n in range(4) for p in (8000, 8786, 8787, *range(8800, 8810))
+        ]
         targets += [(socket.AF_INET6, ["fe80::1", NODE_PORT]), (socket.AF_INET6, ["::ffff:10.89.0.1", HOME_PORT])]
         targets += [(socket.AF_UNIX, path) for path in (str(stand.settings.audit_socket), "/run/island/out.sock")]
         targets += [(socket.AF_UNIX, f"{stand.node_folder}/run/ws/{stand.workspace}/in/gateway.sock")]

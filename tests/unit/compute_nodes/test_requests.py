@@ -21,7 +21,7 @@ START = {
     "workspace": "w-0123456789ab",
     "username": "alice",
     "between": {"part": 1, "parts": 2, "slots": 2},
-    "machines": {"0": ["home.test", "10.0.0.5:8443"]},
+    "machines": {"0": ["home", "10.0.0.5:8443"]},
     "token": "a.b.c",
     "memory_mb": 1024,
     "processes": 64,
@@ -30,7 +30,7 @@ START = {
 
 
 def test_a_whole_request() -> None:
-    start = read_start(START)
+    start = read_start(START, "home.test")
     assert start.machines == {0: Machine("home.test", "10.0.0.5", 8443)}
     assert set(start.island) == {"do", "cluster", "member", "command", "env", "files", "between"}
     assert "a.b.c" not in repr(start)
@@ -64,7 +64,7 @@ def test_a_whole_request() -> None:
 )
 def test_a_request_with_one_wrong_word(changed: dict[str, Any]) -> None:
     with pytest.raises(RefusedRequest, match="Expected"):
-        read_start({**START, **changed})
+        read_start({**START, **changed}, "home.test")
 
 
 def test_what_goes_on() -> None:
@@ -82,7 +82,11 @@ def test_refusals_are_counted_until_they_are_on_record_whatever_is_lost_on_the_w
     said = refusals.said()
     assert (said["refused"], said["recorded"]) == ({"machine-certificate": 3}, {})
     refusals.add(Refusal.CERTIFICATE)
-    for boot, recorded in (("another", {"machine-certificate": 9}), (said["boot"], "all"), *[(said["boot"], said["refused"])] * 2):
+    for boot, recorded in (
+        ("another", {"machine-certificate": 9}),
+        (said["boot"], "all"),
+        *[(said["boot"], said["refused"])] * 2,
+    ):
         refusals.note(boot, recorded)
     said = refusals.said()
     assert (said["refused"], said["recorded"]) == ({"machine-certificate": 4}, {"machine-certificate": 3})

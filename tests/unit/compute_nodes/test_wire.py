@@ -64,7 +64,7 @@ def test_what_is_cut_is_cut_on_both_sides() -> None:
 
 def test_a_frame_has_its_length() -> None:
     async def run() -> None:
-        (reader, writer), (far, far_writer) = await pair()
+        (_, writer), (far, far_writer) = await pair()
         write_frame(writer, b"word")
         write_frame(writer, b"")
         assert (await read_frame(far, 4), await read_frame(far, 4)) == (b"word", b"")

@@ -49,7 +49,7 @@ class UnsafeEngine:
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HostPlan:
     """Of a root's hub, with two workers; the island's relay is nobody."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(module, "start_relay", lambda engine, kernel, folder: UnsafeEngine())
+    monkeypatch.setattr(module, "start_relay", lambda engine, kernel, folder, between: UnsafeEngine())
     monkeypatch.setattr(module, "open_network", lambda pid: os.open("/proc/self/ns/net", os.O_RDONLY))
     home = Bind(tmp_path, Path("/home/researcher"), writable=True)
     colleagues = Bind(tmp_path, Path("/home/researcher/shared"))
