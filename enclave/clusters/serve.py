@@ -1,8 +1,8 @@
 """``python -m enclave.clusters.serve``: dask-gateway's server and proxy with our authenticator, backend and doors.
 
 Listens on loopback (the API for the proxy alone, the proxy's two ports), for compute nodes where there are any
-(``members``), on ``run/clusters.sock`` to say that it runs, and on one socket per workspace and per island. In-memory database: what an earlier run left is ended at start. SIGTERM
-ends the clusters first. Exit code 2 when it cannot start.
+(``members``), on ``run/clusters.sock`` to say that it runs, and on one socket per workspace and per island. In-memory
+database: what an earlier run left is ended at start. SIGTERM ends the clusters first. Exit code 2 when it cannot start.
 """
 
 from __future__ import annotations

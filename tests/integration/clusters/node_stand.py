@@ -1,7 +1,7 @@
-"""The stand of clusters with two "machines": network namespaces joined by a cable (veth).
+"""The stand of clusters with three "machines": network namespaces, each joined to each by a cable (veth).
 
-In one runs the clusters' service, in the other a compute node; hub, gateway and audit daemon are met over unix sockets,
-which know no network namespace. Nothing of it is in the test's own namespace.
+In one runs the clusters' service, in the others a compute node each; hub, gateway and audit daemon are met over unix
+sockets, which know no network namespace. Nothing of it is in the test's own namespace.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from enclave.processes import accepts_connections
 
 _FILE = Path(__file__).parents[1] / "gateway" / "authority.py"
 _CLONE_NEWNET = 0x40000000
-HOME, NODE, OTHER = "home.test", "node.test", "other.test"
+HOME, NODE, SECOND, OTHER = "home.test", "node.test", "second.test", "other.test"
 HOME_PORT, NODE_PORT = 8444, 8443
 
 
@@ -51,6 +52,8 @@ class UnsafeMachine:
         self.network = Path(f"/proc/{self.holder.pid}/ns/net")
         own = Path("/proc/self/ns/net").stat().st_ino
         wait_for(lambda: self.network.stat().st_ino != own, "the namespace")
+        self.run("ip", "link", "set", "lo", "up")
+        self.run("ip", "address", "add", f"{address}/32", "dev", "lo")
 
     def command(self, *words: str) -> list[str]:
         return ["nsenter", f"--net={self.network}", "--", *words]
@@ -59,11 +62,13 @@ class UnsafeMachine:
         subprocess.run(self.command(*words), check=True)
 
     def join(self, other: UnsafeMachine) -> None:
-        self.run("ip", "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", str(other.holder.pid))
-        for machine in (self, other):
-            machine.run("ip", "address", "add", f"{machine.address}/24", "dev", "cable")
-            for link in ("lo", "cable"):
-                machine.run("ip", "link", "set", link, "up")
+        """A cable for the two, and on each side a route to the other."""
+        ours, theirs = f"to{other.holder.pid}", f"to{self.holder.pid}"
+        peer = ("type", "veth", "peer", "name", theirs, "netns", str(other.holder.pid))
+        self.run("ip", "link", "add", ours, *peer)
+        for machine, cable, far in ((self, ours, other), (other, theirs, self)):
+            machine.run("ip", "link", "set", cable, "up")
+            machine.run("ip", "route", "add", far.address, "dev", cable, "src", machine.address)
 
     def connect(self, host: str, port: int) -> socket.socket:
         """A connection from here, for the test's own process. Raises OSError."""
@@ -99,16 +104,19 @@ class UnsafeMachine:
 
 
 class NodeStand(ClusterStand):  # type: ignore[misc]
-    """Use as a context manager. ``home`` and ``far`` are the machines."""
+    """Use as a context manager. ``home``, ``far`` and ``third`` are the machines."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.home, self.far = UnsafeMachine("10.89.0.1"), UnsafeMachine("10.89.0.2")
-        self.home.join(self.far)
-        self.node_folder = Path("/dev/shm") / f"enclave-test-{secrets.token_hex(6)}"
+        super().__init__(workers=3)
+        self.home, self.far, self.third = (UnsafeMachine(f"10.89.0.{number}") for number in (1, 2, 3))
+        self.machines = {HOME: self.home, NODE: self.far, SECOND: self.third}
+        for one, other in combinations(self.machines.values(), 2):
+            one.join(other)
+        self.folders = Path("/dev/shm") / f"enclave-test-{secrets.token_hex(6)}"
+        self.folders.mkdir(mode=0o700)
         self.authority = authority()
         (self.root / "ca.crt").write_bytes(self.authority.certificate)
-        for name in (HOME, NODE):
+        for name in self.machines:
             self.authority.issue(name).write(self.root, name)
         self.node: subprocess.Popen[bytes] | None = None
 
@@ -118,13 +126,16 @@ class NodeStand(ClusterStand):  # type: ignore[misc]
 
     def environment(self) -> dict[str, str]:
         nodes = {
-            "ENCLAVE_CLUSTER_NODES": json.dumps([f"{NODE}={self.far.address}:{NODE_PORT}"]),
+            "ENCLAVE_CLUSTER_NODES": json.dumps(
+                [f"{n}={self.machines[n].address}:{NODE_PORT}" for n in (NODE, SECOND)]
+            ),
             "ENCLAVE_CLUSTER_ADDRESS": f"{self.home.address}:{HOME_PORT}",
         }
         return {**super().environment(), **nodes, **self._identity(HOME)}
 
     def prepare(self) -> None:
         self.start_node()
+        self.start_node(SECOND)
         super().prepare()
 
     def start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -135,27 +146,28 @@ class NodeStand(ClusterStand):  # type: ignore[misc]
     def start_service(self) -> None:
         self.service = self.start("enclave.clusters.serve")
         door = self.settings.run_dir / "ws" / self.workspace / "in" / "dask.sock"
-        wait_for(
-            lambda: accepts_connections(self.settings.clusters_socket) and accepts_connections(door), "the service"
-        )
+        for path in (self.settings.clusters_socket, door):
+            wait_for(partial(accepts_connections, path), "the service")
 
-    def start_node(self, lease_seconds: float = 20.0) -> None:
+    def start_node(self, name: str = NODE, lease_seconds: float = 20.0) -> None:
+        machine = self.machines[name]
         env = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(REPOSITORY),
             "ENCLAVE_HOME": str(self.root / "nowhere"),
-            "ENCLAVE_NODE_ADDRESS": f"{self.far.address}:{NODE_PORT}",
+            "ENCLAVE_NODE_ADDRESS": f"{machine.address}:{NODE_PORT}",
             "ENCLAVE_NODE_HOME": HOME,
-            "ENCLAVE_NODE_WORKERS": "2",
-            "ENCLAVE_NODE_FOLDER": str(self.node_folder),
-            **self._identity(NODE),
+            "ENCLAVE_NODE_WORKERS": "3",
+            "ENCLAVE_NODE_FOLDER": str(self.folders / name),
+            **self._identity(name),
         }
-        code = f"from enclave.compute_nodes import serve as s; s.LEASE_SECONDS = {lease_seconds}; raise SystemExit(s.main())"
-        self.node = self._start_at(self.far, env, "enclave.node", "-c", code)
-        wait_for(self._node_listens, f"the node; see its log in {self.root}")
+        code = f"from enclave.compute_nodes import serve as s; s.LEASE_SECONDS = {lease_seconds}; exit(s.main())"
+        process = self._start_at(machine, env, name, "-c", code)
+        self.node = process if name == NODE else self.node
+        wait_for(lambda: self._listens(machine), f"the node; see its log in {self.root}")
 
-    def _node_listens(self) -> bool:
-        with contextlib.suppress(OSError), self.home.connect(self.far.address, NODE_PORT):
+    def _listens(self, machine: UnsafeMachine) -> bool:
+        with contextlib.suppress(OSError), self.home.connect(machine.address, NODE_PORT):
             return True
         return False
 
@@ -178,15 +190,15 @@ class NodeStand(ClusterStand):  # type: ignore[misc]
         return [pid for pid in processes_below([self.node.pid]) if _is_worker(pid)]
 
     def folders_at_node(self) -> list[Path]:
-        return list((self.node_folder / "run" / "ws").glob("*"))
+        return list((self.folders / NODE / "run" / "ws").glob("*"))
 
     def __exit__(self, *given: object) -> None:
         try:
             super().__exit__(*given)
         finally:
-            for machine in (self.home, self.far):
+            for machine in self.machines.values():
                 machine.close()
-            shutil.rmtree(self.node_folder, ignore_errors=True)
+            shutil.rmtree(self.folders, ignore_errors=True)
 
 
 def _is_worker(pid: int) -> bool:
