@@ -47,7 +47,7 @@ class Terms:
 
 
 class Members:
-    """One per service; ``lost`` is told the workers of a node that went away."""
+    """One per service; ``lost`` is told the workers of a node that went away, or started anew."""
 
     def __init__(
         self, settings: Settings, home: Home | None, records: Records, lost: Callable[[dict[str, str]], None]

@@ -2,8 +2,9 @@
 
 A poll names all that may go on there, so that a node ends what an earlier home left; it brings fresh tokens, and takes
 back what has ended and what was refused. One question per node at a time: a poll never overtakes a start. A node that
-does not answer twice is *away*: nothing is started on it, its streams are cut, and ``on_lost`` is told once. Contract:
-a node that is not there is a ``HostAwayError``, what it will not do a ``HostRefusedError``, like a workspace's host.
+does not answer twice is *away*: nothing is started on it and its streams are cut. ``on_lost`` is told once, as it is of
+one that has started anew. Contract: a node that is not there is a ``HostAwayError``, what it will not do a
+``HostRefusedError``, like a workspace's host.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class Node:
     def __init__(self, machine: Machine, part: int, client: ssl.SSLContext, image: str) -> None:
         self.machine, self.part = machine, part
         self.is_usable = False
+        self.has_restarted = False
+        """Between two polls: what it had is gone."""
         self.workers = 0
         self.members: dict[str, dict[str, int | None]] = {}
         self._client, self._image = client, image
@@ -106,6 +109,7 @@ class Node:
         return self._missed >= _MISSED
 
     def _take(self, answer: Question) -> None:
+        self.has_restarted = bool(self._boot) and self._boot != answer["boot"]
         self._boot, self._refused = str(answer["boot"]), believed(answer["refused"])
         self._recorded = believed(answer["recorded"])
         clusters = answer["clusters"]
@@ -148,6 +152,8 @@ class Nodes:
     async def look(self, node: Node) -> None:
         """One poll and what follows from it."""
         if await node.poll(lambda: self._kept(node)):
+            if node.has_restarted:
+                self._on_lost(node)
             self._on_polled(node)
             for rule, times in node.find_refused().items():
                 if await self._record(node.machine.name, rule, times):

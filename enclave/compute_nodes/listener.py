@@ -66,10 +66,13 @@ class Listener:
             self._spawn(self._serve(connection))
 
     async def _serve(self, connection: socket.socket) -> None:
+        greeted = None
         try:
             greeted = await self._greet(connection)
         finally:
             self._greeted -= 1
+            if greeted is None:
+                connection.close()
         if greeted is None:
             return
         names, header, streams = greeted
@@ -84,11 +87,10 @@ class Listener:
         """None: refused, or gone."""
         try:
             streams = await accept_tls(connection, self._context)
-        except ssl.SSLError:
-            self._refusals.add(Refusal.CERTIFICATE)
-            return self._drop(connection)
-        except (OSError, asyncio.CancelledError):
-            return self._drop(connection)
+        except OSError as error:
+            if isinstance(error, ssl.SSLError):
+                self._refusals.add(Refusal.CERTIFICATE)
+            return None
         names = names_of(streams[1])
         longest = self._longest(names)
         if longest:
@@ -103,9 +105,6 @@ class Listener:
             self._refusals.add(Refusal.UNKNOWN_MACHINE)
         streams[1].transport.abort()
         return None
-
-    def _drop(self, connection: socket.socket) -> None:
-        connection.close()
 
 
 def _parsed(frame: bytes) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,7 +157,10 @@ class Parts:
 
     async def _end(self, cluster: str, part: _Running) -> None:
         await self._streams.close(cluster)
-        part.channel.close()
+        with suppress(OSError):
+            part.channel.shutdown(socket.SHUT_RDWR)  # who waits for an answer is told, and the part ends
+        async with part.lock:
+            part.channel.close()
         await asyncio.to_thread(_bury, part, cluster)
 
 

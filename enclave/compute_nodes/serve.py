@@ -2,7 +2,7 @@
 
 Nothing is stored: a node that has not heard home for ``LEASE_SECONDS`` ends all it has, and so does one that stops or
 is killed (the parts' processes see their channel closed, their sandboxes end with them). What home's poll does not name
-is ended. Commands come from the name in ``node_home`` alone. Contract: exit code 2 with a sentence when it cannot start.
+is ended. Commands come from the name in ``node_home`` alone. Exit code 2 with a sentence when it cannot start.
 """
 
 from __future__ import annotations

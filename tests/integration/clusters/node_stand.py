@@ -118,7 +118,7 @@ class NodeStand(ClusterStand):  # type: ignore[misc]
         (self.root / "ca.crt").write_bytes(self.authority.certificate)
         for name in self.machines:
             self.authority.issue(name).write(self.root, name)
-        self.node: subprocess.Popen[bytes] | None = None
+        self.nodes: dict[str, subprocess.Popen[bytes]] = {}
 
     def _identity(self, name: str) -> dict[str, str]:
         files = {"CERTIFICATE": f"{name}.crt", "KEY": f"{name}.key", "CA": "ca.crt"}
@@ -149,7 +149,8 @@ class NodeStand(ClusterStand):  # type: ignore[misc]
         for path in (self.settings.clusters_socket, door):
             wait_for(partial(accepts_connections, path), "the service")
 
-    def start_node(self, name: str = NODE, lease_seconds: float = 20.0) -> None:
+    def start_node(self, name: str = NODE) -> None:
+        """Its lease is over when it gets SIGUSR1, so that no test waits for it."""
         machine = self.machines[name]
         env = {
             "PATH": os.environ["PATH"],
@@ -161,9 +162,9 @@ class NodeStand(ClusterStand):  # type: ignore[misc]
             "ENCLAVE_NODE_FOLDER": str(self.folders / name),
             **self._identity(name),
         }
-        code = f"from enclave.compute_nodes import serve as s; s.LEASE_SECONDS = {lease_seconds}; exit(s.main())"
-        process = self._start_at(machine, env, name, "-c", code)
-        self.node = process if name == NODE else self.node
+        code = "import signal; from enclave.compute_nodes import serve as s\n"
+        code += "signal.signal(signal.SIGUSR1, lambda *_: setattr(s, 'LEASE_SECONDS', 0.0)); exit(s.main())"
+        self.nodes[name] = self._start_at(machine, env, name, "-c", code)
         wait_for(lambda: self._listens(machine), f"the node; see its log in {self.root}")
 
     def _listens(self, machine: UnsafeMachine) -> bool:
@@ -180,17 +181,25 @@ class NodeStand(ClusterStand):  # type: ignore[misc]
         self._processes.append(process)
         return process
 
+    def doctor(self) -> tuple[str, str]:
+        """What it says about nodes, and what is wrong, asked on the home machine."""
+        code = "from enclave.clusters.node_check import look_at_nodes as look; from enclave.settings import Settings\n"
+        code += "found = look(Settings()); print(found.said, found.problem, sep='\\n')"
+        command = self.home.command(sys.executable, "-c", code)
+        found = subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=True, timeout=60)
+        said, problem = found.stdout.splitlines()
+        return said, problem
+
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait(60)
 
-    def at_node(self) -> list[int]:
+    def at_node(self, name: str = NODE) -> list[int]:
         """Workers there."""
-        assert self.node is not None
-        return [pid for pid in processes_below([self.node.pid]) if _is_worker(pid)]
+        return [pid for pid in processes_below([self.nodes[name].pid]) if _is_worker(pid)]
 
-    def folders_at_node(self) -> list[Path]:
-        return list((self.folders / NODE / "run" / "ws").glob("*"))
+    def folders_at_node(self, name: str = NODE) -> list[Path]:
+        return list((self.folders / name / "run" / "ws").glob("*"))
 
     def __exit__(self, *given: object) -> None:
         try:
