@@ -71,6 +71,8 @@ def test_a_frame_has_its_length() -> None:
         write_frame(writer, b"longer")
         with pytest.raises(OSError, match="at most 4 bytes"):
             await read_frame(far, 4)
+        assert await far.readexactly(6) == b"longer"  # and nobody reads on after that
+        writer.write(b"\0\0\0\4cut")
         writer.close()
         with pytest.raises(ConnectionResetError):
             await read_frame(far, 1000)

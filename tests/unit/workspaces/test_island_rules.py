@@ -87,7 +87,7 @@ def test_places_are_counted_over_all_clusters_and_free_again(plan: HostPlan) -> 
     assert islands.answer({"do": "stop", **other}) == {}
     assert islands.answer({**START, **one, "member": "worker-2"}) == {}
     islands.end_all()
-    assert islands.answer({"do": "poll"}) == {"clusters": {}}
+    assert islands.answer({"do": "poll"}) == {"clusters": {}, "packages": False}
 
 
 def test_where_an_island_cannot_be_made_it_is_told(plan: HostPlan, monkeypatch: pytest.MonkeyPatch) -> None:
