@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from enclave.access import AccessFiles
 from enclave.clusters import obstacles
-from enclave.clusters.node_check import look_at_nodes
+from enclave.clusters.node_check import look_at_nodes, look_at_this_node
 from enclave.edge.budgets import Budgets
 from enclave.gateway.landlock import landlock_version
 from enclave.gateway.tls import TlsError, read_listener
@@ -147,8 +147,8 @@ def _clusters(settings: Settings) -> Finding:
 
 
 def _compute_nodes(settings: Settings) -> Finding:
-    """Each is asked; a node that is away is a problem, though clusters go on without it."""
-    found = look_at_nodes(settings)
+    """Each is asked: one that is away is a problem, though clusters go on without it. On a node, itself."""
+    found = look_at_this_node(settings) or look_at_nodes(settings)
     remedy = "start enclave node there, with the same image; see docs/operations.md, Compute nodes"
     return Finding(found.said, found.problem, remedy)
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from enclave.compute_nodes.image import image_of
-from enclave.compute_nodes.machines import Home, Machine, read_home
+from enclave.compute_nodes.machines import Home, Machine, read_home, read_node
+from enclave.compute_nodes.serve import NodeError, check_machine
 from enclave.compute_nodes.wire import LONGEST_COMMAND, connect_tls, read_frame, write_frame
 from enclave.settings import Settings
 from enclave.tls_files import TlsError
@@ -39,6 +40,21 @@ def look_at_nodes(settings: Settings) -> NodesFound:
     if home.identity.expires_at - datetime.now(UTC) < _RENEW_BEFORE:
         problems.append(f"the certificate in cluster_tls_certificate ends on {home.identity.expires_at:%Y-%m-%d}")
     return NodesFound(f"compute nodes: {', '.join(one.said for one in found)}", "; ".join(problems))
+
+
+def look_at_this_node(settings: Settings) -> NodesFound | None:
+    """What a machine that is to be a node lacks; None: it is none."""
+    if not settings.node_address:
+        return None
+    try:
+        check_machine(settings)
+        node = read_node(settings)
+    except (TlsError, NodeError) as error:
+        return NodesFound("this machine as a compute node", str(error).removesuffix("."))
+    ends = node.identity.expires_at
+    said = f"this machine as a compute node of {node.home} ({node.workers} workers, certificate until {ends:%Y-%m-%d})"
+    is_late = ends - datetime.now(UTC) < _RENEW_BEFORE
+    return NodesFound(said, f"the certificate in cluster_tls_certificate ends on {ends:%Y-%m-%d}" if is_late else "")
 
 
 async def _look(home: Home, image: str) -> list[NodesFound]:

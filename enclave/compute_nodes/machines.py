@@ -75,6 +75,8 @@ def read_home(settings: Settings, *, now: datetime | None = None) -> Home | None
     """None: workers run on this machine only. Raises TlsError."""
     if not settings.cluster_nodes:
         return None
+    if not settings.cluster_workers:
+        raise TlsError("Expected cluster_workers above 0 beside cluster_nodes, found 0: no clusters. Set both or none.")
     nodes = tuple(_node(given) for given in settings.cluster_nodes)
     for one in (lambda node: node.name, lambda node: (node.host, node.port)):
         if len({one(node) for node in nodes}) < len(nodes):

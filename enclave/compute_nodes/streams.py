@@ -143,6 +143,8 @@ class Streams:
             await self._lead_here(opened.part, None if is_gateway else address, there)
         finally:
             opened.counts[IN] -= 1
+            if task is not None:
+                opened.tasks.pop(task, None)
         return None
 
     async def _lead_here(self, part: Part, address: Address | None, there: Pair) -> None:

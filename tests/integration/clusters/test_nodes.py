@@ -30,6 +30,8 @@ from enclave_node_stand import (  # type: ignore[import-not-found]
 )
 from enclave_test_stand import is_alive, wait_for  # type: ignore[import-not-found]
 
+from enclave.workspaces import cgroups
+
 ALL = """
 import os, socket
 from enclave_client import dask as enclave_dask, sql
@@ -99,6 +101,10 @@ def test_she_computes_on_both_machines_and_is_recorded(stand: Any, kernel: str) 
     assert run(stand, kernel, COMPUTES) == "[15000000, 15000000, 15000000]\nTrue True\n"
     started = stand.wait_event("cluster:started", workspace=stand.workspace)
     assert started["actor"] == PERSON and started["data"]["machines"] == ["home", NODE, SECOND]
+
+    if cgroups.describe().startswith("control groups"):
+        (process, *_) = stand.at_node()
+        assert f"enclave-part-{started['subject']}" in Path(f"/proc/{process}/cgroup").read_text()
 
     def of_workers() -> list[Any]:
         return [e for e in stand.events("query:outcome") if e["at"] > started["at"]]
@@ -261,3 +267,5 @@ def test_a_revoked_persons_workers_end_on_the_node_that_came_back(stand: Any) ->
     stand.portal.revoke("alice")
     wait_for(lambda: not any(is_alive(pid) for pid in below), "the end of a revoked person's workers")
     wait_for(lambda: stand.folders_at_node() == [], "the end of their folders")
+    stand.stop(stand.nodes[NODE])
+    assert stand.nodes[NODE].returncode == 0

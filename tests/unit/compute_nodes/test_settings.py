@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from enclave.cli.doctor import find_problems
+from enclave.clusters.node_check import look_at_this_node
 from enclave.compute_nodes.machines import Machine, read_home, read_node
 from enclave.compute_nodes.serve import NodeError, take_folder
 from enclave.settings import Settings
@@ -67,6 +68,7 @@ def test_without_nodes_nothing_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
+        ({"cluster_workers": 0}, "cluster_workers above 0"),
         ({"cluster_nodes": ("10.0.0.6:8443",)}, "cluster_nodes as name=host:port"),
         ({"cluster_nodes": ("Node=10.0.0.6:8443",)}, "cluster_nodes as name=host:port"),
         ({"cluster_nodes": ("*.test=10.0.0.6:8443",)}, "cluster_nodes as name=host:port"),
@@ -81,7 +83,7 @@ def test_without_nodes_nothing_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_settings_of_home(given: dict[str, Any], changed: dict[str, Any], sentence: str) -> None:
-    settings = Settings(**{**given, **changed})
+    settings = Settings(**{**given, "node_address": "", **changed})
     with pytest.raises(TlsError, match=sentence):
         read_home(settings)
     (found,) = [finding for finding in find_problems(settings) if finding.name.startswith("compute nodes")]
@@ -98,8 +100,17 @@ def test_wrong_settings_of_home(given: dict[str, Any], changed: dict[str, Any], 
     ],
 )
 def test_wrong_settings_of_a_node(given: dict[str, Any], changed: dict[str, Any], sentence: str) -> None:
+    settings = Settings(**{**given, **changed})
     with pytest.raises(TlsError, match=sentence):
-        read_node(Settings(**{**given, **changed}))
+        read_node(settings)
+    (found,) = [finding for finding in find_problems(settings) if finding.name == "this machine as a compute node"]
+    assert sentence in found.problem
+
+
+def test_the_doctor_is_content_with_a_node(given: dict[str, Any]) -> None:
+    found = look_at_this_node(Settings(**given))
+    assert found is not None and found.problem == ""
+    assert found.said.startswith("this machine as a compute node of home.test (4 workers, certificate until 20")
 
 
 def test_a_nodes_folder_is_its_own_and_in_memory(tmp_path: Path) -> None:
