@@ -115,7 +115,7 @@ class Node:
         clusters = answer["clusters"]
         self.members = {str(name): dict(members) for name, members in clusters.items()}
         self.workers = min(int(answer["workers"]), 256)
-        if self._missed or not self.is_usable:
+        if self._missed or self.has_restarted or not self.is_usable:
             _log.info("node-answers", node=self.machine.name)
         self._missed = 0
         self.is_usable = str(answer["image"]) == self._image

@@ -18,15 +18,12 @@ import socket
 import subprocess
 import sys
 import threading
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from enclave_cluster_stand import ClusterStand  # type: ignore[import-not-found]
 from enclave_test_stand import REPOSITORY, processes_below, wait_for  # type: ignore[import-not-found]
-
-from enclave.processes import accepts_connections
 
 _FILE = Path(__file__).parents[1] / "gateway" / "authority.py"
 _CLONE_NEWNET = 0x40000000
@@ -69,6 +66,10 @@ class UnsafeMachine:
         for machine, cable, far in ((self, ours, other), (other, theirs, self)):
             machine.run("ip", "link", "set", cable, "up")
             machine.run("ip", "route", "add", far.address, "dev", cable, "src", machine.address)
+
+    def cut(self, other: UnsafeMachine) -> None:
+        """Nothing goes through any more, and nobody says so to those that were connected."""
+        self.run("ip", "link", "set", f"to{other.holder.pid}", "down")
 
     def connect(self, host: str, port: int) -> socket.socket:
         """A connection from here, for the test's own process. Raises OSError."""
@@ -143,11 +144,10 @@ class NodeStand(ClusterStand):  # type: ignore[misc]
             return super().start(module, *arguments)
         return self._start_at(self.home, self.environment(), module, "-m", module)
 
-    def start_service(self) -> None:
-        self.service = self.start("enclave.clusters.serve")
-        door = self.settings.run_dir / "ws" / self.workspace / "in" / "dask.sock"
-        for path in (self.settings.clusters_socket, door):
-            wait_for(partial(accepts_connections, path), "the service")
+    def has_answered(self, name: str) -> int:
+        """How often the node came, or came back, as home saw it."""
+        lines = (self.root / "enclave.clusters.serve.log").read_text().splitlines()
+        return sum('"event": "node-answers"' in line and f'"node": "{name}"' in line for line in lines)
 
     def start_node(self, name: str = NODE) -> None:
         """Its lease is over when it gets SIGUSR1, so that no test waits for it."""
