@@ -52,6 +52,7 @@ _LONGEST = (
     "security/sql/test_sql_bombs.py",
     "integration/workspaces/test_workspace.py",
     "integration/workspaces/test_docker.py",
+    "integration/clusters/test_nodes.py",
     "security/sql/test_kills_in_a_stream.py",
     "security/workspaces/test_isolation.py",
     "security/sql/test_sql_attacks.py",

@@ -37,7 +37,7 @@ import os, socket
 from enclave_client import dask as enclave_dask, sql
 counted = sql('SELECT ward, count(*) AS n FROM stay GROUP BY ward ORDER BY ward').arrow().to_pylist()
 client = enclave_dask.client(3)
-client.wait_for_workers(3, timeout=60)
+client.wait_for_workers(3, timeout=120)
 def found():
     return sorted(client.scheduler_info(n_workers=-1)['workers'])
 print(found())
@@ -91,7 +91,7 @@ def kernel(stand: Any) -> str:
 
 
 def run(stand: Any, kernel: str, code: str) -> str:
-    printed: str = stand.alice.execute(stand.here, kernel, code, 150)
+    printed: str = stand.alice.execute(stand.here, kernel, code, 200)
     return printed
 
 
