@@ -30,7 +30,7 @@ class Settings(BaseSettings):
 
     home: Path = Path(".enclave")
     host: str = "127.0.0.1"
-    """Address the edge listens on; the only TCP listener of the enclave unless ``gateway_tcp`` is set."""
+    """Address the edge listens on; the only TCP listener unless ``gateway_tcp`` or ``cluster_nodes`` is set."""
     port: int = 8000
     portal_name: str = "portal.localhost"
     hub_name: str = "hub.localhost"
@@ -79,6 +79,26 @@ class Settings(BaseSettings):
     """Workspaces at once, all projects together; each may use the memory its permit says."""
     cluster_workers: int = Field(default=0, ge=0, le=256)
     """Workers of Dask clusters that one workspace may have at once (ADR 27). 0: no clusters."""
+    cluster_nodes: tuple[str, ...] = ()
+    """Compute nodes, each ``name=host:port`` with the name in its certificate (ADR 32). Empty: workers run here."""
+    cluster_address: str = ""
+    """``host:port`` where workers on compute nodes reach their cluster and the gateway: this machine's own address."""
+    cluster_tls_certificate: Path | None = None
+    """PEM certificate chain of this machine among home and compute nodes, its own certificate first."""
+    cluster_tls_key: Path | None = None
+    """Its private key (PEM, mode 0600)."""
+    cluster_tls_ca: Path | None = None
+    """PEM certificates of the site's authority: home and nodes show each other certificates of it."""
+    node_address: str = ""
+    """On a compute node: ``host:port`` where it listens for home and the other nodes."""
+    node_home: str = ""
+    """On a compute node: the name in the certificate of the enclave that it works for."""
+    node_workers: int = Field(default=0, ge=0, le=256)
+    """On a compute node: workers of Dask clusters that may run on it at once."""
+    node_memory_mb: int = Field(default=0, ge=0)
+    """On a compute node: memory that the workers of one workspace may use here. 0: as much as its permit says."""
+    node_folder: Path = Path("/dev/shm/enclave-node")  # noqa: S108  (root's own folder in it; checked at start)
+    """On a compute node: sockets and tokens of what runs there, in memory (tmpfs)."""
     r_image: Path = REPOSITORY / ".images" / "r"
     """Root file system of R kernels. Not there: workspaces have no R."""
     image_root: Path | None = None

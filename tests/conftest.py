@@ -70,6 +70,7 @@ _LONGEST = (
     "integration/workspaces/test_workspace_ends.py",
     "integration/workspaces/test_docker.py",
     "integration/workspaces/test_docker_workspaces.py",
+    "integration/clusters/test_nodes.py",
     "security/sql/test_kills_in_a_stream.py",
     "security/workspaces/test_isolation.py",
     "security/sql/test_sql_attacks.py",

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from enclave.access import AccessFiles
 from enclave.clusters import obstacles
+from enclave.clusters.node_check import look_at_nodes, look_at_this_node
 from enclave.edge.budgets import Budgets
 from enclave.gateway.landlock import landlock_version
 from enclave.gateway.tls import TlsError, read_listener
@@ -146,6 +147,13 @@ def _clusters(settings: Settings) -> Finding:
     return Finding(name, obstacles.find_obstacle(settings), remedy)
 
 
+def _compute_nodes(settings: Settings) -> Finding:
+    """Each is asked: one that is away is a problem, though clusters go on without it. On a node, itself."""
+    found = look_at_this_node(settings) or look_at_nodes(settings)
+    remedy = "start enclave node there, with the same image; see docs/operations.md, Compute nodes"
+    return Finding(found.said, found.problem, remedy)
+
+
 def _metering(settings: Settings) -> Finding:
     """Where figures are served, and the prices of the cost grid."""
     problem = ""
@@ -173,6 +181,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _home,
     _gateway_tls,
     _clusters,
+    _compute_nodes,
     _metering,
 )
 

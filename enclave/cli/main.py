@@ -9,7 +9,7 @@ import typer
 
 from enclave.domain.decisions import RefusedError
 
-_COMMANDS = ("demo", "serve", "doctor", "selftest")
+_COMMANDS = ("demo", "serve", "node", "doctor", "selftest")
 """Each the function of that name in ``enclave.cli``'s file of that name."""
 _GROUPS = {
     **{noun: f"enclave.cli.{noun}" for noun in ("gateway", "image", "token", "permit", "shown", "policy")},

@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -27,8 +26,12 @@ from enclave.clusters.authenticator import WorkspaceUser
 from enclave.clusters.entrances import Entrances, IslandEntrance
 from enclave.clusters.heartbeat import HeartbeatError, believed
 from enclave.clusters.islands import HostAwayError, HostRefusedError, HostSocket, Island
+from enclave.clusters.members import Members, Terms
 from enclave.clusters.records import Owner, RecordingFailedError, Records
+from enclave.clusters.relay import Address
+from enclave.compute_nodes.machines import Home
 from enclave.edge.sockets import CheckedUnixConnector
+from enclave.settings import Settings
 
 _log = structlog.get_logger()
 _CONTROL_TIMEOUT = aiohttp.ClientTimeout(total=10)
@@ -44,9 +47,10 @@ class IslandBackend(DBBackendBase):  # type: ignore[misc]  # dask-gateway has no
 
     supports_bulk_shutdown = True
 
-    def use(self, run_dir: Path, most_workers: int, entrances: Entrances, records: Records) -> None:
+    def use(self, settings: Settings, home: Home | None, entrances: Entrances, records: Records) -> None:
         """Its parts; traitlets knows no constructor arguments."""
-        self._workspaces, self._most_workers = run_dir / "ws", most_workers
+        self._workspaces, self._most_workers = settings.run_dir / "ws", settings.cluster_workers
+        self._members = Members(settings, home, records, self._replace)
         self._entrances, self._records = entrances, records
         self._islands: dict[str, Island] = {}
         self._owners: dict[str, Owner] = {}
@@ -73,6 +77,11 @@ class IslandBackend(DBBackendBase):  # type: ignore[misc]  # dask-gateway has no
             except (HostAwayError, HostRefusedError) as error:
                 _log.warning("island-not-stopped", cluster=folder.name, reason=str(error))
             await Island(folder).close()
+        self._members.open()
+
+    async def do_cleanup(self) -> None:
+        """When all clusters have ended."""
+        await self._members.close()
 
     # Starting
 
@@ -84,12 +93,14 @@ class IslandBackend(DBBackendBase):  # type: ignore[misc]  # dask-gateway has no
             raise PublicException(rule[1])
         cluster = self.db.create_cluster(user.name, {}, self._config(user).to_dict())
         self._owners[cluster.name] = owner
+        machines = await self._members.machines_for(user.name)
         try:
-            await self._records.started(owner, cluster.name, user.caller, self._most_workers)
+            await self._records.started(owner, cluster.name, user.caller, self._most_workers, machines)
         except RecordingFailedError as error:
             self._forget(cluster)
             self.db.update_cluster(cluster, status=JobStatus.FAILED, target=JobStatus.FAILED)
             raise PublicException(str(error)) from error
+        self._members.begin(cluster.name, _terms(user), machines)
         self.queue.put(cluster)
         return str(cluster.name)
 
@@ -116,13 +127,15 @@ class IslandBackend(DBBackendBase):  # type: ignore[misc]  # dask-gateway has no
 
     async def do_start_cluster(self, cluster: Cluster) -> AsyncIterator[dict[str, str]]:
         """The ways into the island first, then the scheduler. Raises OSError, HostAwayError, HostRefusedError."""
-        island = self._islands[cluster.name] = Island(self._host_folder(cluster) / "islands" / cluster.name)
-        entrance = IslandEntrance(cluster.name)
+        folder = self._workspaces / str(cluster.username) / "host" / "islands" / cluster.name
+        island, entrance = Island(folder), IslandEntrance(cluster.name)
+        self._islands[cluster.name] = island
         await island.open(partial(self._entrances.hand_over, entrance=entrance))
+        self._members.open_streams(cluster.name, island.folder)
         yield {}
         command, env = self.get_scheduler_command(cluster), self.get_scheduler_env(cluster)
         try:
-            await self._start(cluster, "scheduler", command, env)
+            await self._members.start_scheduler(cluster.name, _question(cluster, "scheduler", command, env))
         except (HostAwayError, HostRefusedError):
             self._reasons.setdefault(cluster.name, "not-started")  # dask-gateway logs the sentence
             raise
@@ -133,12 +146,14 @@ class IslandBackend(DBBackendBase):  # type: ignore[misc]  # dask-gateway has no
         cluster = worker.cluster
         if len(cluster.workers) > MOST_WORKERS_EVER:
             raise HostRefusedError(f"Expected at most {MOST_WORKERS_EVER} workers in a cluster's life, found more.")
-        command = self.get_worker_command(cluster, worker.name)
-        await self._start(cluster, worker.name, command, self.get_worker_env(cluster))
+        env = self.get_worker_env(cluster)
 
-    async def _start(self, cluster: Cluster, member: str, command: list[str], env: dict[str, str]) -> None:
-        files = {commands.CERTIFICATE: cluster.tls_cert.decode(), commands.KEY: cluster.tls_key.decode()}
-        await self._host(cluster).start(cluster.name, member, command, env, files)
+        def make(at: Address | None) -> dict[str, Any]:
+            config = cluster.config
+            command = commands.worker_command(worker.name, config.worker_threads, config.worker_memory, at)
+            return _question(cluster, worker.name, command, env)
+
+        await self._members.start_worker(cluster.name, worker.name, make)
 
     def get_tls_paths(self, cluster: Cluster) -> tuple[str, str]:
         """Inside the island."""
@@ -149,10 +164,6 @@ class IslandBackend(DBBackendBase):  # type: ignore[misc]  # dask-gateway has no
         config = cluster.config
         return commands.scheduler_command(self.cluster_heartbeat_period, config.adaptive_period, config.idle_timeout)
 
-    def get_worker_command(self, cluster: Cluster, worker_name: str, scheduler_address: str | None = None) -> list[str]:
-        """Inside the island."""
-        return commands.worker_command(worker_name, cluster.config.worker_threads, cluster.config.worker_memory)
-
     def get_worker_env(self, cluster: Cluster) -> dict[str, str]:
         """Without the cluster's API token."""
         return commands.worker_environment(super().get_worker_env(cluster))
@@ -161,23 +172,26 @@ class IslandBackend(DBBackendBase):  # type: ignore[misc]  # dask-gateway has no
 
     async def do_check_clusters(self, clusters: list[Cluster]) -> list[bool]:
         """Does the scheduler of each run?"""
-        return [await self._runs(cluster, "scheduler") for cluster in clusters]
+        return [await self._members.runs(cluster.name, "scheduler") for cluster in clusters]
 
     async def do_check_workers(self, workers: list[Worker]) -> list[bool]:
         """Does each run?"""
-        return [await self._runs(worker.cluster, worker.name) for worker in workers]
+        return [await self._members.runs(worker.cluster.name, worker.name) for worker in workers]
 
-    async def _runs(self, cluster: Cluster, member: str) -> bool:
-        try:
-            members = (await self._host(cluster).poll()).get(cluster.name, {})
-        except (HostAwayError, HostRefusedError):
-            return False
-        return member in members and members[member] is None
+    def _replace(self, lost: dict[str, str]) -> None:
+        """Workers (with their clusters) of a machine that is away: new ones take their place, on others."""
+        for name, cluster_name in lost.items():
+            cluster = self.db.get_cluster(cluster_name)
+            worker = cluster.workers.get(name) if cluster is not None else None
+            if worker is not None and worker.target == JobStatus.RUNNING:
+                self.db.update_worker(worker, target=JobStatus.FAILED)
+                self.queue.put(worker)
 
     async def look_at_schedulers(self) -> None:
         """A cluster whose scheduler has ended is over; dask-gateway itself would wait for missing heartbeats."""
+        await self._members.settle()
         for cluster in list(self.db.active_clusters()):
-            if cluster.status == JobStatus.RUNNING and not await self._runs(cluster, "scheduler"):
+            if cluster.status == JobStatus.RUNNING and not await self._members.runs(cluster.name, "scheduler"):
                 self._reasons.setdefault(cluster.name, "scheduler-ended")
                 await self.stop_cluster(cluster.name, failed=True)
 
@@ -240,24 +254,25 @@ class IslandBackend(DBBackendBase):  # type: ignore[misc]  # dask-gateway has no
 
     async def do_stop_cluster(self, cluster: Cluster) -> None:
         """Everything in the island and the ways into it."""
-        try:
-            await self._host(cluster).stop(cluster.name)
-        except (HostAwayError, HostRefusedError) as error:
-            _log.info("island-not-stopped", cluster=cluster.name, reason=str(error))
+        await self._members.stop_cluster(cluster.name)
         self._entrances.close(IslandEntrance(cluster.name))
         if (island := self._islands.pop(cluster.name, None)) is not None:
             await island.close()
 
     async def do_stop_worker(self, worker: Worker) -> None:
         """One worker."""
-        await self._host(worker.cluster).stop(worker.cluster.name, worker.name)
+        await self._members.stop_worker(worker.cluster.name, worker.name)
 
     def _forget(self, cluster: Cluster) -> None:
         self._owners.pop(cluster.name, None)
         self._reasons.pop(cluster.name, None)
 
-    def _host_folder(self, cluster: Cluster) -> Path:
-        return self._workspaces / str(cluster.username) / "host"
 
-    def _host(self, cluster: Cluster) -> HostSocket:
-        return HostSocket(self._host_folder(cluster))
+def _question(cluster: Cluster, member: str, command: list[str], env: dict[str, str]) -> dict[str, Any]:
+    files = {commands.CERTIFICATE: cluster.tls_cert.decode(), commands.KEY: cluster.tls_key.decode()}
+    return {"cluster": cluster.name, "member": member, "command": command, "env": env, "files": files}
+
+
+def _terms(user: WorkspaceUser) -> Terms:
+    given = user.caller.files.permit.workspace
+    return Terms(user.name, user.caller.claims.username, given.memory_mb, given.processes, given.disk_mb)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from enclave.clusters.relay import Address, host_of
+
 API_URL = "http://127.0.0.1:8000/api"
 SCHEDULER_PORT, CONTROL_PORT = 8786, 8787
 CERTIFICATE, KEY = "dask.crt", "dask.pem"
@@ -30,9 +32,10 @@ def scheduler_command(heartbeat_seconds: float, adaptive_seconds: float, idle_se
     return [*command, "--dg-adaptive-period", f"{adaptive_seconds:g}", "--dg-idle-timeout", f"{idle_seconds:g}"]
 
 
-def worker_command(name: str, threads: int, memory_bytes: int) -> list[str]:
-    """A worker that joins it."""
+def worker_command(name: str, threads: int, memory_bytes: int, at: Address | None = None) -> list[str]:
+    """A worker that joins it; at a fixed address of its part where the cluster is on several machines (ADR 32)."""
     command = [_PYTHON, "-m", "distributed.cli.dask_worker", f"tls://127.0.0.1:{SCHEDULER_PORT}", *_LOCAL]
+    command += ["--host", host_of(at[0]), "--worker-port", str(at[1])] if at else []
     return [*command, "--no-nanny", "--name", name, "--nthreads", str(threads), "--memory-limit", str(memory_bytes)]
 
 

@@ -23,6 +23,7 @@ from enclave.listening import listen_in
 _LARGEST = 1 << 18
 _ANSWER_SECONDS = 45.0
 _API, _SCHEDULER, _CONTROL = "api.sock", "scheduler.sock", "control.sock"
+_ALL = (_API, _SCHEDULER, _CONTROL, "in.sock", "out.sock")
 
 
 class HostAwayError(Exception):
@@ -39,12 +40,10 @@ class HostSocket:
     def __init__(self, host_folder: Path) -> None:
         self._folder = host_folder
 
-    async def start(
-        self, cluster: str, member: str, command: list[str], env: dict[str, str], files: dict[str, str]
-    ) -> None:
-        """Start the scheduler or a worker. Raises HostAwayError, HostRefusedError."""
-        asked = {"do": "start", "cluster": cluster, "member": member, "command": command, "env": env, "files": files}
-        await self._ask(asked)
+    async def start(self, question: dict[str, Any]) -> None:
+        """Start the scheduler or a worker: cluster, member, command, env, files. Raises HostAwayError,
+        HostRefusedError."""
+        await self._ask({**question, "do": "start"})
 
     async def stop(self, cluster: str, member: str | None = None) -> None:
         """End a worker, or the whole cluster with its island; nothing is left when it returns. Raises as above."""
@@ -54,6 +53,10 @@ class HostSocket:
         """Exit code of every member of every cluster, None: it runs. Raises as above."""
         found = (await self._ask({"do": "poll"})).get("clusters")
         return found if isinstance(found, dict) else {}
+
+    async def has_packages(self) -> bool:
+        """Do this workspace's kernels have packages that the image does not have? Raises as above."""
+        return (await self._ask({"do": "poll"})).get("packages") is not False
 
     async def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -113,7 +116,7 @@ class Island:
             self._listening.close()
         if self._server is not None:
             self._server.close()
-        for name in (_API, _SCHEDULER, _CONTROL):
+        for name in _ALL:
             (self.folder / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()

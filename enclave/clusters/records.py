@@ -74,8 +74,8 @@ class Records:
         self._ends: dict[str, _End] = {}
         self._refusing = ThreadPoolExecutor(_REFUSING_THREADS, "refusals")
 
-    async def started(self, owner: Owner, cluster: str, caller: Caller, most_workers: int) -> None:
-        """cluster:started, durable. Raises RecordingFailedError."""
+    async def started(self, owner: Owner, cluster: str, caller: Caller, most_workers: int, machines: list[str]) -> None:
+        """cluster:started, durable; ``machines``: where its workers may run. Raises RecordingFailedError."""
         await self._keep_owner(owner, cluster, caller)
         event = AuditEvent(
             type=EventType.CLUSTER_STARTED,
@@ -86,7 +86,7 @@ class Records:
             decision="allow",
             policies=caller.policies,
             counts={"most_workers": most_workers},
-            data={"token": caller.claims.token_id},
+            data={"token": caller.claims.token_id, "machines": machines},
         )
         try:
             await asyncio.to_thread(self._client.record, event)
@@ -172,6 +172,23 @@ class Records:
             payload={"reason": sentence},
         )
         await self._record_refusal(event)
+
+    async def machine_refused(self, machine: str, rule: str, times: int) -> bool:
+        """cluster:refused, of what a machine refused of others; False: the log is away. Never raises."""
+        event = AuditEvent(
+            type=EventType.CLUSTER_REFUSED,
+            actor=_UNKNOWN,
+            subject=machine,
+            decision="deny",
+            counts={"times": times},
+            data={"rule": rule, "at": "machines"},
+        )
+        try:
+            await asyncio.to_thread(self._client.record, event)
+        except AuditUnavailable:
+            _log.error("not-recorded-yet", event_type=str(event.type))
+            return False
+        return True
 
     async def call_refused(self, door: Door, error: CallRefusedError) -> None:
         """token:refused when the token is at fault, else cluster:refused. Never raises."""

@@ -1,8 +1,8 @@
 """``python -m enclave.clusters.serve``: dask-gateway's server and proxy with our authenticator, backend and doors.
 
-Listens on loopback (the API for the proxy alone, the proxy's two ports), on ``run/clusters.sock`` to say that it runs,
-and on one socket per workspace and per island. In-memory database: what an earlier run left is ended at start. SIGTERM
-ends the clusters first. Exit code 2 when it cannot start.
+Listens on loopback (the API for the proxy alone, the proxy's two ports), for compute nodes where there are any
+(``members``), on ``run/clusters.sock`` to say that it runs, and on one socket per workspace and per island. In-memory
+database: what an earlier run left is ended at start. SIGTERM ends the clusters first. Exit code 2 when it cannot start.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from enclave.clusters.backend import IslandBackend
 from enclave.clusters.doors import Doors
 from enclave.clusters.entrances import Entrances, check_entrance
 from enclave.clusters.records import Records
+from enclave.compute_nodes.machines import read_home
 from enclave.gateway.admission import Admission
 from enclave.keys import KeyMissingError, token_public_key
 from enclave.listening import listen_in
 from enclave.logs import configure
 from enclave.policy import PolicyDecisionPoint, PolicyError
 from enclave.settings import Settings, get_settings
+from enclave.tls_files import TlsError
 
 _log = structlog.get_logger()
 _TICK_SECONDS = 1.0
@@ -62,13 +64,13 @@ class ClusterServer(DaskGateway):  # type: ignore[misc]  # dask-gateway has no t
         """No file: dask-gateway would run one it finds in the working directory."""
 
     def build(self, settings: Settings) -> None:
-        """Put the parts together. Raises KeyMissingError, PolicyError."""
+        """Put the parts together. Raises KeyMissingError, PolicyError, TlsError."""
         self.initialize([])
         self._settings, self._entrances = settings, Entrances()
         records = self._records = Records(settings)
         admission = Admission(AccessFiles(settings), token_public_key(settings), PolicyDecisionPoint())
         self.authenticator.use(admission, self._entrances, records)
-        self.backend.use(settings.run_dir, settings.cluster_workers, self._entrances, records)
+        self.backend.use(settings, read_home(settings), self._entrances, records)
         self.app.middlewares.append(check_entrance(self._entrances))
         self._doors = Doors(settings, self._entrances, self.backend.owner_of, self._proxy_address)
 
@@ -118,7 +120,7 @@ def main() -> Any:
     server = ClusterServer(config=server_config())
     try:
         server.build(settings)
-    except (KeyMissingError, PolicyError) as error:
+    except (KeyMissingError, PolicyError, TlsError) as error:
         _log.error("clusters-cannot-start", reason=str(error))
         return 2
     with contextlib.suppress(KeyboardInterrupt):

@@ -15,12 +15,14 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from enclave.clusters.relay import Between
 from enclave.sandbox import SandboxError, SandboxProfile
+from enclave.workspaces.added_packages import PACKAGES
 from enclave.workspaces.engines import Engine, Sandboxed
 from enclave.workspaces.host_plan import INSIDE_HOME, HostPlan
 from enclave.workspaces.island_relay import open_network, start_relay
@@ -30,6 +32,8 @@ FOLDER = "islands"
 """Beside the host's state: a folder per cluster with its two sockets."""
 SCHEDULER = "scheduler"
 MOST_ISLANDS = 8
+MOST_PARTS, MOST_SLOTS = 9, 256
+"""Machines of one cluster, and workers on each: the relay listens for all of them (ADR 32)."""
 FILES = ("dask.crt", "dask.pem")
 INSIDE_FILES = Path("/run/dask")
 _SCRATCH = "/tmp"  # noqa: S108  (the sandbox's own)
@@ -94,10 +98,10 @@ class Islands:
         return tuple(member for island in tuple(self._islands.values()) for member in tuple(island.members.values()))
 
     def _start(self, request: dict[str, Any]) -> dict[str, Any]:
-        cluster, member = _cluster(request), _member(request)
+        cluster, member = read_cluster(request), read_member(request)
         command, profile = get_command(request.get("command")), self._profile(request)
         self._check_room(cluster, member)
-        island = self._islands.get(cluster) or self._open(cluster)
+        island = self._islands.get(cluster) or self._open(cluster, read_between(request))
         try:
             if island.relay.poll() is not None:
                 raise RefusedRequest("Expected a cluster whose relay runs, found it ended. Stop the cluster.")
@@ -120,13 +124,13 @@ class Islands:
         if member != SCHEDULER and len(others) >= self._plan.clusters:
             raise RefusedRequest(f"{self._plan.clusters} workers run already in this workspace. Stop one first.")
 
-    def _open(self, cluster: str) -> Island:
+    def _open(self, cluster: str, between: Between | None) -> Island:
         folder = self._folder / cluster
         folder.mkdir(parents=True, exist_ok=True)
         for path, mode in ((self._folder, 0o700), (folder, 0o755)):
             path.chmod(mode)
         try:
-            relay = start_relay(self._engine, self._plan.kernel, folder)
+            relay = start_relay(self._engine, self._plan.kernel, folder, between)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -157,14 +161,14 @@ class Islands:
             cluster: {name: member.poll() for name, member in island.members.items()}
             for cluster, island in self._islands.items()
         }
-        return {"clusters": codes}
+        return {"clusters": codes, "packages": any(bind.target == PACKAGES for bind in self._plan.kernel.binds)}
 
     def _stop(self, request: dict[str, Any]) -> dict[str, Any]:
-        cluster = _cluster(request)
+        cluster = read_cluster(request)
         if request.get("member") is None:
             self._end(cluster)
         elif (island := self._islands.get(cluster)) is not None:
-            member = island.members.pop(_member(request), None)
+            member = island.members.pop(read_member(request), None)
             _kill(() if member is None else (member,))
         return {}
 
@@ -187,18 +191,33 @@ def _kill(sandboxes: tuple[Sandboxed, ...]) -> None:
             sandbox.wait(_KILL_SECONDS)
 
 
-def _cluster(request: dict[str, Any]) -> str:
+def read_cluster(request: Mapping[str, Any]) -> str:
+    """Raises RefusedRequest."""
     cluster = request.get("cluster")
     if not isinstance(cluster, str) or not _CLUSTER.fullmatch(cluster):
         raise RefusedRequest("Expected a cluster's id of 32 hexadecimal digits, found something else.")
     return cluster
 
 
-def _member(request: dict[str, Any]) -> str:
+def read_member(request: Mapping[str, Any]) -> str:
+    """Raises RefusedRequest."""
     member = request.get("member")
     if not isinstance(member, str) or not _MEMBER.fullmatch(member):
         raise RefusedRequest("Expected a member's name of at most 64 of a-z, 0-9 and -, found something else.")
     return member
+
+
+def read_between(request: Mapping[str, Any]) -> Between | None:
+    """Which part of the cluster this is, where it has several (ADR 32). Raises RefusedRequest."""
+    given = request.get("between")
+    if given is None:
+        return None
+    bounds = {"part": (0, MOST_PARTS - 1), "parts": (2, MOST_PARTS), "slots": (1, MOST_SLOTS)}
+    if not isinstance(given, dict) or given.keys() != bounds.keys():
+        raise RefusedRequest("Expected part, parts and slots of a cluster on several machines, found something else.")
+    if not all(type(given[name]) is int and least <= given[name] <= most for name, (least, most) in bounds.items()):
+        raise RefusedRequest(f"Expected at most {MOST_PARTS} parts of {MOST_SLOTS} slots, found other numbers.")
+    return Between(**given)
 
 
 def _variables(request: dict[str, Any]) -> dict[str, str]:

@@ -16,8 +16,8 @@ from enclave.processes import accepts_connections
 class ClusterStand(GatewayStand):  # type: ignore[misc]
     """Use as a context manager."""
 
-    def __init__(self) -> None:
-        super().__init__(cluster_workers="2")
+    def __init__(self, workers: int = 2) -> None:
+        super().__init__(cluster_workers=str(workers))
 
     def prepare(self) -> None:
         super().prepare()

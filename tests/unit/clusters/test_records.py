@@ -72,7 +72,7 @@ def test_an_end_that_is_under_way_is_not_sent_again_as_late(kept: Records, log: 
     """The service looks once a second for ends to make up for, also while one waits for the log's answer."""
 
     async def run() -> None:
-        await kept.started(OWNER, CLUSTER, CALLER, 2)
+        await kept.started(OWNER, CLUSTER, CALLER, 2, [])
         log.asked = 0
         log.is_asked.clear()
         log.may_answer.clear()
@@ -91,7 +91,7 @@ def test_an_end_that_is_under_way_is_not_sent_again_as_late(kept: Records, log: 
 
 def test_an_end_that_the_log_could_not_take_is_made_up_for_once(kept: Records, log: Log, tmp_path: Path) -> None:
     async def run() -> None:
-        await kept.started(OWNER, CLUSTER, CALLER, 2)
+        await kept.started(OWNER, CLUSTER, CALLER, 2, [])
         log.is_away = True
         await kept.stopped(OWNER, CLUSTER, "asked")
         await kept.settle()
@@ -109,7 +109,7 @@ def test_a_cluster_that_cannot_be_noted_is_refused_on_record(kept: Records, log:
     """A full disk, here a folder that is gone: nobody would know of the cluster after a restart."""
     shutil.rmtree(kept._folder)
     with pytest.raises(RecordingFailedError, match="disk"):
-        asyncio.run(kept.started(OWNER, CLUSTER, CALLER, 2))
+        asyncio.run(kept.started(OWNER, CLUSTER, CALLER, 2, []))
     (event,) = log.kept.values()
     assert (event.type, event.decision, event.data) == (EventType.CLUSTER_REFUSED, "deny", {"rule": "not-noted"})
 
@@ -129,7 +129,7 @@ def test_refusals_that_wait_for_the_log_take_no_threads_from_others(kept: Record
 
 def test_a_note_that_cannot_be_removed_keeps_no_cluster_alive(kept: Records, log: Log) -> None:
     async def run() -> None:
-        await kept.started(OWNER, CLUSTER, CALLER, 2)
+        await kept.started(OWNER, CLUSTER, CALLER, 2, [])
         note: Any = kept._path(CLUSTER)
         note.unlink()
         note.mkdir()

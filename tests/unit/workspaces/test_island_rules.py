@@ -49,7 +49,7 @@ class UnsafeEngine:
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HostPlan:
     """Of a root's hub, with two workers; the island's relay is nobody."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(module, "start_relay", lambda engine, kernel, folder: UnsafeEngine())
+    monkeypatch.setattr(module, "start_relay", lambda engine, kernel, folder, between: UnsafeEngine())
     monkeypatch.setattr(module, "open_network", lambda pid: os.open("/proc/self/ns/net", os.O_RDONLY))
     home = Bind(tmp_path, Path("/home/researcher"), writable=True)
     colleagues = Bind(tmp_path, Path("/home/researcher/shared"))
@@ -87,7 +87,7 @@ def test_places_are_counted_over_all_clusters_and_free_again(plan: HostPlan) -> 
     assert islands.answer({"do": "stop", **other}) == {}
     assert islands.answer({**START, **one, "member": "worker-2"}) == {}
     islands.end_all()
-    assert islands.answer({"do": "poll"}) == {"clusters": {}}
+    assert islands.answer({"do": "poll"}) == {"clusters": {}, "packages": False}
 
 
 def test_where_an_island_cannot_be_made_it_is_told(plan: HostPlan, monkeypatch: pytest.MonkeyPatch) -> None:

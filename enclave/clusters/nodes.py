@@ -1,0 +1,172 @@
+"""Compute nodes as home sees them: questions, a poll every few seconds, and who is away (ADR 32).
+
+A poll names all that may go on there, so that a node ends what an earlier home left; it brings fresh tokens, and takes
+back what has ended and what was refused. One question per node at a time: a poll never overtakes a start. A node that
+does not answer twice is *away*: nothing is started on it and its streams are cut. ``on_lost`` is told once, as it is of
+one that has started anew. Contract: a node that is not there is a ``HostAwayError``, what it will not do a
+``HostRefusedError``, like a workspace's host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from enclave.clusters.islands import HostAwayError, HostRefusedError
+from enclave.compute_nodes.machines import Machine
+from enclave.compute_nodes.refusals import believed
+from enclave.compute_nodes.wire import LONGEST_COMMAND, connect_tls, read_frame, write_frame
+
+_log = structlog.get_logger()
+POLL_SECONDS = 2.0
+_ANSWER_SECONDS, _POLL_SECONDS = 45.0, 8.0
+_MISSED = 2
+Question = dict[str, Any]
+
+
+async def ask(machine: Machine, client: ssl.SSLContext, question: Question, seconds: float) -> Question:
+    """One question to a node. Raises HostAwayError, HostRefusedError."""
+    try:
+        async with asyncio.timeout(seconds):
+            reader, writer = await connect_tls(machine, client)
+            try:
+                write_frame(writer, json.dumps(question).encode())
+                await writer.drain()
+                answer = json.loads(await read_frame(reader, LONGEST_COMMAND))
+            finally:
+                writer.transport.abort()
+    except (OSError, ValueError) as error:
+        raise HostAwayError(f"The compute node {machine.name} does not answer. Look at its log.") from error
+    if not isinstance(answer, dict):
+        raise HostAwayError(f"The compute node {machine.name} answers something else. Update it.")
+    if "problem" in answer:
+        raise HostRefusedError(str(answer["problem"]))
+    return answer
+
+
+class Node:
+    """One node. ``is_usable``: it answers, with the same image."""
+
+    def __init__(self, machine: Machine, part: int, client: ssl.SSLContext, image: str) -> None:
+        self.machine, self.part = machine, part
+        self.is_usable = False
+        self.has_restarted = False
+        """Between two polls: what it had is gone."""
+        self.workers = 0
+        self.members: dict[str, dict[str, int | None]] = {}
+        self._client, self._image = client, image
+        self._lock = asyncio.Lock()
+        self._missed = 0
+        self._boot = ""
+        self._refused: dict[str, int] = {}
+        self._recorded: dict[str, int] = {}
+
+    async def start(self, question: Question) -> None:
+        """Start a worker. Raises HostAwayError, HostRefusedError."""
+        async with self._lock:
+            await ask(self.machine, self._client, question, _ANSWER_SECONDS)
+            self.members.setdefault(question["cluster"], {})[question["member"]] = None
+
+    async def stop(self, cluster: str, member: str | None = None) -> None:
+        """End a worker or the part; nothing is left of it when this returns. Raises as above."""
+        async with self._lock:
+            question = {"do": "stop", "cluster": cluster, **({"member": member} if member else {})}
+            await ask(self.machine, self._client, question, _ANSWER_SECONDS)
+            if member is None:
+                self.members.pop(cluster, None)
+            else:
+                self.members.get(cluster, {}).pop(member, None)
+
+    async def poll(self, kept: Callable[[], dict[str, Question]]) -> bool:
+        """True when it answered; ``kept`` is asked when it is its turn. Never raises."""
+        async with self._lock:
+            question = {"do": "poll", "clusters": kept(), "boot": self._boot, "recorded": self._recorded}
+            try:
+                answer = await ask(self.machine, self._client, question, _POLL_SECONDS)
+                self._take(answer)
+            except (HostAwayError, HostRefusedError, KeyError, TypeError, ValueError) as error:
+                self._missed += 1
+                _log.warning("node-not-polled", node=self.machine.name, reason=str(error))
+                return False
+        return True
+
+    def find_refused(self) -> dict[str, int]:
+        """What it refused and is not on record, by rule."""
+        new = {rule: times - self._recorded.get(rule, 0) for rule, times in self._refused.items()}
+        return {rule: times for rule, times in new.items() if times > 0}
+
+    def have_recorded(self, rule: str) -> None:
+        """All of this rule that it has told."""
+        self._recorded[rule] = self._refused[rule]
+
+    @property
+    def is_lost(self) -> bool:
+        return self._missed >= _MISSED
+
+    def _take(self, answer: Question) -> None:
+        self.has_restarted = bool(self._boot) and self._boot != answer["boot"]
+        self._boot, self._refused = str(answer["boot"]), believed(answer["refused"])
+        self._recorded = believed(answer["recorded"])
+        clusters = answer["clusters"]
+        self.members = {str(name): dict(members) for name, members in clusters.items()}
+        self.workers = min(int(answer["workers"]), 256)
+        if self._missed or self.has_restarted or not self.is_usable:
+            _log.info("node-answers", node=self.machine.name)
+        self._missed = 0
+        self.is_usable = str(answer["image"]) == self._image
+        if not self.is_usable:
+            _log.warning("node-has-another-image", node=self.machine.name)
+
+
+class Nodes:
+    """All of them. ``kept``: by node, what may go on there; ``record``: how often a node refused by which rule,
+    True when that is on record."""
+
+    def __init__(
+        self,
+        nodes: list[Node],
+        kept: Callable[[Node], dict[str, Question]],
+        record: Callable[[str, str, int], Awaitable[bool]],
+        on_lost: Callable[[Node], None],
+        on_polled: Callable[[Node], None],
+    ) -> None:
+        self.nodes = {node.part: node for node in nodes}
+        self._kept, self._record, self._on_lost, self._on_polled = kept, record, on_lost, on_polled
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def follow(self) -> None:
+        """Poll until ``close``."""
+        self._tasks = [asyncio.create_task(self._follow(node)) for node in self.nodes.values()]
+
+    async def close(self) -> None:
+        """No more polls: within its lease each node ends what it has."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def look(self, node: Node) -> None:
+        """One poll and what follows from it."""
+        if await node.poll(lambda: self._kept(node)):
+            if node.has_restarted:
+                self._on_lost(node)
+            self._on_polled(node)
+            for rule, times in node.find_refused().items():
+                if await self._record(node.machine.name, rule, times):
+                    node.have_recorded(rule)
+        elif node.is_lost:
+            was_usable, node.is_usable = node.is_usable, False
+            if was_usable:
+                self._on_lost(node)
+
+    async def _follow(self, node: Node) -> None:
+        while True:
+            try:
+                await self.look(node)
+            except Exception as error:
+                _log.error("node-housekeeping-failed", node=node.machine.name, kind=type(error).__name__)
+            await asyncio.sleep(POLL_SECONDS)

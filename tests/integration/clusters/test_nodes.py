@@ -1,0 +1,274 @@
+"""A researcher's cluster on three machines, with every real part; and what reaches a machine that should not.
+
+The tests are one story in this order: she computes on all, one node is killed and comes back, the other one is cut off,
+she is revoked. In between nobody waits for a time, only for what has to come.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import ssl
+import struct
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from enclave_gateway_stand import PERSON  # type: ignore[import-not-found]
+from enclave_node_stand import (  # type: ignore[import-not-found]
+    HOME,
+    HOME_PORT,
+    NODE,
+    NODE_PORT,
+    OTHER,
+    SECOND,
+    NodeStand,
+    authority,
+)
+from enclave_test_stand import is_alive, wait_for  # type: ignore[import-not-found]
+
+from enclave.workspaces import cgroups
+
+ALL = """
+import os, socket
+from enclave_client import dask as enclave_dask, sql
+counted = sql('SELECT ward, count(*) AS n FROM stay GROUP BY ward ORDER BY ward').arrow().to_pylist()
+client = enclave_dask.client(3)
+client.wait_for_workers(3, timeout=120)
+def found():
+    return sorted(client.scheduler_info(n_workers=-1)['workers'])
+print(found())
+here, far, third = everywhere = found()
+"""
+COMPUTES = """
+def make(n):
+    import numpy
+    return numpy.full(1_000_000, n)
+def add(*arrays):
+    return int(sum(array.sum() for array in arrays))
+made = [client.submit(make, n, workers=[everywhere[n % 3]]) for n in range(6)]
+print([client.submit(add, *made, workers=[at]).result() for at in everywhere])
+def read():
+    from enclave_client import dask as enclave_dask, sql
+    frame = enclave_dask.table('stay', parts=2).compute(scheduler='synchronous')
+    return sql('SELECT count(*) AS n FROM stay').arrow().to_pylist()[0]['n'], dict(frame.groupby('ward').size())
+rows, wards = client.submit(read, workers=[far]).result()
+print(rows == sum(row['n'] for row in counted), wards == {row['ward']: row['n'] for row in counted})
+"""
+EVERYWHERE = [f"tls://127.0.{part}.1:8800" for part in range(3)]
+ATTACK = """
+def look(targets):
+    import os, socket
+    reached = []
+    for family, address in targets:
+        try:
+            with socket.socket(family) as probe:
+                probe.settimeout(5)
+                probe.connect(tuple(address) if isinstance(address, list) else address)
+                reached.append(address)
+        except (OSError, ValueError):
+            pass
+    links, seen = [name for _, name in socket.if_nameindex()], sorted(os.listdir('/run/enclave'))
+    return links, reached, seen, os.path.exists('/home/researcher')
+print(client.submit(look, TARGETS, workers=[far]).result())
+"""
+
+
+@pytest.fixture(scope="module")
+def stand() -> Iterator[Any]:
+    with NodeStand() as running:
+        running.open_workspace()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def kernel(stand: Any) -> str:
+    found: str = stand.alice.open_kernel(stand.here)
+    return found
+
+
+def run(stand: Any, kernel: str, code: str) -> str:
+    printed: str = stand.alice.execute(stand.here, kernel, code, 200)
+    return printed
+
+
+def test_she_computes_on_both_machines_and_is_recorded(stand: Any, kernel: str) -> None:
+    assert run(stand, kernel, ALL) == f"{EVERYWHERE}\n"
+    assert len(wait_for(stand.at_node, "a worker on the node")) >= 1
+    assert run(stand, kernel, COMPUTES) == "[15000000, 15000000, 15000000]\nTrue True\n"
+    started = stand.wait_event("cluster:started", workspace=stand.workspace)
+    assert started["actor"] == PERSON and started["data"]["machines"] == ["home", NODE, SECOND]
+
+    if cgroups.describe().startswith("control groups"):
+        (process, *_) = stand.at_node()
+        assert f"enclave-part-{started['subject']}" in Path(f"/proc/{process}/cgroup").read_text()
+
+    def of_workers() -> list[Any]:
+        return [e for e in stand.events("query:outcome") if e["at"] > started["at"]]
+
+    wait_for(lambda: len(of_workers()) >= 3, "the records of her worker's queries")
+    assert {(e["actor"], e["workspace"]) for e in of_workers()} == {(PERSON, stand.workspace)}
+    assert stand.events("token:refused") == [] and stand.events("cluster:refused") == []
+
+
+def test_a_worker_on_the_node_reaches_its_cluster_and_nothing_else(stand: Any, kernel: str) -> None:
+    own = {("127.0.0.1", 8786), *((f"127.0.{part}.1", 8800 + slot) for part in range(3) for slot in range(3))}
+    with stand.far.listen(7777), stand.home.listen(7777):
+        ports = {NODE_PORT, HOME_PORT, 7777, 22, 111, stand.settings.port, *ports_of(stand.service.pid)}
+        machines = [
+            *(machine.address for machine in stand.machines.values()),
+            "10.89.0.255",
+            "169.254.169.254",
+            "127.0.0.1",
+            "127.0.1.1",
+        ]
+        targets: list[Any] = [(socket.AF_INET, [host, port]) for host in machines for port in sorted(ports)]
+        targets += [
+            (socket.AF_INET, [f"127.0.{n}.1", p]) for n in range(4) for p in (8000, 8786, 8787, *range(8800, 8810))
+        ]
+        targets += [(socket.AF_INET6, ["fe80::1", NODE_PORT]), (socket.AF_INET6, ["::ffff:10.89.0.1", HOME_PORT])]
+        targets += [(socket.AF_UNIX, path) for path in (str(stand.settings.audit_socket), "/run/island/out.sock")]
+        targets += [(socket.AF_UNIX, f"{stand.folders}/{NODE}/.lock")]
+        targets += [(40, [2, 22]), (17, ["cable", 3]), (38, ["hash", "sha256"])]  # vsock, packet, the kernel's crypto
+        code = ATTACK.replace("TARGETS", repr([(int(family), address) for family, address in targets]))
+        names, reached, seen, has_home = eval(run(stand, kernel, code))
+    assert names == ["lo"] and not has_home and seen == ["gateway.sock", "token"]
+    # a listener of nobody is a relay's port of an empty slot: it is closed again at once, and no byte has come
+    assert {tuple(address) for address in reached} == own - {("127.0.1.1", 8801), ("127.0.1.1", 8802)}
+
+
+def ports_of(pid: int) -> set[int]:
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    return {int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A"}
+
+
+CLUSTER = "c" * 32
+STREAM = {"cluster": CLUSTER, "to": [0, 8786]}
+OWN = "her cluster"
+REFUSED: list[tuple[str, str | None, Any, str]] = [
+    (NODE, None, STREAM, "machine-certificate"),
+    (NODE, "foreign", STREAM, "machine-certificate"),
+    (HOME, "foreign", STREAM, "machine-certificate"),
+    (NODE, OTHER, STREAM, "unknown-machine"),
+    (HOME, OTHER, STREAM, "unknown-machine"),
+    (HOME, HOME, STREAM, "unknown-machine"),
+    (HOME, "*.test", STREAM, "unknown-machine"),
+    (NODE, OTHER, {"do": "hello"}, "unknown-machine"),
+    (NODE, NODE, {"do": "stop", "cluster": OWN}, "unknown-machine"),
+    (NODE, SECOND, {"do": "stop", "cluster": OWN}, "command-not-from-home"),
+    (HOME, NODE, {"do": "hello"}, "command-not-from-home"),
+    (HOME, NODE, STREAM, "unknown-cluster"),
+    (NODE, HOME, {"cluster": [], "to": {}}, "unknown-cluster"),
+    (HOME, NODE, {"cluster": OWN, "to": [1, 8800]}, "unknown-address"),
+    (HOME, NODE, {"cluster": OWN, "to": [0, 22]}, "unknown-address"),
+    (NODE, HOME, {"cluster": OWN, "to": [0, 0]}, "unknown-address"),
+    (NODE, SECOND, {"cluster": OWN, "to": [1.0, 8800]}, "unknown-address"),
+    (NODE, HOME, b"[1]", "malformed-header"),
+    (NODE, HOME, b"\xff{", "malformed-header"),
+    (HOME, NODE, 1 << 11, "malformed-header"),
+    (NODE, SECOND, 1 << 11, "malformed-header"),
+    (NODE, HOME, 1 << 31, "malformed-header"),
+]
+"""At which machine, with a certificate of which name, what is said, and the rule that it is refused by."""
+
+
+def test_what_a_machine_refuses_is_recorded(stand: Any) -> None:
+    own = stand.wait_event("cluster:started")["subject"]
+    for at, name, said, _ in REFUSED:
+        content = said if isinstance(said, bytes | int) else json.dumps(said).replace(OWN, own).encode()
+        frame = struct.pack("!I", content) if isinstance(content, int) else struct.pack("!I", len(content)) + content
+        address = stand.machines[at].address, HOME_PORT if at == HOME else NODE_PORT
+        with (stand.far if at == HOME else stand.home).connect(*address) as plain:
+            assert speak(stand, plain, name, frame) == b"", (at, name, said)
+
+    def recorded() -> Counter[tuple[str, str]]:
+        found: Counter[tuple[str, str]] = Counter()
+        for event in stand.events("cluster:refused"):
+            assert event["decision"] == "deny" and event["data"]["at"] == "machines"
+            found[event["subject"], event["data"]["rule"]] += event["counts"]["times"]
+        return found
+
+    expected = Counter((at if at != HOME else "home", rule) for at, _, _, rule in REFUSED)
+    wait_for(lambda: recorded() == expected, "the records of all refusals, each counted once")
+    assert stand.at_node()
+
+
+def speak(stand: Any, plain: socket.socket, name: str | None, frame: bytes) -> bytes:
+    """What comes back before the connection is closed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if name is not None:
+        issuer = authority("Somebody else") if name == "foreign" else stand.authority
+        context.load_cert_chain(*issuer.issue(name if name != "foreign" else HOME).write(stand.root, "speaker"))
+    try:
+        with context.wrap_socket(plain) as client:
+            client.sendall(frame)
+            return client.recv(100)
+    except (ssl.SSLError, ConnectionError):
+        return b""
+
+
+def test_plain_bytes_and_an_older_tls_get_no_answer(stand: Any) -> None:
+    with stand.home.connect(stand.far.address, NODE_PORT) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert b"HTTP" not in plain.recv(100)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with (
+        stand.home.connect(stand.far.address, NODE_PORT) as plain,
+        pytest.raises((ssl.SSLError, ConnectionError)),
+        context.wrap_socket(plain),
+    ):
+        pass
+
+
+def test_a_killed_nodes_workers_are_replaced_on_other_machines(stand: Any, kernel: str) -> None:
+    held = "blocks = client.map(make, range(8))\nfrom distributed import wait\nprint(len(wait(blocks).done))"
+    assert run(stand, kernel, held) == "8\n"
+    below = wait_for(stand.at_node, "her worker on the node")
+    stand.kill(stand.nodes[NODE])
+    code = """
+import time
+print(sum(int(n) for n in client.gather(client.map(lambda array: array.sum(), blocks))))
+while not (len(found()) == 3 and far not in found() and here in found() and third in found()):
+    time.sleep(0.1)
+"""
+    assert run(stand, kernel, code) == "28000000\n"
+    wait_for(lambda: not any(is_alive(pid) for pid in below), "the end of the killed node's workers")
+    wait_for(lambda: stand.folders_at_node() == [], "the end of its folders")
+    assert stand.events("cluster:stopped") == []
+    said, problem = stand.doctor()
+    assert f"{SECOND} (3 workers, certificate until 20" in said and NODE in said
+    assert problem == f"{NODE} does not answer as a node (ConnectionRefusedError)"
+
+
+def test_a_node_that_is_cut_off_is_replaced_and_ends_what_it_has(stand: Any, kernel: str) -> None:
+    stand.start_node()
+    wait_for(lambda: stand.has_answered(NODE) == 2, "home to see that the killed node is back")
+    below = wait_for(lambda: stand.at_node(SECOND), "her worker on the other node")
+    stand.home.cut(stand.third)
+    code = """
+while not (len(found()) == 3 and third not in found() and here in found() and far in found()):
+    time.sleep(0.1)
+print(client.submit(add, *blocks, workers=[far]).result())
+"""
+    assert run(stand, kernel, code) == "28000000\n"
+    stand.nodes[SECOND].send_signal(signal.SIGUSR1)
+    wait_for(lambda: not any(is_alive(pid) for pid in below), "the end of the lease")
+    wait_for(lambda: stand.folders_at_node(SECOND) == [], "the end of its folders")
+    assert stand.nodes[SECOND].poll() is None and stand.events("cluster:stopped") == []
+
+
+def test_a_revoked_persons_workers_end_on_the_node_that_came_back(stand: Any) -> None:
+    """The last of this file: her workspace is gone."""
+    below = wait_for(stand.at_node, "her worker")
+    stand.portal.revoke("alice")
+    assert stand.wait_event("cluster:stopped")["data"]["reason"] in ("workspace-stopped", "scheduler-ended", "failed")
+    wait_for(lambda: not any(is_alive(pid) for pid in below), "the end of a revoked person's workers")
+    wait_for(lambda: stand.folders_at_node() == [], "the end of their folders")
+    stand.stop(stand.nodes[NODE])
+    assert stand.nodes[NODE].returncode == 0
