@@ -57,6 +57,16 @@ class Stand:
 
     def __enter__(self) -> Stand:
         self._thread.start()
+        try:
+            self._begin()
+        except BaseException:
+            for log in sorted(self.root.glob("*.log")):
+                print(f"== {log.name}", log.read_text(errors="replace")[-2000:], sep="\n")
+            self.__exit__()
+            raise
+        return self
+
+    def _begin(self) -> None:
         asyncio.run_coroutine_threadsafe(self._serve(), self._loop).result(20)
         self.prepare()
         self.edge = self.start("enclave.edge.serve")
@@ -65,7 +75,6 @@ class Stand:
         if self._with_hub:
             self.hub = self.start("enclave.workspaces.serve")
             wait_for(lambda: self.answers(self.hub_url("/hub/api")), self._log("hub"))
-        return self
 
     def prepare(self) -> None:
         """What else must run before the edge; nothing in this stand."""
