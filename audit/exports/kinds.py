@@ -91,7 +91,7 @@ KINDS: Mapping[str, Kind] = {
     "workspace:started": Kind(_A.CREATE),
     "workspace:stopped": Kind(_A.DELETE),
     "workspace:refused": _DENIED,
-    "workspace:limit-reached": Kind(_A.DECISION, _R.DENIED, _S.WARNING, "limit"),
+    "workspace:limit-reached": Kind(_A.UPDATE, severity=_S.NOTICE, step="limit"),
     "workspace:exposure-warned": Kind(_A.READ, severity=_S.NOTICE, step="much shown"),
     "workspace:exposure-slowed": Kind(_A.READ, severity=_S.WARNING, step="slowed down"),
     "workspace:exposure-stopped": Kind(_A.DECISION, _R.DENIED, _S.WARNING, "stopped"),

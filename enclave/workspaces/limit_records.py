@@ -29,6 +29,8 @@ from enclave.workspaces.limit_notes import Ended, Limit, LimitNote, read_notes
 
 log = structlog.get_logger()
 _RECORD_SECONDS = 2.0
+_FORESEEN = frozenset({Limit.HOURS, Limit.IDLE})
+"""Nobody asked for more than they may have: no refusal."""
 Record = Callable[[AuditEvent], object]
 
 
@@ -121,7 +123,7 @@ def event_of(note: LimitNote, person: str, project: ProjectId, workspace: Worksp
         project=project,
         workspace=workspace,
         subject=person,
-        decision="deny",
+        decision=None if note.limit in _FORESEEN else "deny",
         counts={"found": note.found, "allowed": note.allowed, "times": note.times},
         data={"limit": note.limit.value, "ended": note.ended.value, "at": note.at},
     )

@@ -147,3 +147,27 @@ def test_a_tree_made_deep_on_purpose_is_counted_as_well(tmp_path: Path) -> None:
         assert used_bytes(tmp_path) >= 1 << 20
     finally:
         subprocess.run(["rm", "-rf", str(tmp_path / "down")], check=True)  # shutil gives up at this depth
+
+
+HOG = "x = bytearray(300 << 20); x[::4096] = b'a' * len(x[::4096])"
+OUT_OF_MEMORY = f"""
+import json, subprocess, sys
+from enclave.workspaces import cgroups
+groups = cgroups.enter(sys.argv[1], 96, 200)
+hog = subprocess.run([sys.executable, "-c", {HOG!r}])
+print(json.dumps([hog.returncode, cgroups.memory_kills(groups), *cgroups.memory_peak(groups)]))
+cgroups.leave(groups)
+"""
+
+
+@pytest.mark.needs_root
+def test_memory_that_ran_out_is_seen_in_the_group() -> None:
+    """A program like a kernel, in a group like a workspace's. Without a group it gets its 300 MB."""
+    name = f"enclave-test-memory-{os.getpid()}"
+    done = subprocess.run([sys.executable, "-c", OUT_OF_MEMORY, name], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    code, killed, peak, most = json.loads(done.stdout)
+    if any("memory" in able for able in cgroups.usable_groups()):
+        assert (code, killed, most) == (-9, 1, 96 << 20) and peak >= 90 << 20
+    else:
+        assert (code, killed, peak, most) == (0, 0, 0, 0)

@@ -100,6 +100,7 @@ def test_what_the_log_does_not_take_waits_also_when_the_workspace_is_gone(hub: H
     hub.log.is_away = False
     hub.settle()
     assert [said[:2] for said in hub.log.said()] == [("disk", "writing"), ("idle", "workspace")]
+    assert [event.decision for event in hub.log.events] == ["deny", None], "time that is over is no refusal"
     assert hub.log.events[1].counts["found"] >= 420 and hub.log.events[1].counts["allowed"] == 300
     hub.settle()
     assert len(hub.log.events) == 2
