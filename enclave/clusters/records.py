@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from collections import deque
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -26,6 +28,7 @@ from enclave.settings import Settings
 
 _log = structlog.get_logger()
 _UNKNOWN = "unknown"
+_REFUSALS, _HOUR = 60, 3600.0
 AWAY = "The audit log does not answer, so no cluster is started. Try again soon; if it stays, tell the administrator."
 
 
@@ -51,6 +54,7 @@ class Records:
         self._client = AuditClient(settings.audit_socket, "clusters")
         self._late = LateRecords(settings.usage_dir / "late-clusters", self._client)
         self._ends: dict[str, tuple[AuditEvent, Envelope]] = {}
+        self._paced: dict[str, deque[float]] = {}
 
     async def started(self, owner: Owner, cluster: str, caller: Caller, most_workers: int, machines: list[str]) -> None:
         """cluster:started, durable; ``machines``: where its workers may run. Raises RecordingFailedError."""
@@ -128,7 +132,13 @@ class Records:
         )
 
     async def machine_refused(self, machine: str, rule: str, times: int) -> bool:
-        """cluster:refused, of what a machine refused of others; False: the log is away. Never raises."""
+        """cluster:refused, of what a machine refused of others; False: not now, count on. Never raises.
+
+        The log is away, or has had ``_REFUSALS`` of this machine within an hour: nobody fills it from outside.
+        """
+        paced, now = self._paced.setdefault(machine, deque(maxlen=_REFUSALS)), time.monotonic()
+        if len(paced) == _REFUSALS and now - paced[0] < _HOUR:
+            return False
         event = AuditEvent(
             type=EventType.CLUSTER_REFUSED,
             actor=_UNKNOWN,
@@ -142,6 +152,7 @@ class Records:
         except AuditUnavailable:
             _log.error("not-recorded-yet", event_type=str(event.type))
             return False
+        paced.append(now)
         return True
 
     async def call_refused(self, door: Door, error: CallRefusedError) -> None:

@@ -34,7 +34,7 @@ from enclave.compute_nodes.wire import CHUNK, carry, connect_tls, write_frame
 
 _log = structlog.get_logger()
 MOST = 512
-RATE, BURST = 50, 400
+RATE, BURST = 50, 100
 GATEWAY: Address = (0, 0)
 """In the place of an address: the gateway of the cluster's workspace."""
 IN, OUT = "in.sock", "out.sock"
