@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -30,6 +32,7 @@ _UNKNOWN = "unknown"
 _REFUSING_THREADS = 2
 """Of their own: whoever asks again and again to be refused while the log is away keeps nobody else waiting, neither
 for a record nor for a workspace's host."""
+_REFUSALS, _HOUR = 60, 3600.0
 AWAY = "The audit log does not answer, so no cluster is started. Try again soon; if it stays, tell the administrator."
 
 NOT_NOTED = (
@@ -73,6 +76,7 @@ class Records:
         self._late = LateRecords(settings.usage_dir / "late-clusters", self._client)
         self._ends: dict[str, _End] = {}
         self._refusing = ThreadPoolExecutor(_REFUSING_THREADS, "refusals")
+        self._paced: dict[str, deque[float]] = {}
 
     async def started(self, owner: Owner, cluster: str, caller: Caller, most_workers: int, machines: list[str]) -> None:
         """cluster:started, durable; ``machines``: where its workers may run. Raises RecordingFailedError."""
@@ -174,7 +178,13 @@ class Records:
         await self._record_refusal(event)
 
     async def machine_refused(self, machine: str, rule: str, times: int) -> bool:
-        """cluster:refused, of what a machine refused of others; False: the log is away. Never raises."""
+        """cluster:refused, of what a machine refused of others; False: not now, count on. Never raises.
+
+        The log is away, or has had ``_REFUSALS`` of this machine within an hour: nobody fills it from outside.
+        """
+        paced, now = self._paced.setdefault(machine, deque(maxlen=_REFUSALS)), time.monotonic()
+        if len(paced) == _REFUSALS and now - paced[0] < _HOUR:
+            return False
         event = AuditEvent(
             type=EventType.CLUSTER_REFUSED,
             actor=_UNKNOWN,
@@ -188,6 +198,7 @@ class Records:
         except AuditUnavailable:
             _log.error("not-recorded-yet", event_type=str(event.type))
             return False
+        paced.append(now)
         return True
 
     async def call_refused(self, door: Door, error: CallRefusedError) -> None:

@@ -2,7 +2,8 @@
 
 Contract: what has no certificate of the authority, or none of the ``known`` names in it, is refused and counted before
 anything it says is read; a first frame that is too long, too late or no JSON object as well. At most ``MOST_GREETED``
-connections are on their way to that point, further ones are closed. ``answer`` gets everything else, with the names.
+connections are on their way to that point, ``MOST_OF_ONE`` from one address, further ones are closed: who has only the
+network keeps nobody else out. ``answer`` gets everything else, with the names.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import json
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,7 +22,7 @@ from enclave.compute_nodes.machines import Machine
 from enclave.compute_nodes.refusals import Refusal, Refusals
 from enclave.compute_nodes.wire import CONNECT_SECONDS, WireError, accept_tls, names_of, read_frame
 
-MOST_GREETED = 64
+MOST_GREETED, MOST_OF_ONE = 512, 128
 _BACKLOG = 128
 
 Names = frozenset[str]
@@ -35,7 +37,7 @@ class Listener:
     ) -> None:
         self._context, self._refusals, self._longest, self._answer = context, refusals, longest, answer
         self._tasks: set[asyncio.Task[None]] = set()
-        self._greeted = 0
+        self._greeted: Counter[str] = Counter()
         self._listening: socket.socket | None = None
 
     def open(self, address: Machine) -> None:
@@ -59,18 +61,22 @@ class Listener:
         task.add_done_callback(self._tasks.discard)
 
     async def _take(self, connection: socket.socket) -> None:
-        if self._greeted >= MOST_GREETED:
-            connection.close()
-        else:
-            self._greeted += 1
-            self._spawn(self._serve(connection))
+        try:
+            peer = str(connection.getpeername()[0])
+        except OSError:
+            return connection.close()  # it has left already
+        if self._greeted.total() >= MOST_GREETED or self._greeted[peer] >= MOST_OF_ONE:
+            self._refusals.add(Refusal.TOO_MANY)
+            return connection.close()
+        self._greeted[peer] += 1
+        return self._spawn(self._serve(connection, peer))
 
-    async def _serve(self, connection: socket.socket) -> None:
+    async def _serve(self, connection: socket.socket, peer: str) -> None:
         greeted = None
         try:
             greeted = await self._greet(connection)
         finally:
-            self._greeted -= 1
+            self._greeted -= Counter((peer,))
             if greeted is None:
                 connection.close()
         if greeted is None:

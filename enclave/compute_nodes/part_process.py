@@ -2,7 +2,8 @@
 workspace's host at home: an island and its sandboxes, in a control group of their own.
 
 The inherited socket ``CHANNEL`` (SEQPACKET) brings the plan, then questions to the island, each answered. When its
-other end is closed – the node has ended, however it did – everything here ends, and the part's folder goes.
+other end is closed – the node has ended, however it did – everything here ends, and the part's folder goes; also
+when nobody has asked for ``ALONE_SECONDS``: a node that hangs keeps no lease.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import shutil
 import signal
 import socket
 import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from enclave.workspaces import cgroups
@@ -23,13 +26,17 @@ from enclave.workspaces.host_plan import HostPlan
 from enclave.workspaces.islands import Islands
 
 LARGEST = 1 << 18
+ALONE_SECONDS = 90.0
+"""Longer than a node's lease and the longest answer of another part together."""
 _OWN_THREADS = 16
 _LOOK_SECONDS = 1.0
 _NICENESS = 5
 
 
-def keep(plan: HostPlan, channel: socket.socket, wake: socket.socket) -> None:
-    """Until the other end is closed; ``wake`` becomes readable when a child has ended."""
+def keep(
+    plan: HostPlan, channel: socket.socket, wake: socket.socket, clock: Callable[[], float] = time.monotonic
+) -> None:
+    """Until the other end is closed or silent; ``wake`` becomes readable when a child has ended."""
     groups = cgroups.enter(plan.group, plan.memory_mb, (plan.kernel.processes or MOST_PROCESSES) + _OWN_THREADS)
     islands = Islands(plan, BubblewrapEngine())
     channel.send(b"{}")
@@ -37,13 +44,16 @@ def keep(plan: HostPlan, channel: socket.socket, wake: socket.socket) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(channel, selectors.EVENT_READ)
             selector.register(wake, selectors.EVENT_READ)
-            while True:
+            asked_at = clock()
+            while clock() - asked_at < ALONE_SECONDS:
                 ready = [key.fileobj for key, _ in selector.select(_LOOK_SECONDS)]
                 if wake in ready:
                     wake.recv(4096)
                 islands.reap()
-                if channel in ready and not _serve(channel, islands):
-                    return
+                if channel in ready:
+                    if not _serve(channel, islands):
+                        return
+                    asked_at = clock()
     finally:
         islands.end_all()
         shutil.rmtree(plan.state.parent.parent, ignore_errors=True)

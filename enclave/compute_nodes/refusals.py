@@ -41,8 +41,9 @@ class Refusals:
 
     def add(self, rule: Refusal) -> None:
         """One more."""
-        self._counts[rule.value] += 1
-        _log.warning("machine-refused", rule=rule.value)
+        count = self._counts[rule.value] = self._counts[rule.value] + 1
+        if count & (count - 1) == 0:  # 1, 2, 4 …: nobody fills the disk from outside
+            _log.warning("machine-refused", rule=rule.value, times=count)
 
     def said(self) -> dict[str, Any]:
         """For home: all so far, and how many of them are on record."""

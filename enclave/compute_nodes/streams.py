@@ -35,7 +35,7 @@ from enclave.listening import listen_in
 
 _log = structlog.get_logger()
 MOST = 512
-RATE, BURST = 50, 400
+RATE, BURST = 50, 100
 GATEWAY: Address = (0, 0)
 """In the place of an address: the gateway of the cluster's workspace."""
 IN, OUT = "in.sock", "out.sock"

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
+from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from enclave.compute_nodes import part_process
 from enclave.compute_nodes.parts import Parts
 from enclave.compute_nodes.requests import read_start
 from enclave.workspaces.kernels import RefusedRequest
@@ -85,3 +90,40 @@ def test_a_full_node_says_so(running: Any) -> None:
     running._running[HERS].members.discard("a")
     with pytest.raises(RefusedRequest, match="Expected a new worker"):
         asyncio.run(running.start(read_start(asked, "home")))
+
+
+@pytest.mark.parametrize("ending", ["closed", "silent"])
+def test_a_parts_process_ends_when_its_node_is_gone_or_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    said: list[Any] = []
+
+    class UnsafeIslands:
+        def __init__(self, plan: Any, engine: Any) -> None:
+            said.append("made")
+
+        def answer(self, request: Any) -> dict[str, Any]:
+            said.append(request)
+            return {"heard": True}
+
+        def reap(self) -> None:
+            return None
+
+        def end_all(self) -> None:
+            said.append("ended")
+
+    monkeypatch.setattr(part_process, "Islands", UnsafeIslands)
+    monkeypatch.setattr(part_process, "cgroups", Mock())
+    state = tmp_path / "part" / "host" / "state.json"
+    state.parent.mkdir(parents=True)
+    plan: Any = Mock(state=state, kernel=Mock(processes=1))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    wake, sending = socket.socketpair()
+    with ours, theirs, wake, sending:
+        ours.send(b'{"do": "poll"}')
+        if ending == "closed":
+            ours.shutdown(socket.SHUT_WR)
+        times = iter([0.0, 0.0, 0.0, part_process.ALONE_SECONDS])
+        part_process.keep(plan, theirs, wake, lambda: next(times) if ending == "silent" else 0.0)
+        assert ours.recv(10) == b"{}" and json.loads(ours.recv(100)) == {"heard": True}
+    assert said == ["made", {"do": "poll"}, "ended"] and not (tmp_path / "part").exists()
