@@ -1,4 +1,7 @@
-"""Ports for servers that can only be told a number. Imported as ``enclave_test_ports``."""
+"""Ports for servers that can only be told a number. Imported as ``enclave_test_ports``.
+
+Two runs at once on one machine: give one of them another first port, ``ENCLAVE_TEST_PORTS=28000``.
+"""
 
 import itertools
 import os
@@ -6,7 +9,8 @@ import socket
 
 _PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _EACH = 1500
-_NEXT = itertools.cycle(range(16_000 + _PROCESS % 8 * _EACH, 16_000 + (_PROCESS % 8 + 1) * _EACH))
+_FIRST = int(os.environ.get("ENCLAVE_TEST_PORTS", "16000")) + _PROCESS % 8 * _EACH
+_NEXT = itertools.cycle(range(_FIRST, _FIRST + _EACH))
 
 
 def free_port(address: str = "127.0.0.1") -> int:
