@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections import deque
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -28,7 +26,6 @@ from enclave.settings import Settings
 
 _log = structlog.get_logger()
 _UNKNOWN = "unknown"
-_REFUSALS, _HOUR = 60, 3600.0
 AWAY = "The audit log does not answer, so no cluster is started. Try again soon; if it stays, tell the administrator."
 
 
@@ -54,7 +51,6 @@ class Records:
         self._client = AuditClient(settings.audit_socket, "clusters")
         self._late = LateRecords(settings.usage_dir / "late-clusters", self._client)
         self._ends: dict[str, tuple[AuditEvent, Envelope]] = {}
-        self._paced: dict[str, deque[float]] = {}
 
     async def started(self, owner: Owner, cluster: str, caller: Caller, most_workers: int, machines: list[str]) -> None:
         """cluster:started, durable; ``machines``: where its workers may run. Raises RecordingFailedError."""
@@ -130,30 +126,6 @@ class Records:
                 payload={"reason": sentence},
             ),
         )
-
-    async def machine_refused(self, machine: str, rule: str, times: int) -> bool:
-        """cluster:refused, of what a machine refused of others; False: not now, count on. Never raises.
-
-        The log is away, or has had ``_REFUSALS`` of this machine within an hour: nobody fills it from outside.
-        """
-        paced, now = self._paced.setdefault(machine, deque(maxlen=_REFUSALS)), time.monotonic()
-        if len(paced) == _REFUSALS and now - paced[0] < _HOUR:
-            return False
-        event = AuditEvent(
-            type=EventType.CLUSTER_REFUSED,
-            actor=_UNKNOWN,
-            subject=machine,
-            decision="deny",
-            counts={"times": times},
-            data={"rule": rule, "at": "machines"},
-        )
-        try:
-            await asyncio.to_thread(self._client.record, event)
-        except AuditUnavailable:
-            _log.error("not-recorded-yet", event_type=str(event.type))
-            return False
-        paced.append(now)
-        return True
 
     async def call_refused(self, door: Door, error: CallRefusedError) -> None:
         """token:refused when the token is at fault, else cluster:refused. Never raises."""
