@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -52,7 +53,9 @@ class Records:
         self._late = LateRecords(settings.usage_dir / "late-clusters", self._client)
         self._ends: dict[str, tuple[AuditEvent, Envelope]] = {}
 
-    async def started(self, owner: Owner, cluster: str, caller: Caller, most_workers: int, machines: list[str]) -> None:
+    async def started(
+        self, owner: Owner, cluster: str, caller: Caller, most_workers: int, machines: Sequence[str] = ("home",)
+    ) -> None:
         """cluster:started, durable; ``machines``: where its workers may run. Raises RecordingFailedError."""
         write_atomically(self._path(cluster), json.dumps(asdict(owner)).encode(), mode=0o600)
         event = AuditEvent(
@@ -64,7 +67,7 @@ class Records:
             decision="allow",
             policies=caller.policies,
             counts={"most_workers": most_workers},
-            data={"token": caller.claims.token_id, "machines": machines},
+            data={"token": caller.claims.token_id, "machines": list(machines)},
         )
         try:
             await asyncio.to_thread(self._client.record, event)
