@@ -50,7 +50,7 @@ class IslandBackend(DBBackendBase):  # type: ignore[misc]  # dask-gateway has no
     def use(self, settings: Settings, home: Home | None, entrances: Entrances, records: Records) -> None:
         """Its parts; traitlets knows no constructor arguments."""
         self._workspaces, self._most_workers = settings.run_dir / "ws", settings.cluster_workers
-        self._members = Members(settings, home, records, self._replace)
+        self._members = Members(settings, home, self._replace)
         self._entrances, self._records = entrances, records
         self._islands: dict[str, Island] = {}
         self._owners: dict[str, Owner] = {}

@@ -17,8 +17,8 @@ from typing import Any
 import structlog
 
 from enclave.clusters.islands import HostAwayError, HostRefusedError, HostSocket
+from enclave.clusters.machine_records import MachineRecords
 from enclave.clusters.nodes import Node, Nodes
-from enclave.clusters.records import Records
 from enclave.clusters.relay import Address, Between
 from enclave.clusters.relay import Streams as Pair
 from enclave.clusters.slots import HOME, Slot, Slots
@@ -49,11 +49,10 @@ class Terms:
 class Members:
     """One per service; ``lost`` is told the workers of a node that went away, or started anew."""
 
-    def __init__(
-        self, settings: Settings, home: Home | None, records: Records, lost: Callable[[dict[str, str]], None]
-    ) -> None:
+    def __init__(self, settings: Settings, home: Home | None, lost: Callable[[dict[str, str]], None]) -> None:
         self._workspaces, self._most = settings.run_dir / "ws", settings.cluster_workers
-        self._home, self._records, self._lost = home, records, lost
+        self._home, self._lost = home, lost
+        self._records = MachineRecords(settings)
         self._terms: dict[str, Terms] = {}
         self._spread: dict[str, Between] = {}
         """Clusters that may use nodes."""
@@ -66,7 +65,7 @@ class Members:
         self._listener = Listener(home.identity.server, self._refusals, self._longest, self._answer)
         image = image_of(settings)
         nodes = [Node(node, part, home.identity.client, image) for part, node in enumerate(home.nodes, HOME + 1)]
-        self._nodes = Nodes(nodes, self._kept, records.machine_refused, self._on_lost, self._on_polled)
+        self._nodes = Nodes(nodes, self._kept, self._records.refused, self._on_lost, self._on_polled)
 
     def open(self) -> None:
         """Listen for nodes and poll them, if there are any. Raises OSError."""
@@ -204,7 +203,7 @@ class Members:
         said = self._refusals.said()
         for rule, times in said["refused"].items():
             new = times - said["recorded"].get(rule, 0)
-            if new > 0 and await self._records.machine_refused("home", rule, new):
+            if new > 0 and await self._records.refused("home", rule, new):
                 self._refusals.note(self._refusals.boot, {rule: times})
 
     def _capacities(self) -> dict[int, int]:

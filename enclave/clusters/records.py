@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -32,7 +31,6 @@ _UNKNOWN = "unknown"
 _REFUSING_THREADS = 2
 """Of their own: whoever asks again and again to be refused while the log is away keeps nobody else waiting, neither
 for a record nor for a workspace's host."""
-_REFUSALS, _HOUR = 60, 3600.0
 AWAY = "The audit log does not answer, so no cluster is started. Try again soon; if it stays, tell the administrator."
 
 NOT_NOTED = (
@@ -76,9 +74,10 @@ class Records:
         self._late = LateRecords(settings.usage_dir / "late-clusters", self._client)
         self._ends: dict[str, _End] = {}
         self._refusing = ThreadPoolExecutor(_REFUSING_THREADS, "refusals")
-        self._paced: dict[str, deque[float]] = {}
 
-    async def started(self, owner: Owner, cluster: str, caller: Caller, most_workers: int, machines: list[str]) -> None:
+    async def started(
+        self, owner: Owner, cluster: str, caller: Caller, most_workers: int, machines: Sequence[str] = ("home",)
+    ) -> None:
         """cluster:started, durable; ``machines``: where its workers may run. Raises RecordingFailedError."""
         await self._keep_owner(owner, cluster, caller)
         event = AuditEvent(
@@ -90,7 +89,7 @@ class Records:
             decision="allow",
             policies=caller.policies,
             counts={"most_workers": most_workers},
-            data={"token": caller.claims.token_id, "machines": machines},
+            data={"token": caller.claims.token_id, "machines": list(machines)},
         )
         try:
             await asyncio.to_thread(self._client.record, event)
@@ -176,30 +175,6 @@ class Records:
             payload={"reason": sentence},
         )
         await self._record_refusal(event)
-
-    async def machine_refused(self, machine: str, rule: str, times: int) -> bool:
-        """cluster:refused, of what a machine refused of others; False: not now, count on. Never raises.
-
-        The log is away, or has had ``_REFUSALS`` of this machine within an hour: nobody fills it from outside.
-        """
-        paced, now = self._paced.setdefault(machine, deque(maxlen=_REFUSALS)), time.monotonic()
-        if len(paced) == _REFUSALS and now - paced[0] < _HOUR:
-            return False
-        event = AuditEvent(
-            type=EventType.CLUSTER_REFUSED,
-            actor=_UNKNOWN,
-            subject=machine,
-            decision="deny",
-            counts={"times": times},
-            data={"rule": rule, "at": "machines"},
-        )
-        try:
-            await asyncio.to_thread(self._client.record, event)
-        except AuditUnavailable:
-            _log.error("not-recorded-yet", event_type=str(event.type))
-            return False
-        paced.append(now)
-        return True
 
     async def call_refused(self, door: Door, error: CallRefusedError) -> None:
         """token:refused when the token is at fault, else cluster:refused. Never raises."""

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from audit.client import AuditClient
 from enclave.clusters.islands import HostAwayError, HostRefusedError, HostSocket
+from enclave.clusters.machine_records import MOST, MachineRecords
 from enclave.clusters.members import Members, Terms
 from enclave.clusters.nodes import Node
-from enclave.clusters.records import Records
 from enclave.compute_nodes.machines import Home, Identity, Machine
 from enclave.settings import Settings
 
@@ -69,7 +70,7 @@ def members(tmp_path: Path, machines: UnsafeMachines) -> Members:
     nothing: Any = None
     home = Home(Machine("home", "10.0.0.5", 1), nodes, Identity(nothing, nothing, nothing))
     settings = Settings(home=tmp_path, cluster_workers=2)
-    found = Members(settings, home, Records(settings), machines.lost.append)
+    found = Members(settings, home, machines.lost.append)
     for node in found._nodes.nodes.values():
         node.is_usable, node.workers = True, 2
     found.begin(CLUSTER, Terms(WORKSPACE, "alice", 1024, 64, 64), ALL)
@@ -136,3 +137,20 @@ def test_which_machines_a_cluster_may_use(
     work = members.start_worker("d" * 32, "a", lambda at: {"cluster": "d" * 32, "member": "w", "at": at})
     asyncio.run(work)
     assert machines.asked == [("home", None if has_packages else (0, 8800))]
+
+
+def test_the_log_is_not_filled_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, events = [0.0], list[Any]()
+    records = MachineRecords(Settings(home=tmp_path), lambda: now[0])
+    monkeypatch.setattr(records._client, "record", events.append)
+
+    async def refuse(machine: str, times: int) -> bool:
+        return await records.refused(machine, "malformed-header", times)
+
+    assert all(asyncio.run(refuse("node-1", 1)) for _ in range(MOST))
+    assert not asyncio.run(refuse("node-1", 5)) and asyncio.run(refuse("node-2", 1))
+    now[0] = 3600.0
+    assert asyncio.run(refuse("node-1", 9)) and len(events) == MOST + 2
+    assert (events[-1].subject, dict(events[-1].counts)) == ("node-1", {"times": 9})
+    monkeypatch.setattr(records, "_client", AuditClient(tmp_path / "nobody.sock", "clusters"))
+    assert not asyncio.run(refuse("node-3", 1))
