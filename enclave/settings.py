@@ -29,12 +29,17 @@ class Settings(HousePlaces, BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ENCLAVE_", frozen=True, extra="ignore")
 
     home: Path = Path(".enclave")
+    """Folder with all state of this enclave: keys, log, database, projects, workspaces, sockets."""
     host: str = "127.0.0.1"
     """Address the edge listens on; the only TCP listener unless ``gateway_tcp`` or ``cluster_nodes`` is set."""
     port: int = 8000
+    """Port the edge listens on; every browser comes through it."""
     portal_name: str = "portal.localhost"
+    """Host name of the portal, as browsers know it."""
     hub_name: str = "hub.localhost"
+    """Host name of the hub; workspaces have names below it."""
     scheme: Literal["http", "https"] = "http"
+    """What browsers speak; ``https`` also where a proxy of the site's ends TLS before the edge."""
     workspace_origins: bool = True
     """Each workspace under a name of its own, ``<username>--<project>.<hub_name>``; needs a wildcard DNS name."""
     edge_tls_certificate: Path | None = None
@@ -44,7 +49,9 @@ class Settings(HousePlaces, BaseSettings):
     database_url: str = ""
     """Empty: SQLite in ``portal/``. Otherwise ``postgresql://…``."""
     hospital: str = "Hôpital Sainte-Claire"
+    """Name of the house, on every page."""
     site_language: Literal["fr", "en"] = "en"
+    """Language of pages for whoever has chosen none."""
     log_origin: str = "enclave.localhost/log"
     """Origin line of the audit log's checkpoints and name of its key (C2SP tlog-checkpoint)."""
     audit_uid: int = 299_001
@@ -112,6 +119,7 @@ class Settings(HousePlaces, BaseSettings):
     package_minutes: float = Field(default=15.0, gt=0)
     """How long fetching a package may take."""
     token_minutes: int = 15
+    """How long a workspace's gateway token holds; it is renewed before."""
     query_memory_mb: int = Field(default=2048, ge=256)
     """DuckDB's memory limit in one query worker; there is a worker per person who queries."""
     query_threads: int = Field(default=0, ge=0)
