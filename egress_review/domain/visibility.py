@@ -25,6 +25,8 @@ class Part(StrEnum):
     FINDINGS = "findings"
     FILES = "files"
     """The bytes, rendered or raw, for review."""
+    QUERIES = "queries"
+    """What the requester asked of the project before, as the log has it: columns and numbers of people, no values."""
     RELEASED_FILES = "released-files"
     """The bytes as a download."""
 
@@ -40,7 +42,7 @@ class Relation(StrEnum):
 
 VISIBLE: dict[Relation, frozenset[Part]] = {
     Relation.REQUESTER: frozenset({Part.STATUS, Part.HASHES, Part.FINDINGS, Part.RELEASED_FILES}),
-    Relation.REVIEWER: frozenset({Part.STATUS, Part.HASHES, Part.FINDINGS, Part.FILES}),
+    Relation.REVIEWER: frozenset({Part.STATUS, Part.HASHES, Part.FINDINGS, Part.FILES, Part.QUERIES}),
     Relation.AUDITOR: frozenset({Part.STATUS, Part.HASHES}),
     Relation.STRANGER: frozenset(),
 }

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from egress_review.actions.ask_log import read_background
 from egress_review.actions.decide import approve, reject
 from egress_review.actions.look import check_part, view_files
 from egress_review.actions.submit import approved_permit, submit
@@ -21,6 +22,7 @@ from egress_review.domain.states import Verb
 from egress_review.domain.visibility import Part, Relation, can_see, relation
 from egress_review.models import OutputRequest, read_sentence
 from egress_review.snapshot import list_outbox
+from egress_review.web.background import show_background
 from egress_review.web.language import in_readers_language
 from egress_review.web.lists import all_requests, own_requests, projects_to_submit_from, review_queue, reviewed_lately
 from egress_review.web.rendering import show_file
@@ -122,6 +124,7 @@ def _review_page(request: SignedInRequest, row: OutputRequest, **extra: Any) -> 
     facts = row.as_facts()
     decision = decide_decision(Verb.APPROVE, request.user.as_person(), facts)
     context = _common(row) | {
+        **show_background(read_background(request.user, row)),
         "shown": [
             show_file(position, file, contents[file.name], findings)
             for position, file in enumerate(row.snapshot_files(), start=1)

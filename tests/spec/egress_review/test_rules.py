@@ -189,8 +189,8 @@ SEEN = {
     # who: parts seen of an open request, of a released one
     REQUESTER: ({Part.STATUS, Part.HASHES, Part.FINDINGS}, {Part.RELEASED_FILES}),
     STEWARD_REQUESTER: ({Part.STATUS, Part.HASHES, Part.FINDINGS}, {Part.RELEASED_FILES}),
-    STEWARD: ({Part.STATUS, Part.HASHES, Part.FINDINGS, Part.FILES}, set()),
-    CHECKER: ({Part.STATUS, Part.HASHES, Part.FINDINGS, Part.FILES}, set()),
+    STEWARD: ({Part.STATUS, Part.HASHES, Part.FINDINGS, Part.FILES, Part.QUERIES}, set()),
+    CHECKER: ({Part.STATUS, Part.HASHES, Part.FINDINGS, Part.FILES, Part.QUERIES}, set()),
     AUDITOR: ({Part.STATUS, Part.HASHES}, set()),
     RESEARCHER: (set(), set()),
     ADMIN: (set(), set()),
