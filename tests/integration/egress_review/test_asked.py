@@ -110,7 +110,7 @@ def test_the_reviewers_page_tells_it(house: Any, asked: OutputRequest) -> None:
     assert "person.year_of_birth person.gender_concept_id =" in page
     assert "None" not in page
     french = _page(house, asked, tongue="fr")
-    assert "Amelie a posé 9 requêtes" in french
+    assert "Amelie a exécuté 9 requêtes" in french
     assert "3 d’entre elles montrent un groupe de moins de 11." in french
 
 
