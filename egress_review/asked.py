@@ -15,7 +15,7 @@ from audit.index.mapping import texts
 from audit.index.wanted import naive_utc
 from egress_review.domain.asked import LISTED, WINDOW, Asked, AskedQuery
 
-_OF_PERSON = "type = 'query:outcome' AND actor = ? AND project = ? AND \"at\" >= ? AND \"at\" <= ?"
+_OF_PERSON = 'type = \'query:outcome\' AND actor = ? AND project = ? AND "at" >= ? AND "at" <= ?'
 _SMALL = "coalesce(persons BETWEEN 1 AND ?, false) OR coalesce(min_cell BETWEEN 1 AND ?, false)"
 _TOTALS = f"SELECT count(*), count(*) FILTER ({_SMALL}) FROM searched WHERE {_OF_PERSON}"  # noqa: S608  (constants)
 _NEWEST = (

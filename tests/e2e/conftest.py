@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import adbc_driver_flightsql.dbapi as flightsql
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
@@ -51,6 +52,15 @@ class RunningEnclave:
         return subprocess.run(
             [ENCLAVE, *arguments], env=self.environment, capture_output=True, text=True, timeout=120, check=False
         )
+
+    def ask(self, token: str, sql: str = "SELECT 1", project: str = "") -> int:
+        """One number from the gateway by a stock client."""
+        socket = Path(self.info["home"]) / "run" / (project or self.info["project"]) / "gateway.sock"
+        options = {"adbc.flight.sql.authorization_header": f"Bearer {token}"}
+        uri = f"grpc+unix://{socket}"
+        with flightsql.connect(uri, db_kwargs=options, autocommit=True) as connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            return int(cursor.fetchone()[0])
 
 
 def demo_environment(home: str) -> dict[str, str]:

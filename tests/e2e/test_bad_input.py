@@ -103,14 +103,6 @@ def test_a_tampered_token_and_an_outsider(enclave: Any) -> None:
     before = len(records(enclave, "token:refused"))
     for broken in (f"{head}.{body[:-2]}AA.{signature}", f"{head}.{body}.{signature[::-1]}", "nonsense"):
         with pytest.raises(flightsql.Error, match="token"):
-            _query(enclave, broken)
-    assert _query(enclave, token) == 1
+            enclave.ask(broken)
+    assert enclave.ask(token) == 1
     assert len(records(enclave, "token:refused")) >= before + 3
-
-
-def _query(enclave: Any, token: str) -> int:
-    options = {"adbc.flight.sql.authorization_header": f"Bearer {token}"}
-    uri = f"grpc+unix://{enclave.info['gateway_socket']}"
-    with flightsql.connect(uri, db_kwargs=options, autocommit=True) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-        return int(cursor.fetchone()[0])

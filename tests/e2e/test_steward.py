@@ -1,4 +1,4 @@
-"""The data steward: sees the findings beside the file, approves; cannot approve their own request."""
+"""The data steward: sees the findings beside the file and what was asked before; approves; cannot approve their own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 def test_steward(visit: Any) -> None:
     requester = visit("amelie")
     requester.log_in()
+    _look_at_three_people(requester)
     _ask_for_release(requester, "Small table")
 
     for username, name in (("stephane", "steward"), ("sofia", "checker")):
@@ -21,6 +22,7 @@ def test_steward(visit: Any) -> None:
         visitor.page.get_by_role("link", name="Small table").first.click()
         expect(visitor.page.get_by_text("first-distribution.csv").first).to_be_visible()
         expect(visitor.page.locator("table").first).to_be_visible()
+        expect(visitor.page.locator("#queries tr.is-small", has_text="person.person_id").first).to_be_visible()
         visitor.shoot(f"{name}-review")
         visitor.page.get_by_label("Comment").or_(visitor.page.get_by_label("Justification or reason")).fill(
             "Groups are large enough and the counts are of distinct people."
@@ -47,6 +49,14 @@ def test_nobody_approves_their_own_request(visit: Any) -> None:
     expect(requester.page.get_by_role("button", name="Approve exactly these files")).to_have_count(0)
     shown = requester.enclave.command("audit", "show", requester.enclave.info["log_dir"], "--json")
     assert "output-request:refused" in shown.stdout or "action:refused" in shown.stdout
+
+
+def _look_at_three_people(requester: Any) -> None:
+    """By a stock client; the log, not the researcher, tells the reviewer."""
+    project = requester.enclave.info["project"]
+    token = requester.enclave.command("token", "issue", "--user", "amelie", "--project", project).stdout.strip()
+    few = "SELECT count(DISTINCT person_id) FROM (SELECT person_id FROM person ORDER BY person_id LIMIT 3)"
+    assert requester.enclave.ask(token, few) == 3
 
 
 def _ask_for_release(requester: Any, title: str) -> None:
