@@ -42,8 +42,14 @@ def read_background(user: User, request: OutputRequest) -> Background | None:
     person = request.requester.person_id
     with refusals_recorded(user, project=request.project_id, subject=request.pk):
         check_see(Part.QUERIES, user.as_person(), request.as_facts())
-    about = {"persons": [person], "request": request.pk}
-    record(EventType.AUDIT_READ, user, project=request.project_id, subject="log:queries", decision="allow", data=about)
+    record(
+        EventType.AUDIT_READ,
+        user,
+        project=request.project_id,
+        subject="log:queries",
+        decision="allow",
+        data={"persons": [person], "request": request.pk},
+    )
     try:
         minimum = approved_permit(request.project).outputs.minimum_count
         index = fresh_index()
