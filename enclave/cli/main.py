@@ -7,12 +7,16 @@ from importlib import import_module
 
 import typer
 
+from audit.client import AuditUnavailable
 from enclave.domain.decisions import RefusedError
 
 _COMMANDS = ("demo", "serve", "node", "doctor", "selftest")
 """Each the function of that name in ``enclave.cli``'s file of that name."""
 _GROUPS = {
-    **{noun: f"enclave.cli.{noun}" for noun in ("gateway", "image", "token", "permit", "shown", "policy")},
+    **{
+        noun: f"enclave.cli.{noun}"
+        for noun in ("gateway", "image", "token", "permit", "person", "dataset", "shown", "policy")
+    },
     # Above and beside this package (DESIGN.md, dependency rule), so mounted by name.
     "output": "egress_review.cli",
     "audit": "audit.cli",
@@ -49,6 +53,9 @@ def main() -> None:
     except RefusedError as error:
         for reason in error.reasons:
             print(f"Refused: {reason}", file=sys.stderr)
+        raise SystemExit(1) from error
+    except AuditUnavailable as error:
+        print(f"Nothing was done, because it could not be recorded: {error}", file=sys.stderr)
         raise SystemExit(1) from error
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import timedelta
 from typing import Annotated
 
-import django
 import typer
 
+from enclave.cli.running import set_up_portal
 from enclave.domain.ids import ProjectId, Username
 from enclave.tokens import DoorKind
 
@@ -41,8 +40,7 @@ def issue(
 ) -> None:
     """Print a token for USER in PROJECT (recorded in the audit log)."""
     duration = parse_duration(ttl)
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "enclave.portal.django_settings")
-    django.setup()
+    set_up_portal()
     from enclave.portal.machine import issue_token
 
     door = DoorKind.TCP if tcp else DoorKind.UNIX

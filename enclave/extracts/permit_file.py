@@ -29,9 +29,10 @@ _Rules = TypeVar("_Rules", OutputRules, QueryCaps, WorkspaceRules)
 
 FORMAT = 1
 LONGEST_SHIFT = 3650
-_SLUG = re.compile(r"[a-z0-9][a-z0-9-]{1,40}")
-_SLUG_WORDS = "2 to 41 lower-case letters, digits and hyphens"
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}")
+DATASET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,40}")
+DATASET_NAME_WORDS = "2 to 41 lower-case letters, digits and hyphens"
+DATASET_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}")
+DATASET_VERSION_WORDS = "letters, digits, dots and hyphens"
 _FILE_TYPE = re.compile(r"\.[a-z0-9]{1,10}")
 _REQUIRED = ("permit", "project", "title", "purpose", "legal_basis", "dataset", "people", "expires_on", "pseudonyms",
              "dates", "tables")  # fmt: skip
@@ -182,9 +183,9 @@ def _project(reader: NodeReader, node: Node) -> str | None:
 def _read_dataset(reader: NodeReader, node: Node, parts: _Parts) -> None:
     found = reader.mapping(node, "dataset", ("name", "version"))
     if "name" in found:
-        parts.dataset = reader.shaped(found["name"], "dataset.name", _SLUG, _SLUG_WORDS)
+        parts.dataset = reader.shaped(found["name"], "dataset.name", DATASET_NAME, DATASET_NAME_WORDS)
     if "version" in found:
-        version = reader.shaped(found["version"], "dataset.version", _VERSION, "letters, digits, dots and hyphens")
+        version = reader.shaped(found["version"], "dataset.version", DATASET_VERSION, DATASET_VERSION_WORDS)
         parts.dataset_version = version
 
 
@@ -204,7 +205,7 @@ def _read_people(reader: NodeReader, node: Node, parts: _Parts) -> None:
 def _read_pseudonyms(reader: NodeReader, node: Node, parts: _Parts) -> None:
     found = reader.mapping(node, "pseudonyms", ("domain",))
     if "domain" in found:
-        parts.pseudonym_domain = reader.shaped(found["domain"], "pseudonyms.domain", _SLUG, _SLUG_WORDS)
+        parts.pseudonym_domain = reader.shaped(found["domain"], "pseudonyms.domain", DATASET_NAME, DATASET_NAME_WORDS)
 
 
 def _read_dates(reader: NodeReader, node: Node, parts: _Parts) -> None:
