@@ -71,11 +71,12 @@ def _chapter(requirement: Requirement) -> str:
 
 def _table(requirements: Iterable[Requirement]) -> str:
     lines = ["| clause | asks | answer | what Enclave does, what it leaves |", "| --- | --- | --- | --- |"]
-    lines += [
-        f"| **{r.id}**{f'<br>{r.level}' if r.level else ''} | {r.asks} | **{r.answer}** | {_with_evidence(r)} |"
-        for r in requirements
-    ]
+    lines += [f"| **{r.id}**{_level(r)} | {r.asks} | **{r.answer}** | {_with_evidence(r)} |" for r in requirements]
     return "\n".join(lines) + "\n"
+
+
+def _level(requirement: Requirement) -> str:
+    return "<br>" + requirement.level.replace("*", "\\*") if requirement.level else ""
 
 
 def _with_evidence(requirement: Requirement) -> str:
