@@ -11,6 +11,9 @@ import pytest
 import standards_page
 from standard_answers import FILES, LEVELS, ROOT, Answer, Requirement, Standard, cited, find_problems, standards
 
+from enclave.places import HousePlaces
+from enclave.settings import Settings
+
 SATRE = standards()["satre.toml"]
 SHARED = ROOT.parent / "shared" / "standards" / "satre-2.0.1.csv"
 """The list that the design names. A checkout without it has the chapters of our own file, with their numbers."""
@@ -100,6 +103,18 @@ def test_the_steward_reads_about_every_check() -> None:
     page = (ROOT / "docs" / "data-steward.md").read_text(encoding="utf-8")
     section = page.partition("## What the checks look for")[2].partition("\n## ")[0]
     assert set(re.findall(r"`([a-z-]+)`", section)) == written
+
+
+def test_what_to_back_up_is_said_of_every_folder() -> None:
+    """The table in docs/operations.md is what SATRE 2.6.01 and 2.6.03 rest on."""
+    home = Settings(home=Path("/home-of-it"), run_folder=None)
+    folders = [getattr(home, name) for name in dir(HousePlaces) if name.endswith("_dir")]
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    table = page.partition("| folder | what | back it up? |")[2].partition("\n\n")[0]
+    missing = {f"{folder.relative_to(home.root).parts[0]}/" for folder in folders} - set(
+        re.findall(r"`([a-z]+/)`", table)
+    )
+    assert missing == set()
 
 
 def _checks() -> list[Path]:
