@@ -6,6 +6,7 @@ what witnesses and time-stamping authorities signed; gaps; receipts; payloads, w
 
 Not handled: what the operator changed after the last checkpoint that left the machine. Only what is kept outside
 (a checkpoint, a cosignature, a receipt) shows that; the verdict on witnesses says how long that window is.
+SATRE 2.5.03: logs that cannot be edited unnoticed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The release receipt: a JWS (RFC 7515, compact, EdDSA) that anybody with the public key can verify.
 
 It says which bytes left (names, SHA-256, lengths), who asked, who approved and when, under which data permit, and where
-the audit log holds the record (origin and index). No revocation: a receipt states what happened.
+the audit log holds the record (origin and index). No revocation: a receipt states what happened. SATRE 3.3.09.
 """
 
 from __future__ import annotations

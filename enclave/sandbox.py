@@ -3,7 +3,7 @@
 Promise: the process sees only the binds of its profile, no network unless the profile says so, no capability, its own
 PID, IPC and UTS namespaces, an empty environment, and it dies with the process that started it. As root, mounts are
 made by root and the program then runs under the profile's own uid (so a folder that only root can traverse may still
-be bound); without root, a user namespace does the same under the caller's uid.
+be bound); without root, a user namespace does the same under the caller's uid. SATRE 2.1.14, 2.2.10 and 2.2.11.
 
 Non-goals: CPU shares and disk quotas (the workspace engine of a later issue), and programs that need a set-uid helper.
 """

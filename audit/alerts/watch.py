@@ -1,7 +1,7 @@
 """The watcher: every minute it refreshes the index, evaluates the rules and records what is new.
 
 Loop, turn and error boundary are three functions; the loop's condition, pause and clock come in from outside. Nothing
-that goes wrong in a turn ends the loop: it is logged, and the next turn tries again.
+that goes wrong in a turn ends the loop: it is logged, and the next turn tries again. SATRE 2.5.03.
 """
 
 from __future__ import annotations

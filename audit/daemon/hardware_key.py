@@ -1,7 +1,7 @@
 """The log's Ed25519 key in a hardware security module (PKCS#11). ``python-pkcs11`` is imported only here, when used.
 
 The module keeps the key from being copied, not from being used: whoever may run the daemon can sign. Witnesses stand
-against that.
+against that. SATRE 2.8.05.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ The rules, in the order they are asked:
    and a requester still active.
 Each rule comes as ``decide_x`` (the Decision), ``check_x`` (raises) and ``can_x`` (the boolean of the button).
 Not handled: whether the second reviewer belongs to another department; the enclave knows no departments.
+SATRE 3.1.05, 3.1.06, 3.3.04 and 3.3.05.
 """
 
 from __future__ import annotations

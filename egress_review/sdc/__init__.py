@@ -1,7 +1,7 @@
 """Statistical disclosure control: one check per file of this package, all pure functions from bytes to findings.
 
 ``run_checks`` never raises, whatever the bytes: what cannot be read, or breaks a check, becomes a blocking finding
-``unreadable`` (fail closed). Findings say where, never what; see ``egress_review.domain.findings``.
+``unreadable`` (fail closed). Findings say where, never what; see ``egress_review.domain.findings``. SATRE 3.3.08.
 """
 
 from __future__ import annotations

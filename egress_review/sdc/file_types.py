@@ -1,4 +1,7 @@
-"""File type and size: the data permit's allow-list, and whether the bytes are what the name says. No archives, ever."""
+"""File type and size: the data permit's allow-list, and whether the bytes are what the name says. No archives, ever.
+
+SATRE 3.3.07.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ A column is a count when its name says so (``n``, ``patients``, ``effectif`` …
 block. So do those of a table with several columns of whole numbers and no other numbers, which is how a
 cross-tabulation looks; a single column of whole numbers may be counts and gives a warning. One hidden cell beside a
 total can be computed: blocking when the result is small. Not handled: subtraction across files, rates over small bases.
+SATRE 3.3.06.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""``enclave doctor``: what is missing on this machine, and the exact command that mends it."""
+"""``enclave doctor``: what is missing on this machine, and the exact command that mends it.
+
+SATRE 2.2.12 and 2.4.03.
+"""
 
 from __future__ import annotations
 

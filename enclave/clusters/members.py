@@ -4,6 +4,7 @@ At home the workspace's host keeps a cluster's island; on each node there is a p
 may use is fixed at its start: all of the settings, or home alone where a project has packages of its own, which nodes
 do not have. Contract: a machine that is away or refuses is passed over for the next one; a worker that could not be
 ended keeps its address until its node says that it is gone. Non-goal: when a member starts or ends (dask-gateway).
+SATRE 2.1.15.
 """
 
 from __future__ import annotations

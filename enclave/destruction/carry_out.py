@@ -1,8 +1,8 @@
 """Destroying what a closed project left: each folder on record first, with how much is in it, then removed.
 
-EHDS art. 73 and the CNIL's référentiel want data gone when the permit's purpose is over, and proof of it. Contract:
-nothing is touched while a workspace of the project runs; whatever a crash or an error leaves is found at the next turn
-(the runner takes one every minute while anything is left), and recorded once.
+The EHDS Regulation and the CNIL's référentiel want data gone when the permit's purpose is over, and proof of it (SATRE
+1.4.04 and 3.1.10). Contract: nothing is touched while a workspace of the project runs; whatever a crash or an error
+leaves is found at the next turn (the runner takes one every minute while anything is left), and recorded once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The manifest of an extract: what arrived, what was left behind, and the hashes that pin it (frozen values, JSON).
 
 Written by the extract builder beside the data file, read by gateway, catalogue, starter notebook and disclosure checks.
-It holds no row value and no key.
+It holds no row value and no key. SATRE 3.1.08 and 3.1.11.
 """
 
 from __future__ import annotations

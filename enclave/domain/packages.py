@@ -1,7 +1,7 @@
 """Requests for packages: what may be asked for, the states of a request, and who decides. Pure.
 
 A request ends in the project's *package set*: all packages that are there, resolved together, in a numbered version
-(``p1``, ``p2`` …) that never changes.
+(``p1``, ``p2`` …) that never changes. SATRE 2.1.13.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Person:
-    """A named user (EHDS art. 73(1)(b): access for named users only, with unique identities)."""
+    """A named user (EHDS art. 73(1)(a), (d): access for named users only, with unique identities)."""
 
     id: PersonId
     username: Username

@@ -97,7 +97,7 @@ USUAL_SHARED_MB = 2048
 
 @dataclass(frozen=True)
 class WorkspaceRules:
-    """What a workspace of this project gets."""
+    """What a workspace of this project gets (SATRE 2.3.03 and 3.1.18)."""
 
     memory_mb: int = 4096
     processes: int = 512

@@ -1,7 +1,7 @@
 """Projects: the states of an application and of the project space it becomes, and what the gateway knows of one.
 
 The table ``TRANSITIONS`` is the only place that says which verb leads where; the portal's buttons and its enforcement
-both read it.
+both read it. SATRE 1.4.05 and 1.5.04.
 """
 
 from __future__ import annotations

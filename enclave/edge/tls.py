@@ -1,7 +1,7 @@
 """TLS at the edge: certificate and key from the settings, or a sentence why not.
 
 TLS 1.2 and newer with Python's default ciphers. Non-goals: fetching or renewing certificates (restart the edge after
-renewing: its routes survive), client certificates.
+renewing: its routes survive), client certificates. SATRE 2.8.02.
 """
 
 from __future__ import annotations

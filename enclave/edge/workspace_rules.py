@@ -3,6 +3,7 @@
 JupyterLab stays usable (open, run, save notebooks and source files); everything whose purpose is to hand a file to the
 browser is refused with a sentence. What a notebook shows on the screen is not stopped here: volume is a matter of the
 size caps below and of ``shown``, which counts it. Terminals are reached only where the data permit allows them.
+SATRE 2.1.01 and 3.1.12.
 """
 
 from __future__ import annotations

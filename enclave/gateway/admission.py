@@ -5,7 +5,7 @@ last revocation; 3. it was issued for this kind of door: one stolen out of a wor
 where that asks for client certificates the token names the certificate's owner; 4. its project, workspace and person
 are the socket's (a project's own socket on the machine takes any workspace of that project; at the TCP port the token
 alone says which project); 5. Cedar: project active, permit not expired, member, role; 6. permit and extract
-are the approved ones. EHDS art. 73(1)(b): named users only. Non-goal: what the statement may read.
+are the approved ones. EHDS art. 73(1)(a): named users only. Non-goal: what the statement may read.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Contract: ``restrict`` is called once, before any thread is started, because it binds the calling thread and whatever
 that starts later. No privilege is needed. A kernel without Landlock changes nothing and returns 0: the caller says so
-to the operator. It is a second wall inside bubblewrap; numbers are those of linux/landlock.h.
+to the operator. It is a second wall inside bubblewrap; numbers are those of linux/landlock.h. SATRE 3.2.03.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Invariants 1 and 8 of DESIGN.md: ``intent`` returns only when the record is durable, ``outcome`` gives what the stream
 waits for before its end; both raise RecordingFailedError otherwise, so that nothing is released without them. What
-could not be recorded is made up for when the log answers again (``late_records``).
+could not be recorded is made up for when the log answers again (``late_records``). SATRE 2.2.14.
 """
 
 from __future__ import annotations

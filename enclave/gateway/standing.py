@@ -3,7 +3,7 @@
 A token that expires while a stream runs does not end it: tokens are short-lived by design, the stream was admitted
 while the token held, and the permit's caps end it. Whoever is revoked, loses the project, or whose project is closed or
 whose rules change, gets no further row: the stream ends with a sentence within two seconds of reading on. EHDS art.
-73(1)(b), named users. Non-goal: a reader who reads nothing; such a stream sends nothing, and ends when its reader goes
+73(1)(a), named users. Non-goal: a reader who reads nothing; such a stream sends nothing, and ends when its reader goes
 on.
 """
 

@@ -1,4 +1,7 @@
-"""``enclave-image.json``: what an image is, what it was made from, and the hash over all that is in it."""
+"""``enclave-image.json``: what an image is, what it was made from, and the hash over all that is in it.
+
+SATRE 2.1.11.
+"""
 
 from __future__ import annotations
 

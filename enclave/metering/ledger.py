@@ -3,7 +3,7 @@
 The month is the one in which the workspace began. The file also says up to which reading of the counter it has counted,
 so that whoever goes on (the host at its next look; the hub, when a host was killed) adds the difference and nothing
 twice. Written under its lock and in place: its text never gets shorter, so a killed writer leaves the old or the new
-one. Use between two looks that spans midnight counts for the later day. Days are UTC.
+one. Use between two looks that spans midnight counts for the later day. Days are UTC. SATRE 2.2.15.
 """
 
 from __future__ import annotations

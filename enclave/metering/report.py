@@ -1,4 +1,7 @@
-"""All figures of a month, put together from workspaces' ledgers, storage ledgers and the audit log."""
+"""All figures of a month, put together from workspaces' ledgers, storage ledgers and the audit log.
+
+SATRE 2.2.13 and 4.4.02.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""From frozen values to a decision with the ids of the policies that fired, and sentences for the reader."""
+"""From frozen values to a decision with the ids of the policies that fired, and sentences for the reader.
+
+SATRE 1.5.03.
+"""
 
 from __future__ import annotations
 

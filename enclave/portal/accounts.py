@@ -22,7 +22,7 @@ from enclave.portal.record import record
 
 
 class ClosedAccounts(DefaultAccountAdapter):  # type: ignore[misc]
-    """Accounts are given by an admin to named people only (EHDS art. 73(1)(b))."""
+    """Accounts are given by an admin to named people only (EHDS art. 73(1)(a))."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Never."""

@@ -76,7 +76,7 @@ class DeclaredPermissions:
 
 
 class SecondFactorRequired:
-    """A person without a second factor sets it up before anything else (TOTP, RFC 6238)."""
+    """A person without a second factor sets it up before anything else (TOTP, RFC 6238; SATRE 3.2.04)."""
 
     ALLOWED = frozenset({"mfa_activate_totp", "account_logout", "account_reauthenticate", "set_language", "health"})
 

@@ -17,7 +17,7 @@ from enclave.domain.projects import Approval, ProjectRecord, ProjectState
 
 
 class User(AbstractUser):
-    """A named person (EHDS art. 73(1)(b)). ``username`` has the shape of ``domain.ids.Username``."""
+    """A named person (EHDS art. 73(1)(a), (d); SATRE 3.2.01). ``username`` has the shape of ``domain.ids.Username``."""
 
     person_id = models.CharField(max_length=14, unique=True, default=new_person_id, editable=False)
     display_name = models.CharField(max_length=120, blank=True)

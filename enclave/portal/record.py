@@ -2,7 +2,7 @@
 
 ``record`` writes one event and returns when it is durable. ``audited_change`` is the only way the portal changes a row:
 the transaction commits after its records are durable; if the audit daemon is away nothing changes; a refusal inside it
-is recorded, and a commit that fails after its record leaves an ``action:failed`` record of its own.
+is recorded, and a commit that fails after its record leaves an ``action:failed`` record of its own. SATRE 1.5.06.
 """
 
 from __future__ import annotations

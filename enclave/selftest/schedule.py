@@ -1,7 +1,7 @@
 """When a self-test is due, and a process for it: weekly, and when code, kernel or engine are not those of the last one.
 
 The runner looks; the test runs beside it, so that a revoked person's workspace is not kept waiting. Nothing is due in
-the first minutes after a start, which belong to the people who wait for their pages.
+the first minutes after a start, which belong to the people who wait for their pages. SATRE 2.2.12 and 2.4.04.
 """
 
 from __future__ import annotations

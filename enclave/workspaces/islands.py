@@ -5,7 +5,7 @@ it in sandboxes of the kernel's profile, without home and shared folder. Who ask
 in a folder of root's own; even so it can choose only a command, variables that begin with ``DASK_`` and the two files
 of a cluster's TLS. Everything else is the plan's.
 Contract of ``answer``: a dictionary in, a dictionary out; ``problem`` holds a sentence when it was refused. Non-goals:
-who may have a cluster, and any record of it (``enclave.clusters`` does both).
+who may have a cluster, and any record of it (``enclave.clusters`` does both). SATRE 2.1.14.
 """
 
 from __future__ import annotations

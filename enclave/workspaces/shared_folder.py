@@ -1,10 +1,10 @@
 """The folder that members of a project share: ``shared`` in every member's home, and where it lies on the host.
 
-Issue 5, "The sandbox"; ADR 0023. As root it is a file system of its own: an ext4 image with as many bytes and files as
-the permit gives (a quota that holds), mounted nosuid, nodev, noexec and nosymfollow. Without root it is a plain folder
-whose size is measured. Everybody who has the mount may read and write everything in it (a default ACL, so that no
-program's umask undoes it); the folder above belongs to root alone, so that nobody else comes near. A workspace that
-ends takes its mount with it.
+Issue 5, "The sandbox"; ADR 0023; SATRE 2.1.07. As root it is a file system of its own: an ext4 image with as many bytes
+and files as the permit gives (a quota that holds), mounted nosuid, nodev, noexec and nosymfollow. Without root it is a
+plain folder whose size is measured. Everybody who has the mount may read and write everything in it (a default ACL, so
+that no program's umask undoes it); the folder above belongs to root alone, so that nobody else comes near. A workspace
+that ends takes its mount with it.
 
 Contract: a folder is on record before it exists; ``enclave.destruction`` destroys it with the project. Where sockets
 cannot be forbidden in it (``enclave.gateway.landlock``), there is none. Non-goal: a record of each file.

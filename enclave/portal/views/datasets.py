@@ -1,4 +1,4 @@
-"""The catalogue of datasets that an application can ask for."""
+"""The catalogue of datasets that an application can ask for (SATRE 3.4.01)."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from enclave.domain.events import EventType
 from enclave.domain.people import Role
 from enclave.keys import oidc_client_secret, token_public_key
 from enclave.portal.actions import people, projects, workspaces
+from enclave.portal.actions.datasets import put_in_catalogue
 from enclave.portal.machine import issue_token
 from enclave.portal.middleware import ErrorPages
 from enclave.portal.models import Project, User, WorkspaceSession
@@ -283,3 +284,11 @@ def test_the_manifest_of_an_active_project_is_on_its_page(house: Any) -> None:
     page = house.logged_in("karim").words("/projects/work-eight/")
     for words in ("2,411 people", "283", "birth_datetime", "note", "1" * 64):
         assert words in page
+
+
+def test_the_catalogue_is_shown_to_people_with_an_account(house: Any) -> None:
+    put_in_catalogue("hip-registry", "2026-2", "Fractures of the hip since 2010", "postgresql")
+    page = house.logged_in("karim").words("/datasets/")
+    assert all(words in page for words in ("hip-registry", "2026-2", "Fractures of the hip since 2010"))
+    assert house.events(EventType.DATASET_REGISTERED)[-1]["subject"] == "hip-registry@2026-2"
+    assert house.browser().get("/datasets/").headers["location"].startswith("/accounts/login/")
