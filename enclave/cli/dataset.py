@@ -38,7 +38,9 @@ def register(
 
     place = sys.stdin.readline().strip() if source == "-" else source
     found = register_source(name, version, place, title, opt_outs)
-    print(f"{name} {version}: {found.kind}, {len(found.tables)} tables: {', '.join(found.tables)}")
+    print(
+        f"{name} {version}: {found.kind}, {len(found.tables)} tables: {', '.join(table.name for table in found.tables)}"
+    )
     if found.opt_outs is None:
         print("No opt-outs: extracts will hold everybody. Register again with --opt-outs if people can say no.")
     else:

@@ -14,6 +14,8 @@ from enclave.demo.witness import prepare_witness
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
 from enclave.domain.permits import Permit
+from enclave.extracts.outline import read_source_outline
+from enclave.extracts.producer import read_dataset
 from enclave.extracts.sample import prepare_sample_hospital, register_for_permit
 from enclave.keys import ensure_keys
 from enclave.settings import Settings
@@ -73,5 +75,5 @@ def install_people(settings: Settings, people: tuple[DemoPerson, ...], permit: P
     if permit.workspace.archive_shown and not settings.shown_key.exists():
         with recording(settings) as record:  # a demonstration's key stays in its home; a site's leaves the machine
             set_key(settings, record, settings.root / DEMO_ARCHIVE_KEY, None)
-    kind = "sample hospital" if not source else "other source"
-    put_in_catalogue(permit.dataset, permit.dataset_version, permit.title, kind)
+    kind, tables = read_source_outline(settings, read_dataset(settings, permit.dataset).source)
+    put_in_catalogue(permit.dataset, permit.dataset_version, permit.title, kind, tables)

@@ -58,10 +58,17 @@ class PostgresSource:
 
     def read(self, table: str, wanted: Collection[str]) -> tuple[str, tuple[SourceColumn, ...]]:
         place = next(key for key in self._columns if key[1] == table)
-        chosen = [(name, sql) for name, sql in self._columns[place] if name.lower() in wanted]
+        chosen = [sql for name, sql in self._columns[place] if name.lower() in wanted]
+        return self._load(place, ", ".join(chosen) or "NULL AS nothing", "")
+
+    def columns(self, table: str) -> tuple[SourceColumn, ...]:
+        place = next(key for key in self._columns if key[1] == table)
+        return self._load(place, ", ".join(sql for _, sql in self._columns[place]), " LIMIT 0")[1]
+
+    def _load(self, place: tuple[str, str], listed: str, limit: str) -> tuple[str, tuple[SourceColumn, ...]]:
+        schema, table = place
         relation = quote(f"source {table}")
-        listed = ", ".join(sql for _, sql in chosen) or "NULL AS nothing"
-        query = f"SELECT {listed} FROM {quote(place[0])}.{quote(table)}"  # noqa: S608  names from the catalogue
+        query = f"SELECT {listed} FROM {quote(schema)}.{quote(table)}{limit}"  # noqa: S608  names from the catalogue
         try:
             with self._postgres.cursor() as cursor:
                 cursor.execute(query)

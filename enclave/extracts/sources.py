@@ -45,6 +45,9 @@ class Source(Protocol):
         """What stands after FROM for ``table`` (a name of ``table_names``), and its columns. ``wanted`` are the
         lower-case names of the columns that will be read; others may be missing from the relation, not the answer."""
 
+    def columns(self, table: str) -> tuple[SourceColumn, ...]:
+        """Columns of ``table`` without reading it through: of a CSV file, types as its beginning suggests."""
+
     def close(self) -> None:
         """Let go of connections."""
 
@@ -151,6 +154,9 @@ class DuckDBSource:
         relation = f"source.{quote(schema)}.{quote(table)}"
         return relation, describe(self._connection, table, relation)
 
+    def columns(self, table: str) -> tuple[SourceColumn, ...]:
+        return self.read(table, ())[1]
+
     def close(self) -> None:
         self._connection.execute("DETACH DATABASE IF EXISTS source")
 
@@ -167,6 +173,23 @@ class FolderSource:
         return tuple(sorted(self._files))
 
     def read(self, table: str, wanted: Collection[str]) -> tuple[str, tuple[SourceColumn, ...]]:
+        listed = self._listed(table)
+        if self.kind is SourceKind.PARQUET:
+            relation = f"read_parquet({listed}, hive_partitioning = false)"
+            return relation, describe(self._connection, table, relation)
+        columns = describe(self._connection, table, f"read_csv({listed}, header = true, sample_size = -1)")
+        types = ", ".join(f"{literal(c.name)}: {literal(c.type)}" for c in columns)
+        # The types are fixed after one look at the whole file, so that later passes agree with the first.
+        return f"read_csv({listed}, header = true, sample_size = -1, types = {{{types}}})", columns
+
+    def columns(self, table: str) -> tuple[SourceColumn, ...]:
+        is_parquet = self.kind is SourceKind.PARQUET
+        reader, options = (
+            ("read_parquet", ", hive_partitioning = false") if is_parquet else ("read_csv", ", header = true")
+        )
+        return describe(self._connection, table, f"{reader}({self._listed(table)}{options})")
+
+    def _listed(self, table: str) -> str:
         paths = self._files[table]
         folders = {p.parent for p in paths}
         if len(paths) > 1 and (len(folders) > 1 or not next(iter(folders)).name.lower().endswith(_PARQUET)):
@@ -174,18 +197,11 @@ class FolderSource:
                 f"Expected one file for the table {table}, found {len(paths)} ({', '.join(p.name for p in paths)}). "
                 "Leave one of them in the folder."
             )
-        listed = "[" + ", ".join(literal(str(p)) for p in paths) + "]"
-        if self.kind is SourceKind.PARQUET:
-            relation = f"read_parquet({listed}, hive_partitioning = false)"
-            return relation, describe(self._connection, table, relation)
-        columns = describe(self._connection, table, f"read_csv({listed}, header = true, sample_size = -1)")
-        if paths[0].stat().st_size == 0:
+        if self.kind is SourceKind.CSV and paths[0].stat().st_size == 0:
             raise SourceError(
                 f"Expected a header line in {paths[0].name}, found an empty file. Export it with a header."
             )
-        types = ", ".join(f"{literal(c.name)}: {literal(c.type)}" for c in columns)
-        # The types are fixed after one look at the whole file, so that later passes agree with the first.
-        return f"read_csv({listed}, header = true, sample_size = -1, types = {{{types}}})", columns
+        return "[" + ", ".join(literal(str(p)) for p in paths) + "]"
 
     def close(self) -> None:
         return

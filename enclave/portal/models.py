@@ -290,6 +290,8 @@ class Dataset(models.Model):
     version = models.CharField(max_length=40)
     description = models.TextField(blank=True)
     source_kind = models.CharField(max_length=20, blank=True)
+    tables = models.JSONField(default=list)
+    """See ``domain.source_outline.stored_outline``."""
     registered_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

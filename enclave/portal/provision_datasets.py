@@ -8,22 +8,21 @@ from pathlib import Path
 from django.conf import settings
 
 from enclave.domain.decisions import RefusedError
-from enclave.extracts.extract_file import open_engine
+from enclave.domain.source_outline import OutlinedTable
+from enclave.extracts.outline import read_source_outline
 from enclave.extracts.permit_file import DATASET_NAME, DATASET_NAME_WORDS, DATASET_VERSION, DATASET_VERSION_WORDS
 from enclave.extracts.plan import PersonKind
 from enclave.extracts.producer import read_opt_outs, register_dataset
-from enclave.extracts.source_schema import is_postgres
-from enclave.extracts.sources import open_source
 from enclave.portal.actions.datasets import put_in_catalogue
 from enclave.portal.record import audited_change
 
 
 @dataclass(frozen=True)
 class FoundSource:
-    """What was seen in the source: its kind, the names of its tables, how many people opted out (None: no list)."""
+    """What was seen in the source: its kind and tables, and how many people opted out (None: no list)."""
 
     kind: str
-    tables: tuple[str, ...]
+    tables: tuple[OutlinedTable, ...]
     opt_outs: int | None
 
 
@@ -36,7 +35,7 @@ def register_source(name: str, version: str, source: str, title: str, opt_outs: 
     with audited_change(None, subject=f"{name}@{version}"):
         _check_shape(name, version, title)
         found = _look(source, opt_outs)
-        put_in_catalogue(name, version, title, found.kind)
+        put_in_catalogue(name, version, title, found.kind, found.tables)
         register_dataset(settings.ENCLAVE, name, version, source, opt_outs, None)
     return found
 
@@ -51,17 +50,8 @@ def _check_shape(name: str, version: str, title: str) -> None:
 
 
 def _look(source: str, opt_outs: Path | None) -> FoundSource:
-    location = source if is_postgres(source) else str(Path(source).absolute())
     people = None if opt_outs is None else len(read_opt_outs(opt_outs, PersonKind.TEXT))
-    connection = open_engine(settings.ENCLAVE.producer_dir, None if is_postgres(location) else Path(location))
-    try:
-        opened = open_source(connection, location)
-        try:
-            kind, tables = opened.kind, opened.table_names()
-        finally:
-            opened.close()
-    finally:
-        connection.close()
+    kind, tables = read_source_outline(settings.ENCLAVE, source)
     if not tables:
         raise RefusedError("Expected tables in the source, found none. Check its path, and which schema holds them.")
     return FoundSource(kind, tables, people)

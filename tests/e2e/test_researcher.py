@@ -56,6 +56,21 @@ def _open_starter(page: Any, visitor: Any) -> None:
     expect(page.locator(".jp-Notebook:visible .jp-CodeCell").first).to_be_visible(timeout=30_000)
 
 
+def test_the_catalogue_and_a_permit_to_start_from(visit: Any) -> None:
+    """Before applying: which data sets there are, their tables and columns, and a draft that names them."""
+    visitor = visit("karim")
+    visitor.log_in()
+    visitor.portal("/datasets/")
+    visitor.shoot("researcher-datasets")
+    visitor.page.get_by_role("link", name="gibleed").click()
+    visitor.page.locator("summary", has_text="condition_era").click()
+    expect(visitor.page.get_by_role("cell", name="condition_era_start_date")).to_be_visible()
+    visitor.shoot("researcher-dataset")
+    with visitor.page.expect_download() as begun:
+        visitor.page.get_by_role("link", name="Download a permit to start from").click()
+    assert "condition_era_start_date: shift-date" in begun.value.path().read_text().lower()
+
+
 def test_released_results_are_downloaded_in_the_portal(visit: Any) -> None:
     """The journey's request was released: the researcher finds the files and the receipt."""
     visitor = visit("amelie")

@@ -12,6 +12,7 @@ import pytest
 from enclave.catalogue import find_manifest, list_tables, read_manifest
 from enclave.domain.ids import ExtractVersion, ProjectId
 from enclave.extracts.check import check_extract
+from enclave.extracts.outline import read_source_outline
 from enclave.extracts.producer import read_pseudonym_key
 from enclave.extracts.pseudonyms import date_shift, identifier_pseudonym, person_pseudonym
 
@@ -43,6 +44,18 @@ def test_all_kinds_of_source_give_the_same_extract(house, warehouse) -> None:
     assert found["csv"] == found["duckdb"]
     assert found["parquet"] == found["duckdb"]
     assert found["postgresql"] == found["duckdb"]
+
+
+def test_all_kinds_of_source_tell_the_catalogue_the_same_columns(house, warehouse) -> None:
+    found = {kind: read_source_outline(house.settings, location) for kind, location in warehouse.items()}
+    assert [told for told, _tables in found.values()] == list(found)
+    names = {
+        kind: [(table.name, [column.name for column in table.columns]) for table in tables]
+        for kind, (_told, tables) in found.items()
+    }
+    assert all(tables == names["duckdb"] for tables in names.values())
+    assert {table.name for table in found["duckdb"][1]} >= {"stay"}
+    assert found["postgresql"][1] == found["duckdb"][1]
 
 
 def test_only_what_the_permit_names_arrives(house, warehouse) -> None:
