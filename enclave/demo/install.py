@@ -16,7 +16,7 @@ from enclave.domain.events import EventType
 from enclave.domain.permits import Permit
 from enclave.extracts.outline import read_source_outline
 from enclave.extracts.producer import read_dataset
-from enclave.extracts.sample import prepare_sample_hospital, register_for_permit
+from enclave.extracts.sample import SAMPLE_TITLE, prepare_sample_hospital, register_for_permit
 from enclave.keys import ensure_keys
 from enclave.settings import Settings
 from enclave.shown.key_setting import set_key
@@ -76,4 +76,5 @@ def install_people(settings: Settings, people: tuple[DemoPerson, ...], permit: P
         with recording(settings) as record:  # a demonstration's key stays in its home; a site's leaves the machine
             set_key(settings, record, settings.root / DEMO_ARCHIVE_KEY, None)
     kind, tables = read_source_outline(settings, read_dataset(settings, permit.dataset).source)
-    put_in_catalogue(permit.dataset, permit.dataset_version, permit.title, kind, tables)
+    title = SAMPLE_TITLE if not source else permit.dataset
+    put_in_catalogue(permit.dataset, permit.dataset_version, title, kind, tables)

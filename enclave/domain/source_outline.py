@@ -1,5 +1,5 @@
 """What the catalogue says of a data set (names and types of its tables' columns, no row, no count), and a data permit
-to start from that is made of it (SATRE 3.4.01, 3.4.02). Pure.
+to start from that is made of it (SATRE 3.4.01). Pure.
 
 The draft permits nothing: every table is commented out, so that whoever applies chooses each by hand.
 """

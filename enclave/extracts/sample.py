@@ -23,6 +23,7 @@ from enclave.extracts.sources import open_source, read_schema
 from enclave.settings import REPOSITORY, Settings
 
 SAMPLE_PERMIT = REPOSITORY / "examples" / "permits" / "gibleed.yaml"
+SAMPLE_TITLE = "Sample hospital: GiBleed, synthetic patient records in OMOP form"
 SAMPLE_OPT_OUTS = 300
 """Of 2,694 people."""
 OPT_OUT_SHARE = 20
