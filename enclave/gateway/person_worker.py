@@ -186,7 +186,17 @@ class PersonWorker:
         try:
             if self._streams == 0 and now - self.used_at > seconds:
                 self._end()
-            return self._process is None and self._streams == 0
+            return not self.is_started and self._streams == 0
+        finally:
+            self._lock.release()
+
+    def stop_unless_for(self, source: ExtractSource) -> None:
+        """Stop the worker when nothing runs and it was started for something else."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            if self._streams == 0 and self._process is not None and not _is_for(self._process.plan, source):
+                self._end()
         finally:
             self._lock.release()
 
@@ -254,8 +264,9 @@ class PersonWorker:
             try:
                 self._process = self._start(source)
             except WorkerUnavailableError as error:
-                self.is_started = False
                 raise QueryFailedError("error", str(error)) from error
+            finally:
+                self.is_started = self._process is not None
             return self._process
 
     def _start(self, source: ExtractSource) -> WorkerProcess:

@@ -35,6 +35,7 @@ FIRST_UID = 300_000
 """Workers run as 300000 + n, one uid per project, when the front is root."""
 READY_SECONDS = 120.0
 """Time to hash and open the extract."""
+_REMOVE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -130,27 +131,15 @@ class WorkerProcess:
     @classmethod
     def start(cls, plan: WorkerPlan) -> WorkerProcess:
         """Raises WorkerUnavailableError."""
-        plan.socket_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        plan.socket_path.unlink(missing_ok=True)
-        _prepare_folders(plan)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, _rules_file(plan.rules) as rules:
-            listener.bind(str(plan.socket_path))
-            plan.socket_path.chmod(0o600)
-            listener.listen(64)
-            try:
-                process = popen(
-                    worker_profile(plan, (listener.fileno(), *rules)),
-                    [*_command(plan, listener.fileno()), *(f"--rules={descriptor}" for descriptor in rules)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,  # the engine may print values there
-                )
-            except SandboxError as error:
-                raise WorkerUnavailableError("The worker cannot be started. Run `enclave doctor` there.") from error
+        try:
+            process = _launch(plan)
+        except (SandboxError, OSError) as error:
+            _log.error("worker-not-started", kind=type(error).__name__)
+            raise WorkerUnavailableError("The worker cannot be started. Run `enclave doctor` there.") from error
         worker = cls(plan, process)
         try:
             worker._wait_until_ready()
-        except WorkerUnavailableError:
+        except BaseException:
             worker.kill()
             raise
         return worker
@@ -207,7 +196,7 @@ class WorkerProcess:
                 self._process.stdout.close()
             self.plan.socket_path.unlink(missing_ok=True)
             if self.plan.spill is not None:
-                shutil.rmtree(self.plan.spill, ignore_errors=True)
+                remove_folder(self.plan.spill)
             self._is_cleared = True
 
     def _wait_until_ready(self) -> None:
@@ -240,11 +229,43 @@ class WorkerProcess:
             _log.error("scratch-not-opened", folder=self.plan.scratch.name)
 
 
+def _launch(plan: WorkerPlan) -> subprocess.Popen[bytes]:
+    """Raises SandboxError, OSError."""
+    plan.socket_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    plan.socket_path.unlink(missing_ok=True)
+    _prepare_folders(plan)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, _rules_file(plan.rules) as rules:
+        listener.bind(str(plan.socket_path))
+        plan.socket_path.chmod(0o600)
+        listener.listen(64)
+        return popen(
+            worker_profile(plan, (listener.fileno(), *rules)),
+            [*_command(plan, listener.fileno()), *(f"--rules={descriptor}" for descriptor in rules)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # the engine may print values there
+        )
+
+
+def remove_folder(folder: Path) -> None:
+    """A folder that a worker's sandbox writes into. Once it is gone nothing can be made in it any more.
+
+    What runs in the sandbox lives a moment longer than the sandbox's first process, and may make a file meanwhile.
+    """
+    ends_at = time.monotonic() + _REMOVE_SECONDS
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        if time.monotonic() > ends_at:
+            _log.error("folder-not-removed", folder=folder.name)
+            return
+        time.sleep(0.01)
+
+
 def _prepare_folders(plan: WorkerPlan) -> None:
     """An empty spill folder, and a scratch folder that belongs to the worker's uid with whatever is in it."""
     root = os.geteuid() == 0
     if plan.spill is not None:
-        shutil.rmtree(plan.spill, ignore_errors=True)
+        remove_folder(plan.spill)
         plan.spill.mkdir(parents=True, mode=0o700)
     if plan.scratch is not None:
         plan.scratch.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
