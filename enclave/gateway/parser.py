@@ -17,7 +17,7 @@ import time
 
 import duckdb
 
-from enclave.gateway.frames import PARSE, TREE, BrokenFrameError, receive_frame, send_frame
+from enclave.gateway.frames import PARSE, TREE, BrokenFrameError, receive_frame, send_frame, until
 from enclave.gateway.gate import StatementRefusedError
 from enclave.sandbox import SandboxError, SandboxProfile, popen, python_binds
 
@@ -52,7 +52,7 @@ class StatementParser:
             ends_at = time.monotonic() + PARSE_SECONDS + (START_SECONDS if fresh else 0)
             try:
                 send_frame(peer, PARSE, sql.encode("utf-8", errors="replace"))
-                frame = receive_frame(peer, lambda: _check_time(ends_at))
+                frame = receive_frame(peer, until(ends_at))
             except (OSError, TimeoutError) as error:
                 self._stop()
                 raise StatementRefusedError(
@@ -104,11 +104,6 @@ class StatementParser:
                 self._process.kill()
             self._process.wait(timeout=10)
         self._process = self._peer = None
-
-
-def _check_time(ends_at: float) -> None:
-    if time.monotonic() > ends_at:
-        raise TimeoutError
 
 
 def serve(peer: socket.socket) -> None:

@@ -18,7 +18,8 @@ from enclave.domain.ids import PersonId, ProjectId
 from enclave.gateway.checked_extracts import CheckedExtracts
 from enclave.gateway.parser import StatementParser
 from enclave.gateway.person_worker import MAXIMUM_STREAMS, PersonWorker, WorkerKey, WorkerPlace
-from enclave.gateway.worker_process import FIRST_UID, WorkerLimits, remove_folder
+from enclave.gateway.worker_folders import remove_folder
+from enclave.gateway.worker_process import FIRST_UID, WorkerLimits
 from enclave.gateway.worker_standing import WorkerStanding
 from enclave.gateway.worker_stream import QueryFailedError
 

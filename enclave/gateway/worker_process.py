@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import socket
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from typing import Any
 import structlog
 
 from enclave.domain.person_rules import NO_RULES, PersonRules
+from enclave.gateway.worker_folders import prepare_folders, remove_folder
 from enclave.gateway.worker_start import EXTRACT_TARGET, SCRATCH_TARGET, SPILL_TARGET
 from enclave.sandbox import Bind, SandboxError, SandboxProfile, popen, python_binds
 from enclave.settings import Settings
@@ -35,7 +35,6 @@ FIRST_UID = 300_000
 """Workers run as 300000 + n, one uid per project, when the front is root."""
 READY_SECONDS = 120.0
 """Time to hash and open the extract."""
-_REMOVE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -233,7 +232,7 @@ def _launch(plan: WorkerPlan) -> subprocess.Popen[bytes]:
     """Raises SandboxError, OSError."""
     plan.socket_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     plan.socket_path.unlink(missing_ok=True)
-    _prepare_folders(plan)
+    prepare_folders(plan.spill, plan.scratch, plan.uid)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, _rules_file(plan.rules) as rules:
         listener.bind(str(plan.socket_path))
         plan.socket_path.chmod(0o600)
@@ -245,36 +244,6 @@ def _launch(plan: WorkerPlan) -> subprocess.Popen[bytes]:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # the engine may print values there
         )
-
-
-def remove_folder(folder: Path) -> None:
-    """A folder that a worker's sandbox writes into. Once it is gone nothing can be made in it any more.
-
-    What runs in the sandbox lives a moment longer than the sandbox's first process, and may make a file meanwhile.
-    """
-    ends_at = time.monotonic() + _REMOVE_SECONDS
-    while folder.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        if time.monotonic() > ends_at:
-            _log.error("folder-not-removed", folder=folder.name)
-            return
-        time.sleep(0.01)
-
-
-def _prepare_folders(plan: WorkerPlan) -> None:
-    """An empty spill folder, and a scratch folder that belongs to the worker's uid with whatever is in it."""
-    root = os.geteuid() == 0
-    if plan.spill is not None:
-        remove_folder(plan.spill)
-        plan.spill.mkdir(parents=True, mode=0o700)
-    if plan.scratch is not None:
-        plan.scratch.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        plan.scratch.mkdir(exist_ok=True, mode=0o700)
-    if root:
-        kept = list(plan.scratch.iterdir()) if plan.scratch is not None else []
-        for path in (plan.spill, plan.scratch, *kept):
-            if path is not None:
-                os.chown(path, plan.uid, plan.uid, follow_symlinks=False)
 
 
 @contextlib.contextmanager

@@ -14,12 +14,13 @@ from admission_world import ALICE, PROJECT, World
 
 from enclave.domain.ids import ExtractVersion, PersonId, ProjectId
 from enclave.domain.projects import ProjectState
-from enclave.gateway import parser, worker_process
+from enclave.gateway import parser, worker_folders, worker_process
 from enclave.gateway.extract_source import ExtractSource
 from enclave.gateway.gate import StatementRefusedError
 from enclave.gateway.parser import StatementParser
+from enclave.gateway.worker_folders import remove_folder
 from enclave.gateway.worker_pool import WorkerPool
-from enclave.gateway.worker_process import WorkerPlan, WorkerProcess, remove_folder
+from enclave.gateway.worker_process import WorkerPlan, WorkerProcess
 from enclave.gateway.worker_standing import WorkerStanding
 from enclave.gateway.worker_stream import QueryFailedError
 from enclave.sandbox import SandboxError
@@ -73,7 +74,7 @@ def test_a_worker_that_cannot_be_started_takes_no_place(pool: WorkerPool, monkey
     def full_disk(*_: Any, **__: Any) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(worker_process, "_prepare_folders", full_disk)
+    monkeypatch.setattr(worker_process, "prepare_folders", full_disk)
     worker = pool.worker(PROJECT, ALICE)
     with pytest.raises(QueryFailedError, match="enclave doctor"):
         worker.table_schemas(ExtractSource(Path("/extract")))
@@ -111,7 +112,7 @@ def test_without_a_sandbox_a_statement_is_refused_and_no_socket_stays(monkeypatc
 
 def test_a_folder_goes_although_something_is_still_made_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As by a process of the sandbox that has not heard of its end yet."""
-    folder, remove = tmp_path / "spill", worker_process.shutil.rmtree
+    folder, remove = tmp_path / "spill", worker_folders.shutil.rmtree
     folder.mkdir()
     left = ["visible-0.duckdb", "visible-0.duckdb.wal"]
 
@@ -121,7 +122,7 @@ def test_a_folder_goes_although_something_is_still_made_in_it(tmp_path: Path, mo
         else:
             remove(path, **options)
 
-    monkeypatch.setattr(worker_process.shutil, "rmtree", remove_and_make)
+    monkeypatch.setattr(worker_folders.shutil, "rmtree", remove_and_make)
     remove_folder(folder)
     assert not folder.exists()
 
