@@ -49,7 +49,6 @@ MOST_RECORDS = 10_000
 MOST_PAYLOAD = 64 << 20
 """Characters of payloads kept in memory; records beyond them are made without."""
 _PAUSE_SECONDS = 0.5
-_TIMEOUT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,7 @@ class LateRecords:
                 self._characters += size
             self._kept.append(item)
             if not self._is_running:
-                self._is_running = True
-                threading.Thread(target=self._run, name="late-records", daemon=True).start()
+                self._is_running = _start(self._run)
 
     def turn(self) -> int:
         """Send what is kept; how many records were made or set aside.
@@ -99,12 +97,7 @@ class LateRecords:
         made = 0
         while self._kept:
             item = self._kept[0]
-            try:
-                self._client.record(item.event, envelope=item.envelope, timeout=_TIMEOUT_SECONDS)
-            except (AuditUnavailable, *CANNOT_BE_SENT) as error:
-                if not is_refused_for_good(error):
-                    raise
-                set_aside(self._folder, self._client, item.event, item.envelope, error)
+            self.make(item.event, item.envelope)
             self._forget(item)
             made += 1
         return made
@@ -113,12 +106,25 @@ class LateRecords:
         """The outcome that a front before this one could not record."""
         return self._earlier.get(request_id)
 
-    def set_aside_earlier(self, request_id: str, reason: Exception) -> None:
-        """The log refuses that outcome for good. Raises OSError, AuditUnavailable."""
+    def make(self, event: AuditEvent, envelope: Envelope) -> bool:
+        """Record it now. False: the log refuses it for good, so it was set aside. Raises AuditUnavailable, OSError."""
+        try:
+            self._client.record(event, envelope=envelope)
+        except (AuditUnavailable, *CANNOT_BE_SENT) as error:
+            if not is_refused_for_good(error):
+                raise
+            set_aside(self._folder, self._client, event, envelope, error)
+            return False
+        return True
+
+    def make_earlier(self, request_id: str) -> bool:
+        """``make`` for what ``find_earlier`` found; one that was set aside is found no more."""
         item = self._earlier[request_id]
-        set_aside(self._folder, self._client, item.event, item.envelope, reason)
-        del self._earlier[request_id]
-        self._remove(request_id)
+        is_made = self.make(item.event, item.envelope)
+        if not is_made:
+            del self._earlier[request_id]
+            self._remove(request_id)
+        return is_made
 
     def settle_earlier(self) -> None:
         """The log holds an outcome for each query of earlier fronts: their files have done their work."""
@@ -180,6 +186,15 @@ class LateRecords:
             except (OSError, ValueError, KeyError, TypeError) as error:  # EventError is a ValueError
                 _log.error("late-record-unreadable", kind=type(error).__name__)
         return found
+
+
+def _start(run: Callable[[], None]) -> bool:
+    """False when there is no room for one more thread: the next record that is kept tries again."""
+    try:
+        threading.Thread(target=run, name="late-records", daemon=True).start()
+    except (RuntimeError, MemoryError):
+        return False
+    return True
 
 
 def _is_outcome(event: AuditEvent) -> bool:

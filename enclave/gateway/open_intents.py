@@ -26,13 +26,12 @@ from typing import Any
 
 import structlog
 
-from audit.client import AuditClient, AuditUnavailable
+from audit.client import AuditClient
 from audit.event import AuditEvent, Envelope
 from audit.reader import LogUnreadable, read_checkpoint, read_raw_entries
 from enclave.domain.events import EventType
 from enclave.files import write_atomically
-from enclave.gateway.late_records import LateRecord, LateRecords
-from enclave.gateway.set_aside import CANNOT_BE_SENT, is_refused_for_good
+from enclave.gateway.late_records import LateRecords
 
 _log = structlog.get_logger()
 SETTLE_SECONDS = 10.0
@@ -79,23 +78,11 @@ class OpenIntents:
                 self._open[request] = leaf
         closed = 0
         for request, leaf in list(self._open.items()):
-            left = self._late.find_earlier(request)
-            if left is None or not self._make(request, left):
+            if self._late.find_earlier(request) is None or not self._late.make_earlier(request):
                 self._client.record(_lost(leaf), envelope=self._envelope_for(request))
             del self._open[request]
             closed += 1
         return closed
-
-    def _make(self, request: str, left: LateRecord) -> bool:
-        """Record the outcome that the earlier front left. False: the log refuses it for good, so it was set aside."""
-        try:
-            self._client.record(left.event, envelope=left.envelope)
-        except (AuditUnavailable, *CANNOT_BE_SENT) as error:
-            if not is_refused_for_good(error):
-                raise
-            self._late.set_aside_earlier(request, error)
-            return False
-        return True
 
     def _envelope_for(self, request: str) -> Envelope:
         if request not in self._envelopes:
