@@ -29,7 +29,12 @@ class AuditUnavailable(RuntimeError):
 
 
 class AuditRefused(AuditUnavailable):
-    """The log said no (malformed or oversize event, disk full, user id not allowed); sending again will not help."""
+    """The log said no. ``is_full``: it has no room at present; else the event is malformed or oversize, or the user id
+    is not allowed, and sending the same again will not help."""
+
+    def __init__(self, sentence: str, *, is_full: bool = False) -> None:
+        super().__init__(sentence)
+        self.is_full = is_full
 
 
 class AuditClient:
@@ -55,6 +60,11 @@ class AuditClient:
     def writer(self) -> str:
         """The name in each record of this client."""
         return self._writer
+
+    @property
+    def boot(self) -> str:
+        """What tells this client's records from those of an earlier start of the same writer."""
+        return self._boot
 
     def record(
         self,
@@ -165,7 +175,8 @@ class AuditClient:
                     ) from error
                 time.sleep(RETRY_SECONDS)
         if not answer.get("ok"):
-            raise AuditRefused(f"The audit log refused the record: {answer.get('error', 'no reason given')}")
+            sentence = f"The audit log refused the record: {answer.get('error', 'no reason given')}"
+            raise AuditRefused(sentence, is_full=answer.get("kind") == "full")
         return answer
 
     def _send(self, data: bytes, deadline: float) -> _Sent:

@@ -113,7 +113,7 @@ def _parsed(content: bytes, read: Any) -> Any:
     """Raises ValueError for whatever is not in it as it should be: readers refuse then, whatever the fault."""
     try:
         return read(json.loads(content))
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError("Expected an access file as the portal writes it, found other content.") from error
 
 

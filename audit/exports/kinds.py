@@ -67,6 +67,7 @@ KINDS: Mapping[str, Kind] = {
     "system:started": Kind(_A.LIFECYCLE, step="start"),
     "system:stopped": Kind(_A.LIFECYCLE, severity=_S.NOTICE, step="stop"),
     "process:restarted": Kind(_A.LIFECYCLE, severity=_S.WARNING, step="restart"),
+    "record:set-aside": Kind(_A.LIFECYCLE, _R.FAILED, _S.ERROR, "set aside"),
     "login:succeeded": Kind(_A.LOGIN),
     "login:refused": Kind(_A.LOGIN, _R.DENIED, _S.WARNING),
     "person:created": Kind(_A.ACCOUNT, severity=_S.NOTICE, step="create"),

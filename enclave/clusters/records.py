@@ -13,17 +13,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import structlog
 
 from audit.client import AuditClient, AuditUnavailable
-from audit.event import AuditEvent, Envelope, EventError, timestamp
+from audit.event import AuditEvent, Envelope, timestamp
 from enclave.domain.events import EventType
 from enclave.files import write_atomically
 from enclave.gateway.admission import Caller, CallRefusedError, Door
 from enclave.gateway.late_records import LateRecords
+from enclave.gateway.set_aside import CANNOT_BE_SENT
 from enclave.settings import Settings
 
 _log = structlog.get_logger()
@@ -142,15 +142,17 @@ class Records:
         self._ends[cluster] = _End(event, self._client.new_envelope(), timestamp(datetime.now(UTC)))
 
     async def _settle(self, cluster: str, *, late: bool = False) -> bool:
-        """False: the log is away. What is under way already, or on record meanwhile, is left to who does it."""
+        """False: the log is away. What is under way already, or on record meanwhile, is left to who does it; an end
+        that the log refuses for good is set aside.
+        """
         end = self._ends.get(cluster)
         if end is None or end.is_under_way:
             return True
         end.is_under_way = True
         try:
             event = end.said_late() if late else end.event
-            await asyncio.to_thread(partial(self._client.record, event, envelope=end.envelope))
-        except AuditUnavailable:
+            await asyncio.to_thread(self._late.make, event, end.envelope)
+        except (AuditUnavailable, OSError):
             _log.error("not-recorded-yet", event_type=str(end.event.type))
             return False
         finally:
@@ -207,11 +209,9 @@ class Records:
         envelope = self._client.new_envelope()
         try:
             self._client.record(event, envelope=envelope)
-        except AuditUnavailable:
+        except (AuditUnavailable, *CANNOT_BE_SENT):
             _log.error("not-recorded-yet", event_type=str(event.type))
             self._late.keep(event, envelope)
-        except EventError:
-            _log.error("cannot-be-recorded", event_type=str(event.type))
 
     def _path(self, cluster: str) -> Path:
         return self._folder / f"{cluster}.json"

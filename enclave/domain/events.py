@@ -15,6 +15,7 @@ class EventType(StrEnum):
     SYSTEM_STARTED = "system:started"
     SYSTEM_STOPPED = "system:stopped"
     PROCESS_RESTARTED = "process:restarted"
+    RECORD_SET_ASIDE = "record:set-aside"
     LOGIN_SUCCEEDED = "login:succeeded"
     LOGIN_REFUSED = "login:refused"
     PERSON_CREATED = "person:created"

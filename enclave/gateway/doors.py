@@ -59,6 +59,7 @@ class Doors:
         self._lock = threading.Lock()
         self._open: dict[Path, _OpenDoor] = {}
         self._tcp: GatewayFlightServer | None = None
+        self._is_closed = False
 
     def open_workspace(self, workspace: WorkspaceId, project: ProjectId, person: PersonId) -> Path:
         """Listen for one workspace; returns the socket's path. Raises DoorError."""
@@ -115,6 +116,8 @@ class Doors:
         """Listen for every active project and no other; call about once a second."""
         wanted = set(self._active_projects())
         with self._lock:
+            if self._is_closed:
+                return
             projects = {found.door.project: path for path, found in self._open.items() if found.door.workspace is None}
             for project in projects.keys() - wanted:
                 self._close(projects[project])
@@ -128,8 +131,9 @@ class Doors:
                     _log.error("project-socket-not-opened", project=project, reason=str(error))
 
     def close(self) -> None:
-        """Stop listening everywhere and remove the sockets."""
+        """Stop listening everywhere and remove the sockets; for good, whatever is under way."""
         with self._lock:
+            self._is_closed = True
             servers = [found.server for found in self._open.values()] + ([self._tcp] if self._tcp else [])
             threads = [_shut_down(server) for server in servers]
             for thread in threads:
@@ -161,6 +165,8 @@ class Doors:
         return self._run_dir / "ws" / workspace / "in" / SOCKET_NAME
 
     def _listen(self, door: Door, path: Path, mode: int) -> None:
+        if self._is_closed:
+            raise DoorError("The gateway is stopping. Ask again once it has started anew.")
         self._close(path)
         if len(str(path).encode()) > _LONGEST_PATH:
             raise DoorError(f"Expected a socket path of at most {_LONGEST_PATH} bytes. Use a shorter ENCLAVE_HOME.")

@@ -1,7 +1,8 @@
 """Frames on the private sockets between front, worker and parser: one kind byte, four length bytes, the content.
 
 Contract: ``send_frame`` writes a whole frame; ``receive_frame`` returns one whole frame, None at a clean end, and calls
-``while_waiting`` about every 100 ms until something arrives (it may raise to give up). Length is big-endian. One open
+``while_waiting`` about every 100 ms until the frame is whole, however it drips in (it may raise to give up; ``until``
+gives up at a time). Length is big-endian. One open
 descriptor may travel with the header (``handover``); receivers that do not ask for it (``FrameReader``) never hold it.
 """
 
@@ -11,6 +12,7 @@ import os
 import select
 import socket
 import struct
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -23,7 +25,7 @@ _HEADER = struct.Struct("!cI")
 MAXIMUM_FRAME = 64 << 20
 """Bytes. A batch is at most 8 MiB; a parser's tree of a long statement can reach a few tens of MiB."""
 _SMALL = 64 << 10
-_TICK_MS = 100
+_TICK_SECONDS = 0.1
 
 
 class BrokenFrameError(ConnectionError):
@@ -115,9 +117,9 @@ class FrameReader:
         if self._at and len(self._held) - self._at < length:
             del self._held[: self._at]
             self._at = 0
+        patience = _Patience(self._peer, while_waiting)
         while (missing := length - (len(self._held) - self._at)) > 0:
-            if while_waiting is not None:
-                _wait(self._peer, while_waiting)
+            patience.wait()
             try:
                 content, descriptors, _, _ = socket.recv_fds(self._peer, max(missing, _SMALL), 1)
             except ConnectionError as error:
@@ -136,11 +138,11 @@ class FrameReader:
 
 def discard(peer: socket.socket, while_waiting: Callable[[], None]) -> None:
     """Read and forget what comes until the other side closes. Raises OSError, and what ``while_waiting`` raises."""
+    patience = _Patience(peer, while_waiting)
     while True:
-        _wait(peer, while_waiting)
+        patience.wait()
         if not peer.recv(_SMALL):
             return
-        while_waiting()
 
 
 def _unpacked(header: bytes | bytearray) -> tuple[bytes, int]:
@@ -150,19 +152,48 @@ def _unpacked(header: bytes | bytearray) -> tuple[bytes, int]:
     return kind, length
 
 
-def _wait(peer: socket.socket, while_waiting: Callable[[], None]) -> None:
-    poll = select.poll()
-    poll.register(peer, select.POLLIN)
-    while not poll.poll(_TICK_MS):
-        while_waiting()
+def until(ends_at: float) -> Callable[[], None]:
+    """For ``while_waiting``: raises TimeoutError once ``time.monotonic()`` is beyond that."""
+
+    def check() -> None:
+        if time.monotonic() > ends_at:
+            raise TimeoutError
+
+    return check
+
+
+class _Patience:
+    """Waiting for one frame."""
+
+    def __init__(self, peer: socket.socket, while_waiting: Callable[[], None] | None) -> None:
+        self._peer, self._ask = peer, while_waiting
+        self._ask_at = 0.0
+
+    def wait(self) -> None:
+        """Until there is something to read."""
+        if self._ask is None:
+            return
+        if not self._ask_at:
+            self._ask_at = time.monotonic() + _TICK_SECONDS
+        elif time.monotonic() > self._ask_at:  # the other process sends just enough for never being waited for
+            self._asked()
+        poll = select.poll()
+        poll.register(self._peer, select.POLLIN)
+        while not poll.poll(_TICK_SECONDS * 1000):
+            self._asked()
+
+    def _asked(self) -> None:
+        if self._ask is not None:
+            self._ask()
+        self._ask_at = time.monotonic() + _TICK_SECONDS
 
 
 def _receive(peer: socket.socket, length: int, while_waiting: Callable[[], None] | None) -> bytearray | None:
     content = bytearray(length)
     view, filled = memoryview(content), 0
+    patience = _Patience(peer, while_waiting)
     while filled < length:
-        if while_waiting is not None:
-            _wait(peer, while_waiting)
+        patience.wait()
         try:
             count = peer.recv_into(view[filled:])
         except ConnectionError:

@@ -13,8 +13,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 from urllib.parse import quote
 
@@ -26,6 +24,7 @@ from enclave.access import AccessFiles
 from enclave.gateway.admission import Admission
 from enclave.gateway.control import control_app
 from enclave.gateway.doors import DoorError, Doors
+from enclave.gateway.housekeeping import Housekeeping, seldom
 from enclave.gateway.late_records import LateRecords
 from enclave.gateway.open_intents import OpenIntents
 from enclave.gateway.partitions import Partitions
@@ -40,6 +39,7 @@ from enclave.gateway.usage import DailyUsage
 from enclave.gateway.without_pandas import do_without_pandas
 from enclave.gateway.worker_pool import WorkerPool
 from enclave.gateway.worker_process import worker_limits
+from enclave.gateway.worker_standing import WorkerStanding
 from enclave.gateway.worker_uids import WorkerUids
 from enclave.keys import KeyMissingError, service_secret, token_public_key
 from enclave.logs import configure
@@ -60,14 +60,14 @@ class Front:
         self._listener = read_listener(settings, tcp)
         place.folder.mkdir(parents=True, exist_ok=True, mode=0o700 if replica else 0o755)
         policy = PolicyDecisionPoint()
-        access = self._access = AccessFiles(settings)
+        access = AccessFiles(settings)
         self._secret, key = service_secret(settings), token_public_key(settings)
         self._name = hold_name(settings, place)
         client = AuditClient(settings.audit_socket, place.writer)
         name = quote(client.writer, safe="")
         late = LateRecords(settings.usage_dir / f"late-{name}", client)
         mark = settings.usage_dir / f"intents-closed-{name}.json"
-        OpenIntents(settings.log_dir, mark, client, late=late).start()
+        OpenIntents(settings.log_dir, mark, client, late).start()
         recorder = Recorder(client, late)
         self._workers = WorkerPool(
             place.folder,
@@ -77,14 +77,20 @@ class Front:
             maximum=settings.query_workers,
             uid_of=WorkerUids(settings.usage_dir / "worker-uids.json").uid,
         )
+        self._workers.remove_left_over()
         admission = Admission(access, key, policy)
-        self._standing = Standing(access)
+        standing = Standing(access)
         release, usage = ReleaseClient(settings), DailyUsage(settings.usage_dir)
-        service = GatewayService(admission, recorder, self._workers, release, self._standing, usage)
-        self._partitions = Partitions(service, TicketStore(settings.tickets_dir), self._secret)
-        self._doors = Doors(place, access, service, self._partitions)
-        self._clean_at = 0.0
-        self._settling: asyncio.Task[None] | None = None
+        service = GatewayService(admission, recorder, self._workers, release, standing, usage)
+        partitions = Partitions(service, TicketStore(settings.tickets_dir), self._secret)
+        self._doors = Doors(place, access, service, partitions)
+        self._housekeeping = Housekeeping(
+            (standing.stop_withdrawn,),
+            (standing.settle_outcomes,),
+            (self._doors.follow_projects,),
+            (partial(self._workers.follow, WorkerStanding(access)), self._workers.stop_idle),
+            (seldom(partitions.clean, _CLEAN_SECONDS),),
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set, then close everything. Raises DoorError when the TCP port cannot be had."""
@@ -102,7 +108,7 @@ class Front:
             _log.info("front-ready", sockets=self._doors.count())
             while not stop.is_set():
                 await _wait(stop, _TICK_SECONDS)
-                await self._tick()
+                self._housekeeping.turn()
         finally:
             await runner.cleanup()
             path.unlink(missing_ok=True)
@@ -110,30 +116,6 @@ class Front:
             await asyncio.to_thread(self._doors.close)
             self._name.close()
             _log.info("front-stopped")
-
-    async def _tick(self) -> None:
-        """One turn of housekeeping."""
-        if self._settling is None or self._settling.done():  # may wait for the log: nothing else waits for it
-            self._settling = asyncio.create_task(do_each(self._standing.settle_outcomes))
-        await do_each(
-            self._standing.stop_withdrawn,
-            self._doors.follow_projects,
-            partial(self._workers.follow, self._access),
-            self._workers.stop_idle,
-        )
-        if time.monotonic() >= self._clean_at:
-            self._clean_at = time.monotonic() + _CLEAN_SECONDS
-            await do_each(self._partitions.clean)
-
-
-async def do_each(*parts: Callable[[], object]) -> None:
-    """Each on a thread, one after the other. One that fails is logged, tried again at the next turn, and keeps none
-    of the others from being done: a full disk must not put off the end of a revoked person's query."""
-    for part in parts:
-        try:
-            await asyncio.to_thread(part)
-        except Exception as error:
-            _log.error("housekeeping-failed", kind=type(error).__name__)
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

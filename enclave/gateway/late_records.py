@@ -11,6 +11,8 @@ An outcome lies on disk, too, one file per query beside the daily usage, so that
 the leaf holds and nothing of the payload: no statement and no column's name. Everything else – intents whose receipt is
 missing, refusals – is kept in memory alone: nothing ran because of them.
 
+A record that the log refuses for good is set aside (``set_aside``), so that it neither holds up the others nor is lost.
+
 Non-goal: letting a query run without the log. Whoever asks meanwhile gets an error.
 """
 
@@ -27,11 +29,19 @@ from pathlib import Path
 
 import structlog
 
-from audit.canonical import CanonicalError
 from audit.client import AuditClient, AuditUnavailable
-from audit.event import AuditEvent, Envelope, EventError, event_fields, event_from_fields, timestamp
+from audit.event import (
+    AuditEvent,
+    Envelope,
+    EventError,
+    check_envelope,
+    event_fields,
+    event_from_fields,
+    timestamp,
+)
 from enclave.domain.events import EventType
 from enclave.files import write_atomically
+from enclave.gateway.set_aside import CANNOT_BE_SENT, is_refused_for_good, set_aside
 
 _log = structlog.get_logger()
 MOST_RECORDS = 10_000
@@ -39,7 +49,6 @@ MOST_RECORDS = 10_000
 MOST_PAYLOAD = 64 << 20
 """Characters of payloads kept in memory; records beyond them are made without."""
 _PAUSE_SECONDS = 0.5
-_TIMEOUT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -78,18 +87,17 @@ class LateRecords:
                 self._characters += size
             self._kept.append(item)
             if not self._is_running:
-                self._is_running = True
-                threading.Thread(target=self._run, name="late-records", daemon=True).start()
+                self._is_running = _start(self._run)
 
     def turn(self) -> int:
-        """Send what is kept; how many records were made. Raises AuditUnavailable at the first that cannot be made."""
+        """Send what is kept; how many records were made or set aside.
+
+        Raises AuditUnavailable at the first that cannot be made now, OSError when it cannot be set aside.
+        """
         made = 0
         while self._kept:
             item = self._kept[0]
-            try:
-                self._client.record(item.event, envelope=item.envelope, timeout=_TIMEOUT_SECONDS)
-            except (EventError, CanonicalError):
-                _log.error("late-record-dropped", event_type=str(item.event.type))
+            self.make(item.event, item.envelope)
             self._forget(item)
             made += 1
         return made
@@ -97,6 +105,26 @@ class LateRecords:
     def find_earlier(self, request_id: str) -> LateRecord | None:
         """The outcome that a front before this one could not record."""
         return self._earlier.get(request_id)
+
+    def make(self, event: AuditEvent, envelope: Envelope) -> bool:
+        """Record it now. False: the log refuses it for good, so it was set aside. Raises AuditUnavailable, OSError."""
+        try:
+            self._client.record(event, envelope=envelope)
+        except (AuditUnavailable, *CANNOT_BE_SENT) as error:
+            if not is_refused_for_good(error):
+                raise
+            set_aside(self._folder, self._client, event, envelope, error)
+            return False
+        return True
+
+    def make_earlier(self, request_id: str) -> bool:
+        """``make`` for what ``find_earlier`` found; one that was set aside is found no more."""
+        item = self._earlier[request_id]
+        is_made = self.make(item.event, item.envelope)
+        if not is_made:
+            del self._earlier[request_id]
+            self._remove(request_id)
+        return is_made
 
     def settle_earlier(self) -> None:
         """The log holds an outcome for each query of earlier fronts: their files have done their work."""
@@ -109,6 +137,10 @@ class LateRecords:
             try:
                 made = self.turn()
             except AuditUnavailable:
+                time.sleep(_PAUSE_SECONDS)
+                continue
+            except Exception as error:  # this thread must live on, or nothing would be made up for any more
+                _log.error("late-records-not-made", kind=type(error).__name__)
                 time.sleep(_PAUSE_SECONDS)
                 continue
             if made:
@@ -148,10 +180,21 @@ class LateRecords:
         for path in sorted(self._folder.glob("*.json")):
             try:
                 content = json.loads(path.read_bytes())
-                found[path.stem] = LateRecord(event_from_fields(content["event"]), Envelope(**content["envelope"]))
+                envelope = Envelope(**content["envelope"])
+                check_envelope(envelope)
+                found[path.stem] = LateRecord(event_from_fields(content["event"]), envelope)
             except (OSError, ValueError, KeyError, TypeError) as error:  # EventError is a ValueError
                 _log.error("late-record-unreadable", kind=type(error).__name__)
         return found
+
+
+def _start(run: Callable[[], None]) -> bool:
+    """False when there is no room for one more thread: the next record that is kept tries again."""
+    try:
+        threading.Thread(target=run, name="late-records", daemon=True).start()
+    except (RuntimeError, MemoryError):
+        return False
+    return True
 
 
 def _is_outcome(event: AuditEvent) -> bool:

@@ -2,10 +2,11 @@
 query:intent without an outcome, so that a front that was killed leaves no query of unknown end in the log.
 
 Contract: reads the published log only, in a thread of its own, while the front already serves. It looks again for
-``SETTLE_SECONDS``, because the last records of the killed front may be published a little later; records made since
-this front's start are never touched. How many rows had been sent is not known, so the outcome carries no counts –
-unless the earlier front could not record an outcome and left it on disk (``late_records``): then that one is recorded.
-While the daemon is away the looking goes on until it is back.
+``SETTLE_SECONDS``, because the last records of the killed front may be published a little later. Records of this start
+are never touched (told by ``boot``, not by a clock: the log's may be another machine's, and clocks are set back). How
+many rows had been sent is not known, so the outcome carries no counts – unless the earlier front could not record an
+outcome and left it on disk (``late_records``): then that one is recorded, or set aside when the log refuses it for
+good. While the daemon is away the looking goes on until it is back.
 A small file remembers how far everything is closed, so that a start reads only what came since the start before.
 Several fronts may write one log, each under a writer name of its own that stays the same over its starts: a front
 closes what stands under its own name (the client's) and nothing else.
@@ -20,14 +21,13 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from audit.client import AuditClient, AuditUnavailable
-from audit.event import AuditEvent, Envelope, EventError
+from audit.client import AuditClient
+from audit.event import AuditEvent, Envelope
 from audit.reader import LogUnreadable, read_checkpoint, read_raw_entries
 from enclave.domain.events import EventType
 from enclave.files import write_atomically
@@ -48,21 +48,11 @@ class OpenIntents:
     ``mark``: file of this writer alone. ``client``: records the outcomes; its writer name says whose intents these are.
     """
 
-    def __init__(
-        self,
-        log_dir: Path,
-        mark: Path,
-        client: AuditClient,
-        started_at: datetime | None = None,
-        late: LateRecords | None = None,
-    ) -> None:
+    def __init__(self, log_dir: Path, mark: Path, client: AuditClient, late: LateRecords) -> None:
         self._log_dir = log_dir
         self._mark = mark
         self._client = client
         self._late = late
-        now = started_at or datetime.now(UTC)
-        # records tell the time in whole milliseconds: one of this very millisecond is not older
-        self._started_at = now.replace(microsecond=now.microsecond // 1000 * 1000)
         self._next = self._published_at_start = 0
         self._open: dict[str, dict[str, Any]] = {}
         self._envelopes: dict[str, Envelope] = {}
@@ -76,7 +66,7 @@ class OpenIntents:
     def turn(self) -> int:
         """Read what was published since the last turn and close what is open. Returns how many were closed.
 
-        Raises LogUnreadable, AuditUnavailable.
+        Raises LogUnreadable, AuditUnavailable, OSError.
         """
         for leaf in self._leaves():
             request = leaf.get("request_id")
@@ -84,23 +74,20 @@ class OpenIntents:
                 continue
             if leaf.get("type") == EventType.QUERY_OUTCOME:
                 self._open.pop(request, None)
-            elif leaf.get("type") == EventType.QUERY_INTENT and self._is_earlier(leaf):
+            elif leaf.get("type") == EventType.QUERY_INTENT and leaf.get("boot") != self._client.boot:
                 self._open[request] = leaf
         closed = 0
         for request, leaf in list(self._open.items()):
-            event, envelope = self._end_of(request, leaf)
-            self._client.record(event, envelope=envelope)
+            if self._late.find_earlier(request) is None or not self._late.make_earlier(request):
+                self._client.record(_lost(leaf), envelope=self._envelope_for(request))
             del self._open[request]
             closed += 1
         return closed
 
-    def _end_of(self, request: str, leaf: dict[str, Any]) -> tuple[AuditEvent, Envelope]:
-        left = self._late.find_earlier(request) if self._late is not None else None
-        if left is not None:
-            return left.event, left.envelope
+    def _envelope_for(self, request: str) -> Envelope:
         if request not in self._envelopes:
             self._envelopes[request] = self._client.new_envelope()
-        return _lost(leaf), self._envelopes[request]
+        return self._envelopes[request]
 
     def _run(self) -> None:
         turns = 0
@@ -110,15 +97,17 @@ class OpenIntents:
                 closed = self.turn() if self._client.is_reachable() else None
                 if closed:
                     _log.warning("open-intents-closed", count=closed)
-            except (LogUnreadable, AuditUnavailable, EventError, OSError) as error:
+            except Exception as error:  # this thread must live on, or nothing would be closed before the next start
                 closed = None
                 _log.warning("open-intents-not-closed", kind=type(error).__name__)
             turns += closed is not None
             time.sleep(_TURN_SECONDS if closed is not None else _PAUSE_SECONDS)
-        self._mark.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._mark, json.dumps({"closed_below": self._published_at_start}).encode(), mode=0o600)
-        if self._late is not None:
-            self._late.settle_earlier()
+        try:
+            self._mark.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._mark, json.dumps({"closed_below": self._published_at_start}).encode(), mode=0o600)
+        except OSError as error:  # the next start reads from the old mark on
+            _log.error("mark-not-written", kind=type(error).__name__)
+        self._late.settle_earlier()
 
     def _leaves(self) -> Iterator[dict[str, Any]]:
         size = self._published()
@@ -142,12 +131,6 @@ class OpenIntents:
             return int(json.loads(self._mark.read_bytes())["closed_below"])
         except (OSError, ValueError, KeyError, TypeError):
             return 0
-
-    def _is_earlier(self, leaf: dict[str, Any]) -> bool:
-        try:
-            return datetime.fromisoformat(str(leaf.get("at"))) < self._started_at
-        except (ValueError, TypeError):
-            return False
 
 
 def _lost(intent: dict[str, Any]) -> AuditEvent:

@@ -17,9 +17,9 @@ import time
 
 import duckdb
 
-from enclave.gateway.frames import PARSE, TREE, BrokenFrameError, receive_frame, send_frame
+from enclave.gateway.frames import PARSE, TREE, BrokenFrameError, receive_frame, send_frame, until
 from enclave.gateway.gate import StatementRefusedError
-from enclave.sandbox import SandboxProfile, popen, python_binds
+from enclave.sandbox import SandboxError, SandboxProfile, popen, python_binds
 
 PARSE_SECONDS = 3.0
 START_SECONDS = 20.0
@@ -37,14 +37,22 @@ class StatementParser:
         self._peer: socket.socket | None = None
 
     def parse(self, sql: str) -> str:
-        """The parser's JSON for ``sql``. Raises StatementRefusedError when it takes too long or breaks the parser."""
+        """The parser's JSON for ``sql``.
+
+        Raises StatementRefusedError when it takes too long or breaks the parser, and when none can be started.
+        """
         with self._lock:
             fresh = self._process is None or self._process.poll() is not None
-            peer = self._start() if fresh or self._peer is None else self._peer
+            try:
+                peer = self._start() if fresh or self._peer is None else self._peer
+            except (SandboxError, OSError) as error:
+                raise StatementRefusedError(
+                    "parser", "The statement parser cannot be started. Tell the administrator: run `enclave doctor`."
+                ) from error
             ends_at = time.monotonic() + PARSE_SECONDS + (START_SECONDS if fresh else 0)
             try:
                 send_frame(peer, PARSE, sql.encode("utf-8", errors="replace"))
-                frame = receive_frame(peer, lambda: _check_time(ends_at))
+                frame = receive_frame(peer, until(ends_at))
             except (OSError, TimeoutError) as error:
                 self._stop()
                 raise StatementRefusedError(
@@ -78,10 +86,13 @@ class StatementParser:
             pass_fds=(theirs.fileno(),),
         )
         argv = [sys.executable, "-I", "-m", "enclave.gateway.parser", str(theirs.fileno())]
-        with theirs:
-            self._process = popen(
-                profile, argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
+        nowhere = subprocess.DEVNULL
+        try:
+            with theirs:
+                self._process = popen(profile, argv, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+        except BaseException:
+            ours.close()
+            raise
         self._peer = ours
         return ours
 
@@ -93,11 +104,6 @@ class StatementParser:
                 self._process.kill()
             self._process.wait(timeout=10)
         self._process = self._peer = None
-
-
-def _check_time(ends_at: float) -> None:
-    if time.monotonic() > ends_at:
-        raise TimeoutError
 
 
 def serve(peer: socket.socket) -> None:

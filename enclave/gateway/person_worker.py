@@ -18,7 +18,7 @@ import pyarrow as pa
 from enclave.domain.ids import PersonId, ProjectId
 from enclave.gateway.checked_extracts import CheckedExtracts, take_stamp
 from enclave.gateway.extract_source import ExtractSource
-from enclave.gateway.frames import DONE, QUERY, receive_frame, send_frame
+from enclave.gateway.frames import DONE, QUERY, receive_frame, send_frame, until
 from enclave.gateway.scratch_names import NO_SCRATCH, ScratchNames, ScratchObject, objects_from_json
 from enclave.gateway.scratch_store import LOCK_SECONDS, SCRATCH_FILE
 from enclave.gateway.shared_files import is_locked
@@ -181,12 +181,20 @@ class PersonWorker:
 
     def stop_if_idle(self, now: float, seconds: float) -> bool:
         """Stop the worker when nothing ran for so long; True when none runs afterwards."""
+        return self._stop_if(lambda _: now - self.used_at > seconds)
+
+    def stop_unless_for(self, source: ExtractSource) -> None:
+        """Stop the worker when nothing runs and it was started for something else."""
+        self._stop_if(lambda process: not _is_for(process.plan, source))
+
+    def _stop_if(self, is_due: Callable[[WorkerProcess], bool]) -> bool:
+        """Waits for nobody who uses or starts it just now. True when none runs afterwards."""
         if not self._lock.acquire(blocking=False):
-            return False  # it is being used or started right now
+            return False
         try:
-            if self._streams == 0 and now - self.used_at > seconds:
+            if self._process is not None and self._streams == 0 and is_due(self._process):
                 self._end()
-            return self._process is None and self._streams == 0
+            return not self.is_started and self._streams == 0
         finally:
             self._lock.release()
 
@@ -254,8 +262,9 @@ class PersonWorker:
             try:
                 self._process = self._start(source)
             except WorkerUnavailableError as error:
-                self.is_started = False
                 raise QueryFailedError("error", str(error)) from error
+            finally:
+                self.is_started = self._process is not None
             return self._process
 
     def _start(self, source: ExtractSource) -> WorkerProcess:
@@ -272,16 +281,10 @@ class PersonWorker:
 
 def _answer(peer: socket.socket, question: dict[str, Any]) -> tuple[bytes, bytearray] | None:
     """None: the worker ended, or took too long."""
-    ends_at = time.monotonic() + _ANSWER_SECONDS
-
-    def check() -> None:
-        if time.monotonic() > ends_at:
-            raise TimeoutError
-
     with peer:
         try:
             send_frame(peer, QUERY, json.dumps(question).encode())
-            return receive_frame(peer, check)
+            return receive_frame(peer, until(time.monotonic() + _ANSWER_SECONDS))
         except OSError:
             return None
 

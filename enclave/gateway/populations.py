@@ -19,6 +19,8 @@ from enclave.domain.manifest import Manifest
 
 MOST_PEOPLE = 100_000
 """Beyond this many distinct people in one result the exact number says nothing more, and is not kept in memory."""
+_LARGEST = (1 << 53) - 1
+"""Of what a record can hold. The worker is not trusted: a number that is no count must not keep the outcome out."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,11 @@ class PopulationMeter:
 
     def _add_counts(self, column: CountColumn, values: pa.Array) -> None:
         least = pc.min(values).as_py()
-        if least is not None:
-            self.min_cell = least if self.min_cell is None else min(self.min_cell, least)
+        if least is None or not 0 <= least <= _LARGEST:
+            return
+        self.min_cell = least if self.min_cell is None else min(self.min_cell, least)
         if column.of_people:
-            self._by_count += pc.sum(values).as_py() or 0
+            self._by_count = min(_LARGEST, self._by_count + max(0, pc.sum(values).as_py()))
 
     def _shown_people(self, schema: pa.Schema) -> Iterator[int]:
         return (position for position, name in enumerate(schema.names) if name.lower() in self._people_names)

@@ -38,6 +38,11 @@ def columns_payload(columns: Sequence[str]) -> dict[str, Any]:
     return _list_payload("columns", columns)
 
 
+def tables_payload(tables: Sequence[str]) -> dict[str, Any]:
+    """The tables of a statement that reads more than the leaf lists."""
+    return _list_payload("tables", tables)
+
+
 def _list_payload(name: str, texts: Sequence[str]) -> dict[str, Any]:
     kept, left = [], _MOST_IN_LISTS
     for text in texts:

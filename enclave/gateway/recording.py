@@ -15,14 +15,15 @@ from typing import Any
 import structlog
 
 from audit.client import AuditClient, AuditUnavailable, PendingRecord
-from audit.event import AuditEvent, EventError
+from audit.event import AuditEvent
 from enclave.domain.events import EventType
 from enclave.domain.ids import ProjectId
 from enclave.gateway.admission import Caller, CallRefusedError, Door
 from enclave.gateway.gate import ExaminedStatement
 from enclave.gateway.late_records import LateRecords
-from enclave.gateway.record_payloads import columns_payload, statement_payload
-from enclave.gateway.scans import Reading
+from enclave.gateway.record_payloads import columns_payload, statement_payload, tables_payload
+from enclave.gateway.scans import Reading, capped
+from enclave.gateway.set_aside import CANNOT_BE_SENT, is_refused_for_good
 from enclave.gateway.statements import Prepared
 from enclave.tokens import DoorKind, TokenClaims
 
@@ -33,6 +34,9 @@ _RECEIPT_SECONDS = 5.0
 _AWAY = (
     "The audit log does not answer, so no query is answered either. "
     "Try again soon; if it stays, tell the administrator."
+)
+_NOT_TAKEN = (
+    "The audit log does not take the record of this query, so the query is not answered. Tell the administrator."
 )
 
 
@@ -68,9 +72,13 @@ class OutgoingRecord:
     def __init__(self, client: AuditClient, late: LateRecords, event: AuditEvent) -> None:
         self._late, self._event, self._envelope = late, event, client.new_envelope()
         self._lock = threading.Lock()
-        self._failure: AuditUnavailable | None = None
-        self._pending: PendingRecord | None = client.send(event, envelope=self._envelope)
-        self.is_sent = self._pending.is_sent
+        self._failure: Exception | None = None
+        self._pending: PendingRecord | None = None
+        try:
+            self._pending = client.send(event, envelope=self._envelope)
+        except CANNOT_BE_SENT as error:
+            self._fail(error)
+        self.is_sent = self._pending is not None and self._pending.is_sent
         """False when the log could not be reached at first."""
 
     def is_answered(self) -> bool:
@@ -86,11 +94,15 @@ class OutgoingRecord:
                 try:
                     pending.wait(_RECEIPT_SECONDS)
                 except AuditUnavailable as error:
-                    _log.error("record-failed", event_type=str(self._event.type))
-                    self._late.keep(self._event, self._envelope)
-                    self._failure = error
+                    self._fail(error)
         if self._failure is not None:
-            raise RecordingFailedError(_AWAY) from self._failure
+            sentence = _NOT_TAKEN if is_refused_for_good(self._failure) else _AWAY
+            raise RecordingFailedError(sentence) from self._failure
+
+    def _fail(self, error: Exception) -> None:
+        _log.error("record-failed", event_type=str(self._event.type))
+        self._late.keep(self._event, self._envelope)
+        self._failure = error
 
 
 class Recorder:
@@ -149,9 +161,13 @@ class Recorder:
             decision="allow",
             policies=caller.policies,
             request_id=request_id,
-            counts={"characters": len(statement.sql), "parameters": len(parameters or [])},
+            counts={
+                "characters": len(statement.sql),
+                "parameters": len(parameters or []),
+                "tables": len(examined.tables),
+            },
             data={"purpose": purpose, **_at(door), **statement.noted, **_asked(caller, examined)},
-            payload=statement_payload(statement.sql, parameters),
+            payload={**statement_payload(statement.sql, parameters), **_unlisted(examined)},
         )
         record = OutgoingRecord(self._client, self._late, event)
         if meanwhile is not None and record.is_sent:
@@ -201,11 +217,9 @@ class Recorder:
         envelope = self._client.new_envelope()
         try:
             self._client.record(event, envelope=envelope)
-        except AuditUnavailable:
+        except (AuditUnavailable, *CANNOT_BE_SENT):
             _log.error("refusal-not-recorded", event_type=str(event.type))
             self._late.keep(event, envelope)
-        except EventError:
-            _log.error("refusal-cannot-be-recorded", event_type=str(event.type))
 
 
 def _who(door: Door, claims: TokenClaims | None) -> dict[str, Any]:
@@ -225,7 +239,7 @@ def _asked(caller: Caller, examined: ExaminedStatement) -> dict[str, Any]:
     return {
         "token": caller.claims.token_id,
         "template_sha256": examined.template_sha256,
-        "tables": list(examined.tables),
+        "tables": list(capped(examined.tables)),
         "verb": examined.verb,
         **({"scratch": [examined.write.name]} if examined.write else {}),
         **_narrowed(caller, examined),
@@ -233,10 +247,15 @@ def _asked(caller: Caller, examined: ExaminedStatement) -> dict[str, Any]:
     }
 
 
+def _unlisted(examined: ExaminedStatement) -> dict[str, Any]:
+    """A person's own names may be so many that the leaf has no room for all."""
+    return {} if len(capped(examined.tables)) == len(examined.tables) else tables_payload(examined.tables)
+
+
 def _narrowed(caller: Caller, examined: ExaminedStatement) -> dict[str, Any]:
     """Which of the tables read the permit's rules narrow for this person, and which rules (their digest)."""
     ruled = [table for table in examined.tables if caller.rules.find(table) is not None]
-    return {"ruled_tables": ruled, "rules_sha256": caller.rules.digest} if ruled else {}
+    return {"ruled_tables": list(capped(ruled)), "rules_sha256": caller.rules.digest} if ruled else {}
 
 
 def _read_counts(reading: Reading | None) -> dict[str, int]:

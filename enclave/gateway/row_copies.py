@@ -6,8 +6,8 @@ visible rows are copied, in a process of its own, into a file in the worker's sp
 file. Queries that run go on with what they began with.
 
 Contract: ``note`` after each query, from any thread; it waits for no copy. A copy that fails or outgrows its room is
-thrown away and not tried again: the view stays as it was. The copies end with the worker, so they never outlive a rule,
-an extract or the person's access.
+thrown away and not tried again: the view stays as it was. The copies end with the worker, and the front ends a worker
+whose person, rules or extract are others now as soon as nothing runs in it.
 """
 
 from __future__ import annotations

@@ -202,9 +202,9 @@ def checked_reading(sent: Any, tables: Mapping[str, frozenset[str]], scratch: fr
         filters |= {f"{table}.{pair[0]} {pair[1]}" for pair in _list(item[2]) if _is_filter(pair, known)}
         rows[table] = min(rows.get(table, 0) + item[3], 1 << 53)
     return Reading(
-        _capped(columns, MOST_COLUMNS),
-        _capped(filters, MOST_FILTERS),
-        _capped((f"{table} {count}" for table, count in rows.items()), MOST_TABLES),
+        capped(columns, MOST_COLUMNS),
+        capped(filters, MOST_FILTERS),
+        capped((f"{table} {count}" for table, count in rows.items()), MOST_TABLES),
         min(sum(rows.values()), (1 << 53) - 1),
         len(columns),
     )
@@ -224,7 +224,8 @@ def _is_filter(pair: Any, known: frozenset[str]) -> bool:
     return pair[0] in known and pair[1] in OPERATORS
 
 
-def _capped(names: Iterable[str], most: int) -> tuple[str, ...]:
+def capped(names: Iterable[str], most: int | None = None) -> tuple[str, ...]:
+    """The first of them in order: as many as ``most``, and as a leaf has room for."""
     first = sorted(names)[:most]
     if _LONGEST_ESCAPE * sum(map(len, first)) + 2 * len(first) <= MOST_CHARACTERS:
         return tuple(first)

@@ -14,14 +14,13 @@ from pathlib import Path
 
 import structlog
 
-from enclave.access import AccessFiles
 from enclave.domain.ids import PersonId, ProjectId
-from enclave.domain.people import Role
-from enclave.domain.projects import ProjectState
 from enclave.gateway.checked_extracts import CheckedExtracts
 from enclave.gateway.parser import StatementParser
 from enclave.gateway.person_worker import MAXIMUM_STREAMS, PersonWorker, WorkerKey, WorkerPlace
+from enclave.gateway.worker_folders import remove_folder
 from enclave.gateway.worker_process import FIRST_UID, WorkerLimits
+from enclave.gateway.worker_standing import WorkerStanding
 from enclave.gateway.worker_stream import QueryFailedError
 
 __all__ = ["MAXIMUM_STREAMS", "PersonWorker", "WorkerPool"]
@@ -66,6 +65,13 @@ class WorkerPool:
         self._shared: dict[ProjectId, _Shared] = {}
         self._workers: dict[WorkerKey, PersonWorker] = {}
 
+    def remove_left_over(self) -> None:
+        """What a front that was killed left of its workers: sockets, spilled rows, copies of the rows a person may see.
+
+        Call while the front's name is held, before anybody is served.
+        """
+        remove_folder(self._folder)
+
     def parser(self, project: ProjectId) -> StatementParser:
         """The project's parser."""
         with self._lock:
@@ -96,12 +102,19 @@ class WorkerPool:
         for shared in idle:
             shared.parser.close()
 
-    def follow(self, access: AccessFiles) -> None:
-        """Stop the workers of people and projects that may no longer ask; call about once a second."""
+    def follow(self, standing: WorkerStanding) -> None:
+        """Stop the workers of people and projects that may no longer ask, and those that nothing runs in and that were
+        started for another extract or under other rules; call about once a second."""
         for worker in self._all():
-            if worker.is_started and not _may_ask(access, worker.key):
+            if not worker.is_started:
+                continue
+            if not standing.may_ask(*worker.key):
                 _log.info("worker-stopped-no-access", project=worker.key[0], person=worker.key[1])
                 worker.stop()
+                continue
+            source = standing.find_source(*worker.key)
+            if source is not None:
+                worker.stop_unless_for(source)
 
     def count(self) -> int:
         """Workers that run or start."""
@@ -125,18 +138,28 @@ class WorkerPool:
         return self._shared[project]
 
     def _admit(self, worker: PersonWorker) -> None:
-        """Make room for one more worker, or raise QueryFailedError. Marks the worker as started."""
-        with self._lock:
-            started = [found for found in self._workers.values() if found.is_started and found is not worker]
-            of_project = [found for found in started if found.key[0] == worker.key[0]]
-            full = None
-            if len(of_project) >= self._maximum_per_project and not _stop_longest_idle(of_project):
-                full = f"{self._maximum_per_project} people are querying this project"
-            elif len(started) >= self._maximum and not _stop_longest_idle(started):
-                full = f"{self._maximum} people are querying here"
-            if full is not None:
-                raise QueryFailedError("cap", f"{full} at this moment, as many as may. Try again in a few minutes.")
-            worker.is_started = True
+        """Make room for one more worker, or raise QueryFailedError. Marks the worker as started.
+
+        Nobody else waits for the worker that ends to make room: the lock is for looking and marking alone.
+        """
+        while True:
+            with self._lock:
+                in_the_way, how_many = self._in_the_way(worker)
+                if not in_the_way:
+                    worker.is_started = True
+                    return
+            if not _stop_longest_idle(in_the_way):
+                raise QueryFailedError("cap", f"{how_many} at this moment, as many as may. Try again in a few minutes.")
+
+    def _in_the_way(self, worker: PersonWorker) -> tuple[list[PersonWorker], str]:
+        """The workers of which one would have to end first, and why; none when there is room. Under the lock."""
+        started = [found for found in self._workers.values() if found.is_started and found is not worker]
+        of_project = [found for found in started if found.key[0] == worker.key[0]]
+        if len(of_project) >= self._maximum_per_project:
+            return of_project, f"{self._maximum_per_project} people are querying this project"
+        if len(started) >= self._maximum:
+            return started, f"{self._maximum} people are querying here"
+        return [], ""
 
     def _all(self) -> list[PersonWorker]:
         with self._lock:
@@ -147,15 +170,3 @@ def _stop_longest_idle(workers: list[PersonWorker]) -> bool:
     now = time.monotonic()
     by_use = sorted(workers, key=lambda found: found.used_at)
     return any(worker.stop_if_idle(now, _SPARED_SECONDS) for worker in by_use)
-
-
-def _may_ask(access: AccessFiles, key: WorkerKey) -> bool:
-    """As admission decides, in short; an auditor's test query comes from somebody who is no member."""
-    project_id, person_id = key
-    try:
-        record, person = access.project(project_id), access.find_person(person_id)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    if record is None or person is None or not person.active or record.state is not ProjectState.ACTIVE:
-        return False
-    return person_id in record.members or Role.AUDITOR in person.roles

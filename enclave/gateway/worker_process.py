@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import socket
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from typing import Any
 import structlog
 
 from enclave.domain.person_rules import NO_RULES, PersonRules
+from enclave.gateway.worker_folders import prepare_folders, remove_folder
 from enclave.gateway.worker_start import EXTRACT_TARGET, SCRATCH_TARGET, SPILL_TARGET
 from enclave.sandbox import Bind, SandboxError, SandboxProfile, popen, python_binds
 from enclave.settings import Settings
@@ -130,27 +130,15 @@ class WorkerProcess:
     @classmethod
     def start(cls, plan: WorkerPlan) -> WorkerProcess:
         """Raises WorkerUnavailableError."""
-        plan.socket_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        plan.socket_path.unlink(missing_ok=True)
-        _prepare_folders(plan)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, _rules_file(plan.rules) as rules:
-            listener.bind(str(plan.socket_path))
-            plan.socket_path.chmod(0o600)
-            listener.listen(64)
-            try:
-                process = popen(
-                    worker_profile(plan, (listener.fileno(), *rules)),
-                    [*_command(plan, listener.fileno()), *(f"--rules={descriptor}" for descriptor in rules)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,  # the engine may print values there
-                )
-            except SandboxError as error:
-                raise WorkerUnavailableError("The worker cannot be started. Run `enclave doctor` there.") from error
+        try:
+            process = _launch(plan)
+        except (SandboxError, OSError) as error:
+            _log.error("worker-not-started", kind=type(error).__name__)
+            raise WorkerUnavailableError("The worker cannot be started. Run `enclave doctor` there.") from error
         worker = cls(plan, process)
         try:
             worker._wait_until_ready()
-        except WorkerUnavailableError:
+        except BaseException:
             worker.kill()
             raise
         return worker
@@ -207,7 +195,7 @@ class WorkerProcess:
                 self._process.stdout.close()
             self.plan.socket_path.unlink(missing_ok=True)
             if self.plan.spill is not None:
-                shutil.rmtree(self.plan.spill, ignore_errors=True)
+                remove_folder(self.plan.spill)
             self._is_cleared = True
 
     def _wait_until_ready(self) -> None:
@@ -240,20 +228,22 @@ class WorkerProcess:
             _log.error("scratch-not-opened", folder=self.plan.scratch.name)
 
 
-def _prepare_folders(plan: WorkerPlan) -> None:
-    """An empty spill folder, and a scratch folder that belongs to the worker's uid with whatever is in it."""
-    root = os.geteuid() == 0
-    if plan.spill is not None:
-        shutil.rmtree(plan.spill, ignore_errors=True)
-        plan.spill.mkdir(parents=True, mode=0o700)
-    if plan.scratch is not None:
-        plan.scratch.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        plan.scratch.mkdir(exist_ok=True, mode=0o700)
-    if root:
-        kept = list(plan.scratch.iterdir()) if plan.scratch is not None else []
-        for path in (plan.spill, plan.scratch, *kept):
-            if path is not None:
-                os.chown(path, plan.uid, plan.uid, follow_symlinks=False)
+def _launch(plan: WorkerPlan) -> subprocess.Popen[bytes]:
+    """Raises SandboxError, OSError."""
+    plan.socket_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    plan.socket_path.unlink(missing_ok=True)
+    prepare_folders(plan.spill, plan.scratch, plan.uid)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, _rules_file(plan.rules) as rules:
+        listener.bind(str(plan.socket_path))
+        plan.socket_path.chmod(0o600)
+        listener.listen(64)
+        return popen(
+            worker_profile(plan, (listener.fileno(), *rules)),
+            [*_command(plan, listener.fileno()), *(f"--rules={descriptor}" for descriptor in rules)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # the engine may print values there
+        )
 
 
 @contextlib.contextmanager

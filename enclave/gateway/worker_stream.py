@@ -26,7 +26,18 @@ import structlog
 
 from audit.wire import encode_body
 from enclave.gateway.batch_content import BatchRefusedError, read_batch, read_schema
-from enclave.gateway.frames import BATCH, DONE, ERROR, QUERY, READ, SCHEMA, BrokenFrameError, discard, send_frame
+from enclave.gateway.frames import (
+    BATCH,
+    DONE,
+    ERROR,
+    QUERY,
+    READ,
+    SCHEMA,
+    BrokenFrameError,
+    discard,
+    send_frame,
+    until,
+)
 from enclave.gateway.handover import BatchReceiver
 from enclave.gateway.scratch_names import ScratchWrite
 
@@ -36,6 +47,8 @@ GRACE_SECONDS = 5.0
 _END_SECONDS = 1.0
 _ABORTED = 128 + signal.SIGABRT
 """How a process ends whose allocation fails where nothing can catch it (std::terminate)."""
+_LONGEST_MESSAGE = 1000
+"""Characters; no digest and no cap holds for what a worker that was taken over writes there."""
 _ENDED = "The project's worker ended while this query ran. Nothing more is released; run the query again."
 _GIVEN_UP = "The client gave up, so the query was stopped."
 
@@ -100,6 +113,7 @@ class WorkerStream:
         """``renew``: a connection to a new worker, when this one has ended; may raise QueryFailedError."""
         self._request = request.encoded
         self._seconds = request.seconds
+        self._may_annotate = request.schema_only
         self._is_cancelled = is_cancelled
         self._renew = renew
         self._waited = 0.0
@@ -138,18 +152,21 @@ class WorkerStream:
         if kind != SCHEMA:
             self.abandon()
             raise QueryFailedError("error", _ENDED)
-        self._schema = self._read(content, read_schema)
+        schema: pa.Schema = self._read(content, read_schema)
+        self._schema = schema if self._may_annotate else schema.remove_metadata()
         return self._schema
 
     def batches(self) -> Iterator[tuple[pa.RecordBatch, pa.Buffer]]:
         """Each batch with the bytes it came in, which it lies in. Raises QueryFailedError."""
+        may_tell = True  # what it has read, once: a worker that told on and on would never be waited for
         while True:
             kind, content = self._next_frame()
             if kind == DONE:
                 self._finish()
                 self._note(content)
                 return
-            if kind == READ:
+            if kind == READ and may_tell:
+                may_tell = False
                 self._note(content)
                 continue
             if kind != BATCH:
@@ -187,15 +204,9 @@ class WorkerStream:
 
     def _drain(self) -> None:
         """Read on until the worker has noticed, so that it is not stuck writing; kill it when it does not obey."""
-        ends_at = time.monotonic() + GRACE_SECONDS
-
-        def check() -> None:
-            if time.monotonic() > ends_at:
-                raise TimeoutError
-
         try:
             with contextlib.closing(self._receiver):
-                discard(self._peer, check)
+                discard(self._peer, until(time.monotonic() + GRACE_SECONDS))
         except TimeoutError:
             self._process.kill()
         except OSError:
@@ -245,7 +256,7 @@ class WorkerStream:
             return self._out_of_memory()
         status = "cancelled" if content.get("status") == "cancelled" else "error"
         message = content.get("message")
-        return QueryFailedError(status, message if isinstance(message, str) else _ENDED)
+        return QueryFailedError(status, message[:_LONGEST_MESSAGE] if isinstance(message, str) else _ENDED)
 
     def _out_of_memory(self) -> QueryFailedError:
         return QueryFailedError("cap", self._process.memory_sentence)

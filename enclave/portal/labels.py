@@ -57,6 +57,7 @@ EVENTS: dict[str, Label] = {
     EventType.SYSTEM_STARTED: _("Process started"),
     EventType.SYSTEM_STOPPED: _("Process stopped"),
     EventType.PROCESS_RESTARTED: _("Process restarted"),
+    EventType.RECORD_SET_ASIDE: _("Record refused by the log: set aside"),
     EventType.LOGIN_SUCCEEDED: _("Logged in"),
     EventType.LOGIN_REFUSED: _("Log-in refused"),
     EventType.PERSON_CREATED: _("Person created"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,9 @@ def log(stack_parts: Any) -> Iterator[Any]:
         stack.stop()
 
 
-def record(log: Any, *events: tuple[EventType, str], writer: str = "gateway") -> None:
-    """Record, and wait until it is published."""
-    client = AuditClient(log.settings.audit_socket, writer)
+def record(log: Any, *events: tuple[EventType, str], writer: str = "gateway", by: AuditClient | None = None) -> None:
+    """Record, and wait until it is published. ``by``: the client of a front that runs; else of one that is gone."""
+    client = by or AuditClient(log.settings.audit_socket, writer)
     for kind, request in events:
         receipt = client.record(AuditEvent(kind, ALICE, project="heart-study", subject="v1", request_id=request))
     client.wait_published(receipt.index, log.settings.log_dir)
@@ -41,7 +41,7 @@ def record(log: Any, *events: tuple[EventType, str], writer: str = "gateway") ->
 def looker(log: Any, writer: str = "gateway") -> tuple[OpenIntents, AuditClient]:
     client = AuditClient(log.settings.audit_socket, writer)
     mark = log.settings.usage_dir / f"intents-closed-{writer}.json"
-    return OpenIntents(log.settings.log_dir, mark, client, datetime.now(UTC), LateRecords(folder(log), client)), client
+    return OpenIntents(log.settings.log_dir, mark, client, LateRecords(folder(log), client)), client
 
 
 def folder(log: Any) -> Path:
@@ -67,7 +67,7 @@ def test_only_what_an_earlier_front_left_open_is_closed(log: Any) -> None:
     record(log, (EventType.QUERY_INTENT, "q-1"), (EventType.QUERY_OUTCOME, "q-1"), (EventType.QUERY_INTENT, "q-2"))
     record(log, (EventType.QUERY_INTENT, "q-3"), writer="another")
     intents, client = looker(log)
-    record(log, (EventType.QUERY_INTENT, "q-4"))
+    record(log, (EventType.QUERY_INTENT, "q-4"), by=client)  # however the clocks of front and log differ
     assert intents.turn() == 1
     assert intents.turn() == 0
     log.wait_for(lambda: lost(log) == ["q-2"], what="the outcome of q-2")
@@ -150,3 +150,44 @@ def test_an_outcome_left_on_disk_closes_its_intent_once_over_two_starts(log: Any
     assert not list(folder(log).glob("*.json"))
     client.close()
     other.close()
+
+
+def test_an_outcome_the_log_refuses_for_good_is_set_aside_and_holds_up_no_other(log: Any) -> None:
+    record(log, (EventType.QUERY_INTENT, "q-1"), (EventType.QUERY_INTENT, "q-2"))
+    killed = AuditClient(log.settings.audit_socket / "nowhere", "gateway")
+    kept = LateRecords(folder(log), killed)
+    for request in ("q-1", "q-2"):
+        kept.keep(an_outcome(request), killed.new_envelope())
+    left = folder(log) / "q-1.json"
+    left.write_bytes(left.read_bytes().replace(b"query:outcome", b"audit:started"))  # only the log itself records that
+    intents, client = looker(log)
+    assert intents.turn() == 2
+    log.wait_for(lambda: len(outcomes(log)) == 2, what="the outcomes")
+    assert sorted(outcomes(log)) == [("q-1", "lost"), ("q-2", "cap")]
+    (notice,) = log.events("record:set-aside")
+    (file,) = (folder(log) / "set-aside").iterdir()
+    assert (notice["subject"], notice["request_id"], notice["data"]["kind"]) == (file.name, "q-1", "audit:started")
+    assert notice["data"]["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert "only the log itself" in notice["data"]["reason"]
+    assert (notice["boot"], notice["seq"]) == (killed.boot, 1)  # no number is missing
+    assert not left.exists()
+    client.close()
+
+
+def test_a_late_record_the_log_refuses_for_good_gives_way_to_the_next(log: Any) -> None:
+    client = AuditClient(log.settings.audit_socket, "gateway")
+    late = LateRecords(folder(log), client)
+    late.keep(AuditEvent("audit:started", ALICE, payload={"sql": "'a literal'"}), client.new_envelope())
+    late.keep(AuditEvent(EventType.QUERY_INTENT, ALICE, data={"tables": ["t" * 70_000]}), client.new_envelope())
+    late.keep(an_outcome("q-1"), client.new_envelope())
+    log.wait_for(lambda: outcomes(log) == [("q-1", "cap")], what="the outcome")
+    notices = log.events("record:set-aside")
+    assert [(notice["data"]["kind"], notice["seq"]) for notice in notices] == [
+        ("audit:started", 1),
+        ("query:intent", 2),
+    ]
+    for notice in notices:
+        content = (folder(log) / "set-aside" / notice["subject"]).read_bytes()
+        assert notice["data"]["sha256"] == hashlib.sha256(content).hexdigest()
+        assert b"literal" not in content
+    client.close()

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from audit.client import AuditUnavailable
+from audit.client import AuditRefused, AuditUnavailable
 from audit.event import AuditEvent, Envelope
 from enclave.clusters import records
 from enclave.clusters.records import Owner, RecordingFailedError, Records
@@ -29,13 +29,16 @@ CALLER = cast(Caller, SimpleNamespace(policies=("a-policy",), claims=SimpleNames
 
 
 class Log:
-    """Keeps one record per envelope, as the daemon does; ``asked`` counts what it was sent."""
+    """Keeps one record per envelope, as the daemon does; ``asked`` counts what it was sent, ``refused``: subjects."""
+
+    writer = "clusters"
 
     def __init__(self, *_: object) -> None:
         self.kept: dict[str, AuditEvent] = {}
         self.asked = 0
         self._numbers = itertools.count(1)
         self.is_away = False
+        self.refused: set[str] = set()
         self.may_answer = threading.Event()
         self.may_answer.set()
         self.is_asked = threading.Event()
@@ -50,6 +53,8 @@ class Log:
         assert self.may_answer.wait(60)
         if self.is_away:
             raise AuditUnavailable("away")
+        if event.subject in self.refused:
+            raise AuditRefused("no such form")
         self.kept.setdefault((envelope or self.new_envelope()).event_id, event)
 
     def of(self, kind: EventType) -> list[AuditEvent]:
@@ -102,6 +107,24 @@ def test_an_end_that_the_log_could_not_take_is_made_up_for_once(kept: Records, l
     asyncio.run(run())
     (event,) = log.of(EventType.CLUSTER_STOPPED)
     assert event.data["late"] is True and event.data["reason"] == "asked"
+    assert Records(Settings(home=tmp_path)).left_over() == {}
+
+
+def test_an_end_the_log_refuses_for_good_holds_up_no_other(kept: Records, log: Log, tmp_path: Path) -> None:
+    other = "b" * 32
+
+    async def run() -> None:
+        for cluster in (CLUSTER, other):
+            await kept.started(OWNER, cluster, CALLER, 2, [])
+        log.is_away = True
+        for cluster in (CLUSTER, other):
+            await kept.stopped(OWNER, cluster, "asked")
+        log.is_away, log.refused = False, {CLUSTER}
+        await kept.settle()
+
+    asyncio.run(run())
+    (notice,), (end,) = log.of(EventType.RECORD_SET_ASIDE), log.of(EventType.CLUSTER_STOPPED)
+    assert (notice.data["kind"], end.subject) == (EventType.CLUSTER_STOPPED, other)
     assert Records(Settings(home=tmp_path)).left_over() == {}
 
 

@@ -61,7 +61,13 @@ def test_a_project_id_is_never_a_path(files: AccessFiles, name: str) -> None:
     assert files.project(ProjectId(name)) is None
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "1", "null", '{"u-1": []}', '{"u-1": {"username": "x"}}', "[" * 90_000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("{", "[]", "1", "null", '{"u-1": []}', '{"u-1": {"username": "x"}}', "[" * 90_000),
+        '{"u-1": {"username": "x", "roles": [], "active": true, "tokens_valid_from": Infinity}, "extract_version": ""}',
+    ],
+)
 def test_a_file_of_another_form_is_no_empty_one(files: AccessFiles, tmp_path: Path, content: str) -> None:
     """Whoever decides by it refuses then, and does so for one kind of error, whatever is wrong with the file."""
     files.write_people([AMELIE])

@@ -8,6 +8,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from audit.event import AuditEvent, check_event
 from enclave.gateway.populations import CountColumn, PopulationMeter, count_columns, verb_of
 
 PEOPLE = frozenset({"person_id"})
@@ -74,3 +75,15 @@ def test_a_result_that_does_not_tell_stays_unknown() -> None:
     meter = PopulationMeter((CountColumn(0, False),), PEOPLE)
     meter.add(batch(n=[None, None], other=["a", "b"]))
     assert (meter.min_cell, meter.persons) == (None, None)
+
+
+@pytest.mark.parametrize("told", [-1, -(2**63), 2**53, 2**63 - 1])
+def test_a_number_that_is_no_count_does_not_keep_the_outcome_out_of_the_log(told: int) -> None:
+    """A worker that was taken over may send it: a record of that number would be refused, and the end not be told."""
+    meter = PopulationMeter((CountColumn(0, True),), PEOPLE)
+    meter.add(batch(people=[11]))
+    meter.add(batch(people=[told]))
+    meter.add(batch(people=[2**53 - 1, 2**53 - 1]))
+    assert meter.min_cell == 11
+    counts = {"persons": meter.persons or 0, "min_cell": meter.min_cell or 0}
+    check_event(AuditEvent("query:outcome", "u-000000000001", counts=counts))

@@ -13,7 +13,8 @@ from typing import Any, cast
 import pytest
 
 from enclave.domain.ids import PersonId, ProjectId
-from enclave.domain.permits import QueryCaps
+from enclave.domain.permits import QueryCaps, TableRule
+from enclave.domain.person_rules import PersonRules
 from enclave.gateway.checked_extracts import CheckedExtracts
 from enclave.gateway.extract_source import ExtractSource
 from enclave.gateway.frames import ERROR, QUERY, receive_frame, send_frame
@@ -114,6 +115,27 @@ def test_nothing_is_waited_for(process: Process, case: str) -> None:
         with person._lock:
             assert person.find_line(source) is None
     assert case == "it is being started" or person.find_line(source) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "streams", "stays"),
+    [
+        (SOURCE, 0, True),
+        (ExtractSource(Path("/rebuilt")), 0, False),
+        (ExtractSource(SOURCE.folder, PersonRules((TableRule((), "visit", (), "age > 17"),))), 0, False),
+        (ExtractSource(Path("/rebuilt")), 1, True),
+    ],
+    ids=["the same", "another extract", "other rules", "something runs"],
+)
+def test_a_worker_for_something_else_goes_before_anybody_asks(
+    process: Process, source: ExtractSource, streams: int, stays: bool
+) -> None:
+    """It may hold copies of rows that its person may not see any more, or that are not in the extract any more."""
+    person = worker(process)
+    for _ in range(streams):
+        person.enter()
+    person.stop_unless_for(source)
+    assert process.running is stays
 
 
 class Recorder:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import struct
 import threading
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -14,8 +17,9 @@ from handed_over import hand_over, ipc, large, memory_file  # type: ignore[impor
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enclave.gateway import frames
 from enclave.gateway.batch_content import BatchRefusedError, read_batch
-from enclave.gateway.frames import BATCH, ERROR, SCHEMA, packed, receive_frame, send_frame
+from enclave.gateway.frames import BATCH, ERROR, READ, SCHEMA, packed, receive_frame, send_frame
 from enclave.gateway.handover import INLINE_BYTES
 from enclave.gateway.worker_stream import QueryFailedError, WorkerRequest, WorkerStream
 
@@ -51,8 +55,8 @@ def test_an_abandoned_worker_is_read_on_whatever_was_half_read(monkeypatch: pyte
     with theirs:
         stream = WorkerStream(ours, WorkerRequest("select 1", 5), lambda: False, worker)
         receive_frame(theirs)
-        frames = packed(SCHEMA, memoryview(batch.schema.serialize())) + packed(BATCH, ipc(batch))
-        theirs.sendall(frames + packed(BATCH, b"0123456789")[:-7])
+        whole = packed(SCHEMA, memoryview(batch.schema.serialize())) + packed(BATCH, ipc(batch))
+        theirs.sendall(whole + packed(BATCH, b"0123456789")[:-7])
         stream.read_schema()
         assert next(stream.batches())[0] == batch
         stream.abandon()
@@ -95,6 +99,74 @@ def test_an_error_that_is_none_ends_the_query_in_our_own_words(said: bytes) -> N
     assert failure.value.status == "error"
     assert worker.is_killed.is_set() == (not said.startswith(b"{"))
     assert ours.fileno() == -1
+
+
+class Dripping:
+    """A socket's other end that always has one more byte, so that nobody ever waits for it."""
+
+    def __init__(self, content: bytes) -> None:
+        self._left = bytearray(content)
+        self._ready, self._end = socket.socketpair()
+        self._end.send(b"x")
+
+    def fileno(self) -> int:
+        return self._ready.fileno()
+
+    def recv_into(self, buffer: memoryview) -> int:
+        buffer[0] = self._left.pop(0)
+        return 1
+
+    def recvmsg(self, *_: int) -> tuple[bytes, list[object], int, None]:
+        return bytes([self._left.pop(0)]), [], 0, None
+
+    def close(self) -> None:
+        self._ready.close()
+        self._end.close()
+
+
+@pytest.mark.parametrize("reads", ["frame by frame", "as it comes"])
+def test_who_sends_just_enough_for_never_being_waited_for_is_given_up_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, reads: str
+) -> None:
+    now = iter(range(10_000))
+    monkeypatch.setattr(frames, "time", SimpleNamespace(monotonic=lambda: float(next(now))))
+    with contextlib.closing(Dripping(packed(BATCH, bytes(1000)))) as peer:
+        ours: Any = peer
+        with pytest.raises(TimeoutError):
+            if reads == "as it comes":
+                frames.FrameReader(ours, 1).receive(frames.until(20.0))
+            else:
+                receive_frame(ours, frames.until(20.0))
+
+
+def test_a_worker_that_tells_on_and_on_what_it_has_read_is_ended() -> None:
+    ours, theirs = socket.socketpair()
+    stream = WorkerStream(ours, WorkerRequest("select 1", 5), lambda: False, DeadWorker())
+    with theirs:
+        receive_frame(theirs)
+        send_frame(theirs, SCHEMA, memoryview(pa.schema([("n", pa.int64())]).serialize()))
+        stream.read_schema()
+        for _ in range(2):
+            send_frame(theirs, READ, b"[]")
+        with pytest.raises(QueryFailedError):
+            next(stream.batches())
+
+
+@pytest.mark.parametrize("schema_only", [False, True])
+def test_what_no_digest_holds_is_cut(schema_only: bool) -> None:
+    """A worker that was taken over could send rows as the schema's metadata, or as the sentence of an error."""
+    ours, theirs = socket.socketpair()
+    request = WorkerRequest("select 1", 5, schema_only=schema_only)
+    stream = WorkerStream(ours, request, lambda: False, DeadWorker())
+    with theirs:
+        receive_frame(theirs)
+        schema = pa.schema([("n", pa.int64())], metadata={b"rows": b"x" * 10_000})
+        send_frame(theirs, SCHEMA, memoryview(schema.serialize()))
+        assert (stream.read_schema().metadata is None) == (not schema_only)
+        send_frame(theirs, ERROR, json.dumps({"status": "error", "message": "x" * 10_000}).encode())
+        with pytest.raises(QueryFailedError) as failure:
+            next(stream.batches())
+    assert len(failure.value.sentence) == 1000
 
 
 def test_offsets_that_point_beyond_their_buffer_are_refused() -> None:
