@@ -1,7 +1,8 @@
 """Certificates and keys named in the settings, read and checked once at start: nothing listens unless all is right.
 
 Contract: a key that somebody else can read, a certificate that does not belong to the key or does not hold now, and
-files others can write are refused with a sentence (TlsError) that names the setting. Non-goal: renewal while a process
+files others can write are refused with a sentence (TlsError) that names the setting; others are all but root and the
+account that reads them. Non-goal: renewal while a process
 runs; one that is started again reads the files anew.
 """
 
@@ -58,11 +59,24 @@ def read_pair(certificate_file: Path, key_file: Path, prefix: str, now: datetime
     return KeyPair(certificate, key, leaf.not_valid_after_utc)
 
 
+def names_in(certificate: bytes) -> frozenset[str]:
+    """The DNS names of a PEM certificate; of a chain, those of its first one."""
+    try:
+        found = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        )
+    except x509.ExtensionNotFound:
+        return frozenset()
+    return frozenset(name.lower() for name in found.value.get_values_for_type(x509.DNSName))
+
+
 def read_authority(path: Path, setting: str) -> bytes:
-    """PEM certificates of an authority. Raises TlsError."""
-    content = read_file(path, setting)
-    _certificates(content, setting)
-    return content
+    """PEM certificates of an authority, without what else is in the file (openssl writes names there in any script).
+
+    Raises TlsError.
+    """
+    found = _certificates(read_file(path, setting), setting)
+    return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in found)
 
 
 def read_file(path: Path, setting: str, *, is_secret: bool = False) -> bytes:
@@ -72,13 +86,17 @@ def read_file(path: Path, setting: str, *, is_secret: bool = False) -> bytes:
     remedy = "chmod 600" if is_secret else "chmod go-w"
     try:
         with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
+            status = os.fstat(file.fileno())
             content = file.read()
     except OSError as error:
         raise TlsError(f"Expected to read the file of {setting}, found {os.strerror(error.errno or 0)}.") from error
-    if mode & forbidden:
+    if status.st_mode & forbidden:
+        found = f"mode {stat.S_IMODE(status.st_mode):04o}. Mend it with {remedy}"
+        raise TlsError(f"Expected a file of {setting} that {expected}, found {found}.")
+    if status.st_uid not in (0, os.geteuid()):
         raise TlsError(
-            f"Expected a file of {setting} that {expected}, found mode {stat.S_IMODE(mode):04o}. Mend it with {remedy}."
+            f"Expected a file of {setting} that belongs to root or the account of this process, found one of account "
+            f"{status.st_uid}, which can change it. Mend it with chown."
         )
     return content
 

@@ -8,6 +8,7 @@ Non-goal: who may ask (``authenticator``), what may be asked where (``entrances`
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from aiohttp import web
 from dask_gateway_server import models
 from dask_gateway_server.backends.base import PublicException
 from dask_gateway_server.backends.db_base import Cluster, DBBackendBase, JobStatus, Worker
+from dask_gateway_server.utils import timestamp
 
 from enclave.clusters import commands
 from enclave.clusters.authenticator import WorkspaceUser
@@ -56,6 +58,8 @@ class IslandBackend(DBBackendBase):  # type: ignore[misc]  # dask-gateway has no
         self._owners: dict[str, Owner] = {}
         self._reasons: dict[str, str] = {}
         self._starts: dict[str, deque[float]] = {}
+        self._starting: dict[str, asyncio.Event] = {}
+        """Clusters whose start is on its way into the log."""
 
     def owner_of(self, cluster: str) -> str | None:
         """The workspace whose cluster this is; None once it is over."""
@@ -88,18 +92,23 @@ class IslandBackend(DBBackendBase):  # type: ignore[misc]  # dask-gateway has no
     async def start_cluster(self, user: WorkspaceUser, cluster_options: Any) -> str:
         """Raises PublicException with a sentence; a refusal is recorded."""
         owner = Owner(user.caller.claims.person, user.caller.claims.project, user.name)
+        machines = await self._members.machines_for(user.name)
         if (rule := self._find_objection(user.name, cluster_options)) is not None:
             await self._records.refused(user.door, *rule, user.caller)
             raise PublicException(rule[1])
         cluster = self.db.create_cluster(user.name, {}, self._config(user).to_dict())
-        self._owners[cluster.name] = owner
-        machines = await self._members.machines_for(user.name)
+        self._owners[cluster.name], self._starting[cluster.name] = owner, asyncio.Event()
         try:
             await self._records.started(owner, cluster.name, user.caller, self._most_workers, machines)
         except RecordingFailedError as error:
             self._forget(cluster)
-            self.db.update_cluster(cluster, status=JobStatus.FAILED, target=JobStatus.FAILED)
+            failed = JobStatus.FAILED
+            self.db.update_cluster(cluster, status=failed, target=failed, stop_time=timestamp())
             raise PublicException(str(error)) from error
+        finally:
+            self._starting.pop(cluster.name).set()
+        if cluster.target > JobStatus.RUNNING:
+            raise PublicException("The cluster was stopped before it began, by you or with its workspace.")
         self._members.begin(cluster.name, _terms(user), machines)
         self.queue.put(cluster)
         return str(cluster.name)
@@ -109,8 +118,9 @@ class IslandBackend(DBBackendBase):  # type: ignore[misc]  # dask-gateway has no
             return "cluster-options", "Expected no cluster options here, found some. Leave them away."
         if any(found.status < JobStatus.STOPPED for found in self.db.username_to_clusters.get(workspace, {}).values()):
             return "one-cluster", "This workspace has a cluster already. Connect to it, or close it first."
-        starts = self._starts.setdefault(workspace, deque(maxlen=_STARTS))
         now = time.monotonic()
+        self._starts = {name: late for name, late in self._starts.items() if now - late[-1] < _STARTS_SECONDS}
+        starts = self._starts.setdefault(workspace, deque(maxlen=_STARTS))
         if len(starts) == _STARTS and now - starts[0] < _STARTS_SECONDS:
             return "too-many-starts", f"At most {_STARTS} clusters a minute are started here. Wait a little."
         starts.append(now)
@@ -175,11 +185,15 @@ class IslandBackend(DBBackendBase):  # type: ignore[misc]  # dask-gateway has no
         return [await self._members.runs(cluster.name, "scheduler") for cluster in clusters]
 
     async def do_check_workers(self, workers: list[Worker]) -> list[bool]:
-        """Does each run?"""
-        return [await self._members.runs(worker.cluster.name, worker.name) for worker in workers]
+        """Does each run, or is another one started in its place?"""
+        found = [await self._members.runs(worker.cluster.name, worker.name) for worker in workers]
+        ended = [worker for worker, is_running in zip(workers, found, strict=True) if not is_running]
+        replaced = {worker.name: worker.cluster.name for worker in ended if self._members.is_replaced(worker.name)}
+        self._replace(replaced)
+        return [is_running or worker.name in replaced for worker, is_running in zip(workers, found, strict=True)]
 
     def _replace(self, lost: dict[str, str]) -> None:
-        """Workers (with their clusters) of a machine that is away: new ones take their place, on others."""
+        """Workers (with their clusters) that a machine has lost: new ones take their place, on others."""
         for name, cluster_name in lost.items():
             cluster = self.db.get_cluster(cluster_name)
             worker = cluster.workers.get(name) if cluster is not None else None
@@ -189,7 +203,7 @@ class IslandBackend(DBBackendBase):  # type: ignore[misc]  # dask-gateway has no
 
     async def look_at_schedulers(self) -> None:
         """A cluster whose scheduler has ended is over; dask-gateway itself would wait for missing heartbeats."""
-        await self._members.settle()
+        self._members.settle()
         for cluster in list(self.db.active_clusters()):
             if cluster.status == JobStatus.RUNNING and not await self._members.runs(cluster.name, "scheduler"):
                 self._reasons.setdefault(cluster.name, "scheduler-ended")
@@ -245,7 +259,9 @@ class IslandBackend(DBBackendBase):  # type: ignore[misc]  # dask-gateway has no
                 await self.stop_cluster(name)
 
     async def _cluster_to_stopped(self, cluster: Cluster) -> None:
-        """Record it, then do it."""
+        """Record it, after its start, then do it."""
+        if (starting := self._starting.get(cluster.name)) is not None:
+            await starting.wait()
         if (owner := self._owners.get(cluster.name)) is not None:
             asked = "failed" if cluster.target == JobStatus.FAILED else "asked"
             await self._records.stopped(owner, cluster.name, self._reasons.get(cluster.name, asked))

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
@@ -24,12 +25,14 @@ MOST, _HOUR = 60, 3600.0
 
 
 class MachineRecords:
-    """One per service; used in its event loop, the log's answer is waited for on a thread."""
+    """One per service; used in its event loop. A log that hangs is waited for on a thread of its own, not on those that
+    others wait for."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = AuditClient(settings.audit_socket, "clusters")
         self._clock = clock
         self._recorded: dict[str, deque[float]] = {}
+        self._thread = ThreadPoolExecutor(1, "machine-refusals")
 
     async def refused(self, machine: str, rule: str, times: int) -> bool:
         """False: not now, count on. Never raises."""
@@ -45,7 +48,7 @@ class MachineRecords:
             data={"rule": rule, "at": "machines"},
         )
         try:
-            await asyncio.to_thread(self._client.record, event)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._client.record, event)
         except AuditUnavailable:
             _log.error("not-recorded-yet", event_type=str(event.type))
             return False

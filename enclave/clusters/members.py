@@ -25,7 +25,7 @@ from enclave.clusters.relay import Streams as Pair
 from enclave.clusters.slots import HOME, Slot, Slots
 from enclave.compute_nodes.image import image_of
 from enclave.compute_nodes.listener import Listener, Names
-from enclave.compute_nodes.machines import Home, Machine
+from enclave.compute_nodes.machines import HOME_NAME, Home, Machine
 from enclave.compute_nodes.refusals import Refusal, Refusals
 from enclave.compute_nodes.streams import Part, Streams
 from enclave.compute_nodes.wire import LONGEST_HEADER
@@ -60,6 +60,7 @@ class Members:
         self._slots = Slots(self._most)
         self._left: dict[int, list[Slot]] = {}
         self._refusals = Refusals()
+        self._settling: asyncio.Task[None] | None = None
         if home is None:
             return
         self._streams = Streams(home.identity.client, self._refusals)
@@ -76,13 +77,15 @@ class Members:
 
     async def close(self) -> None:
         """When all clusters have ended."""
+        if self._settling is not None:
+            self._settling.cancel()
         if self._home is not None:
             await self._listener.close()
             await self._nodes.close()
 
     async def machines_for(self, workspace: str) -> list[str]:
         """Names of the machines that a new cluster may use; home comes first."""
-        names = ["home"]
+        names = [HOME_NAME]
         if self._home is not None:
             try:
                 if not await self.host(workspace).has_packages():
@@ -168,6 +171,15 @@ class Members:
             return False
         return member in members and members[member] is None
 
+    def is_replaced(self, worker: str) -> bool:
+        """It ended before it ran: should another machine be tried, without a word of failure? On a node that was not
+        doubted yet, yes: one broken machine shall not fail every cluster."""
+        slot = self._slots.find(worker)
+        if slot is None or slot.part == HOME:
+            return False
+        self._slots.doubt(slot)
+        return not slot.is_doubted
+
     async def stop_worker(self, cluster: str, worker: str) -> None:
         """Raises HostAwayError, HostRefusedError."""
         node, terms = self._node_of(worker), self._terms.get(cluster)
@@ -199,12 +211,16 @@ class Members:
         """The workspace's own."""
         return HostSocket(self._workspaces / workspace / "host")
 
-    async def settle(self) -> None:
-        """Record what home's own port has refused. Never raises."""
+    def settle(self) -> None:
+        """Record what home's own port has refused; a log that hangs is not waited for."""
+        if self._settling is None or self._settling.done():
+            self._settling = asyncio.create_task(self._settle())
+
+    async def _settle(self) -> None:
         said = self._refusals.said()
         for rule, times in said["refused"].items():
             new = times - said["recorded"].get(rule, 0)
-            if new > 0 and await self._records.refused("home", rule, new):
+            if new > 0 and await self._records.refused(HOME_NAME, rule, new):
                 self._refusals.note(self._refusals.boot, {rule: times})
 
     def _capacities(self) -> dict[int, int]:
@@ -229,8 +245,8 @@ class Members:
         return kept
 
     def _on_polled(self, node: Node) -> None:
-        """What nobody wanted any more when it was asked is gone."""
-        self._slots.free_left(self._left.get(node.part, []))
+        """What nobody wanted any more when it was asked is gone, but for what the node could not end yet."""
+        self._slots.free_left([slot for slot in self._left.get(node.part, []) if slot.cluster not in node.busy])
 
     def _on_lost(self, node: Node) -> None:
         _log.warning("node-lost", node=node.machine.name)

@@ -17,6 +17,7 @@ from aiohttp import web
 from dask_gateway_server.app import DaskGateway
 from traitlets.config import Config
 
+from enclave import descriptors
 from enclave.access import AccessFiles
 from enclave.clusters import commands
 from enclave.clusters.authenticator import WorkspaceAuthenticator
@@ -116,6 +117,7 @@ class ClusterServer(DaskGateway):  # type: ignore[misc]  # dask-gateway has no t
 def main() -> Any:
     """0 after a clean stop, 2 when it cannot start."""
     configure("clusters")
+    descriptors.raise_limit()
     settings = get_settings()
     server = ClusterServer(config=server_config())
     try:

@@ -1,8 +1,9 @@
 """On which machine a cluster's next worker starts, and at which address of the cluster. Pure.
 
-The least loaded machine comes first, home before nodes where they are equal. A worker has one of the fixed addresses of
-its machine's part (``enclave.clusters.relay``). Contract: an address is free again only when its worker has ended for
-certain: what listens there would be taken for the new one. Non-goal: whether a machine answers (``nodes``).
+The least loaded machine comes first, home before nodes where they are equal, and last one on which workers of this
+cluster ended before they ran: it would be the least loaded one again and again. A worker has one of the fixed addresses
+of its machine's part (``enclave.clusters.relay``). Contract: an address is free again only when its worker has ended
+for certain: what listens there would be taken for the new one. Non-goal: whether a machine answers (``nodes``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ class Slot:
 
     cluster: str
     address: Address
+    is_doubted: bool = False
+    """Workers of this cluster had ended there before they ran when this one was started."""
 
     @property
     def part(self) -> int:
@@ -35,6 +38,7 @@ class Slots:
         self._slots: dict[str, Slot] = {}
         self._left: list[Slot] = []
         """Whose workers may still be there."""
+        self._doubted: set[tuple[str, int]] = set()
 
     def choose(self, cluster: str, capacities: Mapping[int, int]) -> list[int]:
         """The parts that a worker may start on, best first; ``capacities``: workers each may run, of all clusters."""
@@ -43,7 +47,7 @@ class Slots:
             if slot.part in used and (slot.part != HOME or slot.cluster == cluster):
                 used[slot.part] += 1
         able = [part for part, most in capacities.items() if used[part] < most]
-        return sorted(able, key=lambda part: (used[part] / capacities[part], part))
+        return sorted(able, key=lambda part: ((cluster, part) in self._doubted, used[part] / capacities[part], part))
 
     def take(self, worker: str, cluster: str, part: int) -> Slot | None:
         """A free address there; None: there is none."""
@@ -52,8 +56,12 @@ class Slots:
         port = next((port for port in ports if (part, port) not in used), None)
         if port is None:
             return None
-        slot = self._slots[worker] = Slot(cluster, (part, port))
+        slot = self._slots[worker] = Slot(cluster, (part, port), (cluster, part) in self._doubted)
         return slot
+
+    def doubt(self, slot: Slot) -> None:
+        """Its worker ended before it ran."""
+        self._doubted.add((slot.cluster, slot.part))
 
     def find(self, worker: str) -> Slot | None:
         """Where it is."""
@@ -81,6 +89,7 @@ class Slots:
         for worker in [name for name, slot in self._slots.items() if slot.cluster == cluster]:
             del self._slots[worker]
         self._left = [slot for slot in self._left if slot.cluster != cluster]
+        self._doubted = {(name, part) for name, part in self._doubted if name != cluster}
 
     def workers_at(self, part: int) -> dict[str, str]:
         """Worker → cluster, of one machine."""

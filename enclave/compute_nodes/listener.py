@@ -2,8 +2,8 @@
 
 Contract: what has no certificate of the authority, or none of the ``known`` names in it, is refused and counted before
 anything it says is read; a first frame that is too long, too late or no JSON object as well. At most ``MOST_GREETED``
-connections are on their way to that point, ``MOST_OF_ONE`` from one address, further ones are closed: who has only the
-network keeps nobody else out. ``answer`` gets everything else, with the names.
+connections are on their way to that point, ``MOST_OF_ONE`` from one address, further ones are closed: who has one
+address keeps nobody else out. ``answer`` gets everything else, with the names.
 """
 
 from __future__ import annotations
@@ -97,19 +97,26 @@ class Listener:
             if isinstance(error, ssl.SSLError):
                 self._refusals.add(Refusal.CERTIFICATE)
             return None
-        names = names_of(streams[1])
+        names, header = names_of(streams[1]), None
+        try:
+            header = await self._read_header(names, streams)
+        finally:
+            if header is None:
+                streams[1].transport.abort()
+        return None if header is None else (names, header, streams)
+
+    async def _read_header(self, names: Names, streams: Streams) -> dict[str, Any] | None:
         longest = self._longest(names)
-        if longest:
-            try:
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    return names, _parsed(await read_frame(streams[0], longest)), streams
-            except WireError:
-                self._refusals.add(Refusal.HEADER)
-            except OSError:
-                pass
-        else:
+        if not longest:
             self._refusals.add(Refusal.UNKNOWN_MACHINE)
-        streams[1].transport.abort()
+            return None
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return _parsed(await read_frame(streams[0], longest))
+        except WireError:
+            self._refusals.add(Refusal.HEADER)
+        except OSError:
+            pass
         return None
 
 

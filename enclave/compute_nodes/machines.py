@@ -15,13 +15,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from enclave.settings import Settings
-from enclave.tls_files import TlsError, find_address, read_authority, read_pair
+from enclave.tls_files import TlsError, find_address, names_in, read_authority, read_pair
 from enclave.workspaces.islands import MOST_PARTS
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", re.ASCII)
 _ANY = ("0.0.0.0", "[::]")  # noqa: S104  (refused)
 _MOST_ADDRESSES = 1024
 _PREFIX = "cluster_tls"
+HOME_NAME = "home"
+"""In records, where nodes stand with their names."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Identity:
     server: ssl.SSLContext
     client: ssl.SSLContext
     expires_at: datetime
+    names: frozenset[str] = frozenset()
+    """In its certificate."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,10 @@ def read_home(settings: Settings, *, now: datetime | None = None) -> Home | None
             f"Expected at most {MOST_PARTS - 1} cluster_nodes, and {_MOST_ADDRESSES} for their number times "
             "cluster_workers; found more. Lower one of the two."
         )
-    address = _listening(settings.cluster_address, "cluster_address", "home")
-    return Home(address, nodes, _identity(settings, now or datetime.now(UTC)))
+    address = _listening(settings.cluster_address, "cluster_address", HOME_NAME)
+    identity = _identity(settings, now or datetime.now(UTC))
+    _check_own(identity, {node.name for node in nodes}, "a name of cluster_nodes")
+    return Home(address, nodes, identity)
 
 
 def read_node(settings: Settings, *, now: datetime | None = None) -> Node:
@@ -101,16 +107,26 @@ def read_node(settings: Settings, *, now: datetime | None = None) -> Node:
     if not settings.node_workers:
         raise TlsError("Expected in node_workers how many workers this node may run, found 0. Set it to its cores.")
     identity, folder = _identity(settings, now or datetime.now(UTC)), settings.node_folder.absolute()
+    _check_own(identity, {settings.node_home}, "the name in node_home")
     return Node(address, settings.node_home, settings.node_workers, settings.node_memory_mb, folder, identity)
+
+
+def _check_own(identity: Identity, others: set[str], found: str) -> None:
+    """One certificate for all machines would let each of them speak as home."""
+    if identity.names & others:
+        raise TlsError(
+            f"Expected another machine's name in no certificate but its own, found {found} in "
+            f"{_PREFIX}_certificate of this one. Issue each machine a certificate of its own."
+        )
 
 
 def _node(given: str) -> Machine:
     name, _, address = given.partition("=")
     found = Machine.at(name, address)
-    if found is None:
+    if found is None or name == HOME_NAME:
         raise TlsError(
-            "Expected each of cluster_nodes as name=host:port, the name in small letters as in its certificate; found "
-            "another shape. Write for instance node-1.enclave.internal=10.0.0.6:8443."
+            "Expected each of cluster_nodes as name=host:port, the name in small letters as in its certificate and not "
+            "home; found another shape. Write for instance node-1.enclave.internal=10.0.0.6:8443."
         )
     return found
 
@@ -133,7 +149,7 @@ def _identity(settings: Settings, now: datetime) -> Identity:
             "to each other with mutual TLS only. Name the three files."
         )
     pair = read_pair(certificate, key, _PREFIX, now)
-    trusted = read_authority(authority, f"{_PREFIX}_ca").decode("ascii", errors="replace")
+    trusted = read_authority(authority, f"{_PREFIX}_ca").decode("ascii")
     contexts = []
     for purpose in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT):
         context = ssl.SSLContext(purpose)
@@ -150,4 +166,4 @@ def _identity(settings: Settings, now: datetime) -> Identity:
             ) from error
         contexts.append(context)
     contexts[0].num_tickets = 0  # each connection shows its certificate
-    return Identity(contexts[0], contexts[1], pair.expires_at)
+    return Identity(contexts[0], contexts[1], pair.expires_at, names_in(pair.certificate))

@@ -6,6 +6,7 @@ gateway's socket and the workspace's token, both in this node's memory. Each par
 
 from __future__ import annotations
 
+import secrets
 import time
 
 from enclave.compute_nodes.machines import Node
@@ -21,14 +22,13 @@ _FOREVER_SECONDS = 366 * 86_400.0
 
 
 def places_of(node: Node, start: Start) -> launch.Places:
-    """Below the node's folder, which is in memory; by cluster, since the next one of a workspace may come before the
-    last one has ended."""
-    return launch.Places(node.folder, WorkspaceId(start.cluster))
+    """Below the node's folder, which is in memory; another one each time: a part that outlives a node that was killed
+    takes its own folder away, and not that of the one in its place."""
+    return launch.Places(node.folder, WorkspaceId(f"{start.cluster}-{secrets.token_hex(4)}"))
 
 
-def plan_part(settings: Settings, node: Node, start: Start, number: int) -> HostPlan:
+def plan_part(settings: Settings, node: Node, start: Start, number: int, places: launch.Places) -> HostPlan:
     """What ``part_process`` is told. ``number``: one that no other part has. Raises ImageMissingError."""
-    places = places_of(node, start)
     memory_mb = min(start.memory_mb, node.memory_mb or start.memory_mb)
     kernel = launch.profile(
         settings,

@@ -39,8 +39,9 @@ def keep(
     """Until the other end is closed or silent; ``wake`` becomes readable when a child has ended."""
     groups = cgroups.enter(plan.group, plan.memory_mb, (plan.kernel.processes or MOST_PROCESSES) + _OWN_THREADS)
     islands = Islands(plan, BubblewrapEngine())
-    channel.send(b"{}")
     try:
+        with suppress(OSError):  # the node is gone: heard of below
+            channel.send(b"{}")
         with selectors.DefaultSelector() as selector:
             selector.register(channel, selectors.EVENT_READ)
             selector.register(wake, selectors.EVENT_READ)

@@ -1,7 +1,8 @@
 """All parts of clusters on this node: each a process (``part_process``) with an island, and the streams into it.
 
-Contract: at most ``workers`` members in all; a part is made with its first worker and gone with its last question from
-home; ``end_all`` and ``keep_only`` return when nothing of what they ended is left. One question per part at a time.
+Contract: at most ``workers`` members in all; a part is made with its first worker; ``stop`` and ``end_all`` return when
+nothing of what they ended is left, and nothing of a cluster is started before. One question per part at a time; a part
+that did not answer one is asked no other and ended, and no part keeps home waiting for the others (``keep_only``).
 Raises RefusedRequest and SandboxError with sentences. Non-goal: who may ask (``serve``).
 """
 
@@ -13,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,7 +35,11 @@ from enclave.workspaces.kernels import RefusedRequest
 from enclave.workspaces.launch import ImageMissingError, Places
 
 _log = structlog.get_logger()
-_ANSWER_SECONDS, _END_SECONDS = 45.0, 30.0
+_ANSWER_SECONDS, _END_SECONDS, _LOOK_SECONDS = 45.0, 30.0, 0.05
+_TURN_SECONDS = 20.0
+"""A start that had to wait longer is refused: home may have given it up, and its address to another worker."""
+_PATIENCE_SECONDS = 4.0
+"""Less than home waits for the answer to a poll."""
 Codes = dict[str, int | None]
 
 
@@ -47,12 +53,28 @@ class _Running:
     members: set[str] = field(default_factory=set)
 
     async def ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises RefusedRequest, OSError when it has ended."""
+        """Raises RefusedRequest, OSError when it has ended or has to."""
         async with self.lock:
-            answer = await asyncio.to_thread(_exchange, self.channel, json.dumps(question).encode())
+            try:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    answer = await _exchange(self.channel, json.dumps(question).encode())
+            except BaseException:
+                self.hang_up()  # what it answers later would be taken for the answer to the next question
+                raise
         if "problem" in answer:
             raise RefusedRequest(str(answer["problem"]))
         return answer
+
+    def hang_up(self) -> None:
+        """Who waits for an answer is told, and the part ends."""
+        with suppress(OSError):
+            self.channel.shutdown(socket.SHUT_RDWR)
+
+
+@dataclass
+class _Ending:
+    number: int
+    task: asyncio.Task[None]
 
 
 class Parts:
@@ -61,6 +83,8 @@ class Parts:
     def __init__(self, settings: Settings, node: Node, streams: Streams) -> None:
         self._settings, self._node, self._streams = settings, node, streams
         self._running: dict[str, _Running] = {}
+        self._ending: dict[str, _Ending] = {}
+        self._keeping: dict[str, asyncio.Task[Codes | None]] = {}
         self._opening = asyncio.Lock()
 
     @property
@@ -75,67 +99,112 @@ class Parts:
 
     async def start(self, start: Start) -> None:
         """Start one worker. Raises RefusedRequest, SandboxError, OSError."""
-        async with self._opening:
+        await self._take_turn(start.cluster)
+        try:
             if self.workers >= self._node.workers:
                 raise RefusedRequest(f"{self._node.workers} workers run already on this node. Stop one first.")
             part = self._running.get(start.cluster) or await self._open(start)
             if start.member in part.members:
                 raise RefusedRequest("Expected a new worker, found one of this name. Stop it first.")
             part.members.add(start.member)
+        finally:
+            self._opening.release()
         try:
             part.places.write_token(start.token)
             await part.ask(start.island)
         except BaseException:
             part.members.discard(start.member)
-            if not part.members:
+            if not part.members and self._running.get(start.cluster) is part:
                 await self.stop(start.cluster)
             raise
+
+    async def _take_turn(self, cluster: str) -> None:
+        """Parts are opened one at a time, each when nothing is left of its cluster's last one."""
+        try:
+            async with asyncio.timeout(_TURN_SECONDS):
+                await self._opening.acquire()
+                while cluster in self._ending:
+                    self._opening.release()
+                    await self._ended(cluster)
+                    await self._opening.acquire()
+        except TimeoutError as error:
+            raise RefusedRequest("Expected a node with time for a start, found it busy. Try again.") from error
 
     async def stop(self, cluster: str, member: str | None = None) -> None:
         """End a worker, or the part; nothing of it is left when this returns, and no error when there is none."""
         part = self._running.get(cluster)
-        if part is None:
-            return
-        if member is not None:
+        if part is not None and member is not None:
             await part.ask({"do": "stop", "cluster": cluster, "member": member})
             part.members.discard(member)
             return
-        del self._running[cluster]
-        await self._end(cluster, part)
+        if part is not None:
+            del self._running[cluster]
+            self._ending[cluster] = _Ending(part.number, asyncio.create_task(self._see_off(cluster, part)))
+        await self._ended(cluster)
 
-    async def keep_only(self, kept: Mapping[str, tuple[frozenset[str], str]]) -> dict[str, Codes]:
-        """End what home does not name, give the rest its token; exit codes of all members, None: it runs."""
-        for cluster in self._running.keys() - kept.keys():
+    async def _see_off(self, cluster: str, part: _Running) -> None:
+        try:
+            await self._end(cluster, part)
+        finally:
+            del self._ending[cluster]
+
+    async def _ended(self, cluster: str) -> None:
+        if (ending := self._ending.get(cluster)) is not None:
+            await asyncio.shield(ending.task)
+
+    async def keep_only(self, kept: Mapping[str, tuple[frozenset[str], str]]) -> tuple[dict[str, Codes], list[str]]:
+        """End what home does not name, give the rest its token; exit codes of all members, None: it runs or is not
+        known to have ended. And the clusters that need longer for it than home waits."""
+        busy = list(self._keeping)  # since an earlier poll, whose names they go by
+        for cluster in sorted({*self._running, *self._ending}.difference(busy)):
+            task = self._keeping[cluster] = asyncio.create_task(self._keep(cluster, kept.get(cluster)))
+            task.add_done_callback(lambda _, cluster=cluster: self._keeping.pop(cluster))  # type: ignore[misc]
+        asked = dict(self._keeping)
+        await self._be_patient(asked)
+        found = {cluster: codes for cluster, task in asked.items() if task.done() and (codes := task.result())}
+        busy += [cluster for cluster, task in asked.items() if not task.done() and cluster not in busy]
+        running = {cluster: part for cluster in busy if (part := self._running.get(cluster)) is not None}
+        return {**{cluster: dict.fromkeys(part.members) for cluster, part in running.items()}, **found}, busy
+
+    async def _be_patient(self, asked: Mapping[str, asyncio.Task[Any]]) -> None:
+        if asked:
+            await asyncio.wait(asked.values(), timeout=_PATIENCE_SECONDS)
+
+    async def _keep(self, cluster: str, kept: tuple[frozenset[str], str] | None) -> Codes | None:
+        part = self._running.get(cluster)
+        if part is None or kept is None:
             await self.stop(cluster)
-        found = {}
-        for cluster, (members, token) in kept.items():
-            if (part := self._running.get(cluster)) is None:
-                continue
-            try:
-                for member in part.members - members:
-                    await self.stop(cluster, member)
-                await asyncio.to_thread(part.places.write_token, token)
-                found[cluster] = (await part.ask({"do": "poll"}))["clusters"].get(cluster, {})
-            except (OSError, RefusedRequest):
-                _log.warning("part-ended", cluster=cluster)
-                await self.stop(cluster)
+            return None
+        members, token = kept
+        try:
+            for member in part.members - members:
+                await self.stop(cluster, member)
+            await asyncio.to_thread(part.places.write_token, token)
+            found: Codes = (await part.ask({"do": "poll"}))["clusters"].get(cluster, {})
+        except (OSError, RefusedRequest):
+            _log.warning("part-ended", cluster=cluster)
+            await self.stop(cluster)
+            return None
         return found
 
     async def end_all(self) -> None:
         """End every part."""
-        await asyncio.gather(*(self.stop(cluster) for cluster in list(self._running)))
+        await asyncio.gather(*(self.stop(cluster) for cluster in {*self._running, *self._ending}))
+
+    def _free_number(self) -> int:
+        taken = {part.number for part in self._running.values()} | {one.number for one in self._ending.values()}
+        return next(n for n in range(len(taken) + 1) if n not in taken)
 
     async def _open(self, start: Start) -> _Running:
-        taken = {part.number for part in self._running.values()}
-        number = next(n for n in range(len(taken) + 1) if n not in taken)
+        number = self._free_number()
+        places = places_of(self._node, start)
         try:
-            plan = plan_part(self._settings, self._node, start, number)
+            plan = plan_part(self._settings, self._node, start, number, places)
         except ImageMissingError as error:
             raise SandboxError(str(error)) from error
-        places = places_of(self._node, start)
         places.create()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.settimeout(_ANSWER_SECONDS)
+        ours.setblocking(False)
         with theirs:
             command = [sys.executable, "-m", "enclave.compute_nodes.part_process", str(theirs.fileno())]
             process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), start_new_session=True)
@@ -157,27 +226,26 @@ class Parts:
 
     async def _end(self, cluster: str, part: _Running) -> None:
         await self._streams.close(cluster)
-        with suppress(OSError):
-            part.channel.shutdown(socket.SHUT_RDWR)  # who waits for an answer is told, and the part ends
+        part.hang_up()
         async with part.lock:
             part.channel.close()
-        await asyncio.to_thread(_bury, part, cluster)
+        late_at = time.monotonic() + _END_SECONDS
+        while part.process.poll() is None:  # it ends by itself; what it cannot end any more is ended here
+            if time.monotonic() > late_at:
+                part.process.kill()
+            await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.to_thread(_clear_away, part, cluster)
 
 
-def _bury(part: _Running, cluster: str) -> None:
-    """It ends by itself when its channel is closed; what it cannot end any more is ended here."""
-    try:
-        part.process.wait(_END_SECONDS)
-    except subprocess.TimeoutExpired:
-        part.process.kill()
-        part.process.wait(_END_SECONDS)
+def _clear_away(part: _Running, cluster: str) -> None:
     shutil.rmtree(part.places.folder, ignore_errors=True)
     cgroups.remove(group_of(cluster))
 
 
-def _exchange(channel: socket.socket, question: bytes) -> dict[str, Any]:
-    channel.sendall(question)
-    packet = channel.recv(LARGEST)
+async def _exchange(channel: socket.socket, question: bytes) -> dict[str, Any]:
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(channel, question)
+    packet = await loop.sock_recv(channel, LARGEST)
     if not packet:
         raise ConnectionResetError("Expected an answer of a part's process, found its end.")
     answer = json.loads(packet)

@@ -5,7 +5,8 @@ it gets one TLS connection to that part's machine. In: a connection of another m
 led to the part's ``in.sock``. Workers on nodes ask the gateway in the same way: what connects to the part's
 ``gateway.sock`` is led home, to the socket of the workspace that the cluster belongs to. Dask's own TLS runs inside.
 Contract: an address is one of the cluster's own, fixed at its start; a stream comes from a machine that is in the
-cluster; at most ``MOST`` each way and part, ``RATE`` new ones a second. Non-goal: starting anything.
+cluster; at most ``MOST`` each way and part, and half of this process's descriptors in all, so that it can always be
+spoken to; ``RATE`` new ones a second lead out of a part. Non-goal: starting anything.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import asyncio
 import json
 import socket
 import ssl
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 import structlog
 from dask_gateway_server.utils import RateLimiter
 
+from enclave import descriptors
 from enclave.clusters.islands import accept
 from enclave.clusters.relay import ADDRESS, Address, Between, read_address
 from enclave.clusters.relay import Streams as Pair
@@ -62,7 +64,7 @@ class _Open:
     listening: list[socket.socket] = field(default_factory=list)
     tasks: dict[asyncio.Task[Any], str] = field(default_factory=dict)
     """Each with the machine it leads to or from."""
-    counts: dict[str, int] = field(default_factory=lambda: {OUT: 0, IN: 0})
+    counts: Counter[str] = field(default_factory=Counter)
     pace: RateLimiter = field(default_factory=lambda: RateLimiter(RATE, BURST))
 
     said: str = ""
@@ -80,6 +82,17 @@ class _Open:
         self.tasks[task] = machine
         task.add_done_callback(lambda ended: self.tasks.pop(ended, None))
 
+    def cancel(self) -> list[asyncio.Task[Any]]:
+        """Wait for these before ``close``: the loop looks at the sockets until they have ended."""
+        tasks = list(self.tasks)
+        for task in tasks:
+            task.cancel()
+        return tasks
+
+    def close(self) -> None:
+        for listening in self.listening:
+            listening.close()
+
 
 class Streams:
     """All parts of this machine."""
@@ -88,6 +101,10 @@ class Streams:
         self._client, self._refusals = client, refusals
         self._parts: dict[str, _Open] = {}
         self._ended: deque[Part] = deque(maxlen=_REMEMBERED)
+        self._most = descriptors.limit() // 4  # each has two
+
+    def _has_room(self, opened: _Open, way: str) -> bool:
+        return opened.counts[way] < MOST and sum(one.counts.total() for one in self._parts.values()) < self._most
 
     def knows(self, names: Names) -> bool:
         """Is it a machine of a cluster here?"""
@@ -102,14 +119,17 @@ class Streams:
             if part.between.part:
                 self._listen(opened, part.gateway, is_gateway=True)
         except OSError:
-            self._end(self._parts.pop(part.cluster))
+            del self._parts[part.cluster]
+            opened.cancel()
+            opened.close()
             raise
 
     async def close(self, cluster: str) -> None:
         """End its streams; no error when there are none."""
         if (opened := self._parts.pop(cluster, None)) is not None:
             self._ended.append(opened.part)
-            await asyncio.gather(*self._end(opened), return_exceptions=True)
+            await asyncio.gather(*opened.cancel(), return_exceptions=True)
+            opened.close()
 
     def drop(self, machine: str) -> None:
         """End all streams to and from a machine that is away: nobody may wait for it."""
@@ -134,7 +154,7 @@ class Streams:
         is_gateway = address == GATEWAY and opened.part.between.part == 0
         if address is None or not (is_gateway or address in opened.part.between.here()):
             return self._refusals.add(Refusal.ADDRESS)
-        if opened.counts[IN] >= MOST:
+        if not self._has_room(opened, IN):
             return self._refusals.add(Refusal.TOO_MANY)
         task = asyncio.current_task()
         if task is not None:
@@ -160,7 +180,7 @@ class Streams:
         opened.listening.append(listening)
 
         async def take(connection: socket.socket) -> None:
-            if opened.counts[OUT] >= MOST:
+            if not self._has_room(opened, OUT):
                 connection.close()
                 return
             opened.counts[OUT] += 1
@@ -189,11 +209,3 @@ class Streams:
                 writer.transport.abort()
             else:
                 connection.close()
-
-    def _end(self, opened: _Open) -> list[asyncio.Task[Any]]:
-        tasks = list(opened.tasks)
-        for task in tasks:
-            task.cancel()
-        for listening in opened.listening:
-            listening.close()
-        return tasks

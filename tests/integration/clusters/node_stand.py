@@ -150,7 +150,6 @@ class NodeStand(ClusterStand):  # type: ignore[misc]
         return sum('"event": "node-answers"' in line and f'"node": "{name}"' in line for line in lines)
 
     def start_node(self, name: str = NODE) -> None:
-        """Its lease is over when it gets SIGUSR1, so that no test waits for it."""
         machine = self.machines[name]
         env = {
             "PATH": os.environ["PATH"],
@@ -162,9 +161,7 @@ class NodeStand(ClusterStand):  # type: ignore[misc]
             "ENCLAVE_NODE_FOLDER": str(self.folders / name),
             **self._identity(name),
         }
-        code = "import signal; from enclave.compute_nodes import serve as s\n"
-        code += "signal.signal(signal.SIGUSR1, lambda *_: setattr(s, 'LEASE_SECONDS', 0.0)); exit(s.main())"
-        self.nodes[name] = self._start_at(machine, env, name, "-c", code)
+        self.nodes[name] = self._start_at(machine, env, name, "-m", "enclave.cli.main", "node")
         wait_for(lambda: self._listens(machine), f"the node; see its log in {self.root}")
 
     def _listens(self, machine: UnsafeMachine) -> bool:

@@ -1,13 +1,13 @@
 """A researcher's cluster on three machines, with every real part; and what reaches a machine that should not.
 
-The tests are one story in this order: she computes on all, one node is killed and comes back, the other one is cut off,
-she is revoked. In between nobody waits for a time, only for what has to come.
+The tests are one story in this order: she computes on all, somebody else on the same machines beside her, one node is
+killed and comes back, the other one is cut off until its lease is over, she is revoked. Nobody waits for a time, only
+for what has to come.
 """
 
 from __future__ import annotations
 
 import json
-import signal
 import socket
 import ssl
 import struct
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from enclave_gateway_stand import PERSON  # type: ignore[import-not-found]
+from enclave_gateway_stand import PERSON, PROJECT  # type: ignore[import-not-found]
 from enclave_node_stand import (  # type: ignore[import-not-found]
     HOME,
     HOME_PORT,
@@ -30,6 +30,7 @@ from enclave_node_stand import (  # type: ignore[import-not-found]
 )
 from enclave_test_stand import is_alive, wait_for  # type: ignore[import-not-found]
 
+from enclave.processes import accepts_connections
 from enclave.workspaces import cgroups
 
 ALL = """
@@ -112,6 +113,46 @@ def test_she_computes_on_both_machines_and_is_recorded(stand: Any, kernel: str) 
     wait_for(lambda: len(of_workers()) >= 3, "the records of her worker's queries")
     assert {(e["actor"], e["workspace"]) for e in of_workers()} == {(PERSON, stand.workspace)}
     assert stand.events("token:refused") == [] and stand.events("cluster:refused") == []
+
+
+BESIDE = """
+from enclave_client import dask as enclave_dask
+client = enclave_dask.client(3)
+client.wait_for_workers(3, timeout=120)
+def look():
+    import os
+    from enclave_client import sql
+    return sql('SELECT count(*) AS n FROM stay').arrow().to_pylist()[0]['n'], os.path.exists('/tmp/hers')
+*_, there = sorted(client.scheduler_info(n_workers=-1)['workers'])
+print(there, *client.submit(look, workers=[there]).result())
+"""
+
+
+def test_somebody_else_computes_on_the_same_node_and_they_do_not_meet(stand: Any, kernel: str) -> None:
+    """His worker has the address of hers; each is a way into its own cluster's island."""
+    hers = stand.at_node()
+    leaves = "print(client.submit(lambda: open('/tmp/hers', 'w').write('x'), workers=[far]).result())"
+    assert run(stand, kernel, leaves) == "1\n"
+    bob = stand.browser("bob")
+    there = bob.start_workspace(PROJECT)
+    *_, workspace = stand.portal.started
+    wait_for(lambda: accepts_connections(stand.settings.run_dir / "ws" / workspace / "in" / "dask.sock"), "his door")
+    his_kernel = bob.open_kernel(there)
+    assert bob.execute(there, his_kernel, BESIDE, 200) == f"{EVERYWHERE[1]} 285 False\n"
+    his = set(stand.at_node()) - set(hers)
+    (her_walls, his_walls) = ({walls(pid) for pid in pids} for pids in (hers, his))
+    assert his and not her_walls & his_walls
+    him = stand.wait_event("cluster:started", workspace=workspace)["actor"]
+    assert him != PERSON and stand.wait_event("query:outcome", workspace=workspace)["actor"] == him
+    bob.execute(there, his_kernel, "client.shutdown()", 200)
+    wait_for(lambda: stand.at_node() == hers, "the end of his workers, and of no other")
+    assert run(stand, kernel, "print(client.submit(sum, [1, 2], workers=[far]).result())") == "3\n"
+
+
+def walls(pid: int) -> tuple[int, str]:
+    """Network and account of a process."""
+    uids = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("Uid:"))
+    return Path(f"/proc/{pid}/ns/net").stat().st_ino, uids
 
 
 def test_a_worker_on_the_node_reaches_its_cluster_and_nothing_else(stand: Any, kernel: str) -> None:
@@ -257,7 +298,6 @@ while not (len(found()) == 3 and third not in found() and here in found() and fa
 print(client.submit(add, *blocks, workers=[far]).result())
 """
     assert run(stand, kernel, code) == "28000000\n"
-    stand.nodes[SECOND].send_signal(signal.SIGUSR1)
     wait_for(lambda: not any(is_alive(pid) for pid in below), "the end of the lease")
     wait_for(lambda: stand.folders_at_node(SECOND) == [], "the end of its folders")
     assert stand.nodes[SECOND].poll() is None and stand.events("cluster:stopped") == []

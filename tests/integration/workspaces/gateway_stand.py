@@ -63,10 +63,13 @@ class UnsafeTokenPortal(UnsafeTestPortal):  # type: ignore[misc]
         answer: web.StreamResponse = await match.handler(request)
         if request.path == "/internal/workspaces/start" and isinstance(answer, web.Response) and answer.status == 200:
             content = json.loads(answer.text or "")
+            username = Username(self.started[content["workspace"]].split("/")[0])
+            people = AccessFiles(self.settings).people().values()
+            content["person"] = next(person.id for person in people if person.username == username)
             content["token"] = tokens.issue(
                 keys.token_private_key(self.settings),
-                person=PERSON,
-                username=Username("alice"),
+                person=content["person"],
+                username=username,
                 project=PROJECT,
                 workspace=WorkspaceId(content["workspace"]),
                 ttl=timedelta(minutes=10),

@@ -127,6 +127,28 @@ def test_a_node_that_went_away_is_told_by_its_workers(members: Members, machines
     assert sorted(members._kept(node)[CLUSTER]["members"]) == ["e", "f"]
 
 
+def test_a_worker_that_ends_on_a_broken_node_is_tried_elsewhere(members: Members, machines: UnsafeMachines) -> None:
+    """It would be chosen again and again, and three workers that end before they run fail a cluster."""
+    start(members, *"abcde")
+    assert [members.is_replaced(worker) for worker in ("a", "b", "e", "x")] == [False, True, True, False]
+    for worker in ("b", "e"):
+        asyncio.run(members.stop_worker(CLUSTER, worker))
+    start(members, "f", "g")
+    assert machines.asked[5:] == [("node-2", (2, 8801)), ("node-1", (1, 8800))]
+    assert not members.is_replaced("g")
+
+
+def test_what_a_node_could_not_end_yet_keeps_its_address(members: Members, machines: UnsafeMachines) -> None:
+    start(members, *"abc")
+    node = members._nodes.nodes[1]
+    members._slots.leave("b")
+    for node.busy, port in ((frozenset({CLUSTER}), 8801), (frozenset(), 8800)):
+        members._kept(node)
+        members._on_polled(node)
+        slot = members._slots.take("d", CLUSTER, 1)
+        assert slot is not None and slot.address == (1, port)
+
+
 @pytest.mark.parametrize(("has_packages", "expected"), [(False, ALL), (True, ["home"])])
 def test_which_machines_a_cluster_may_use(
     members: Members, machines: UnsafeMachines, has_packages: bool, expected: list[str]

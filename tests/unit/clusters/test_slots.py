@@ -38,3 +38,20 @@ def test_an_address_is_free_again_when_its_worker_has_ended_for_certain() -> Non
     assert third is not None and third.address == (1, 8800) and slots.take("e", ONE, 1) is None
     slots.free_cluster(ONE)
     assert slots.workers_at(1) == {"d": OTHER} and slots.left_at(1) == []
+
+
+def test_a_machine_on_which_a_clusters_workers_end_comes_last_for_that_cluster() -> None:
+    slots = Slots(2)
+    first = slots.take("a", ONE, 2)
+    assert first is not None and not first.is_doubted
+    slots.doubt(first)
+    slots.free("a")
+    assert slots.choose(ONE, ALL) == [0, 1, 2] and slots.choose(OTHER, {2: 1, 1: 4}) == [1, 2]
+    slots.take("b", ONE, 0)
+    slots.take("c", ONE, 1)
+    assert slots.choose(ONE, ALL) == [1, 0, 2] and slots.choose(OTHER, ALL)[1] == 2
+    again = slots.take("d", ONE, 2)
+    assert again is not None and again.is_doubted
+    slots.free_cluster(ONE)
+    once_more = slots.take("e", ONE, 2)
+    assert once_more is not None and not once_more.is_doubted

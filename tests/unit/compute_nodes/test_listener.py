@@ -24,7 +24,7 @@ _FILE = Path(__file__).parents[2] / "integration" / "gateway" / "authority.py"
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Of a node whose certificate is home's as well."""
+    """Of a node that answers under the name of home.test."""
     spec = importlib.util.spec_from_file_location("listener_authority", _FILE)
     assert spec is not None and spec.loader is not None
     issuing: Any = importlib.util.module_from_spec(spec)
@@ -37,7 +37,7 @@ def settings(tmp_path: Path) -> Settings:
     files = {"certificate": certificate, "key": key, "ca": tmp_path / "ca.crt"}
     address = f"127.0.0.1:{free_port()}"
     tls: dict[str, Any] = {f"cluster_tls_{name}": file for name, file in files.items()}
-    return Settings(home=tmp_path, node_address=address, node_home="home.test", node_workers=1, **tls)
+    return Settings(home=tmp_path, node_address=address, node_home="another.test", node_workers=1, **tls)
 
 
 def test_one_address_gets_so_many_handshakes_and_the_others_go_on(

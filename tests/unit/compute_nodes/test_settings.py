@@ -32,10 +32,11 @@ def authority() -> Any:
 
 @pytest.fixture
 def given(tmp_path: Path) -> dict[str, Any]:
-    """Settings that are right for home and node; a test changes one thing."""
+    """Settings that are right for home and node; a test changes one thing. The authority's file is as openssl prints
+    it, with a name that is no ASCII."""
     issuer = authority()
-    certificate, key = issuer.issue("home.test").write(tmp_path, "home")
-    (tmp_path / "ca.crt").write_bytes(issuer.certificate)
+    certificate, key = issuer.issue("machine.test").write(tmp_path, "machine")
+    (tmp_path / "ca.crt").write_bytes("Subject: CN=Autorité de l'hôpital\n".encode() + issuer.certificate)
     return {
         "home": tmp_path,
         "cluster_workers": 2,
@@ -72,6 +73,8 @@ def test_without_nodes_nothing_is_read(tmp_path: Path) -> None:
         ({"cluster_nodes": ("10.0.0.6:8443",)}, "cluster_nodes as name=host:port"),
         ({"cluster_nodes": ("Node=10.0.0.6:8443",)}, "cluster_nodes as name=host:port"),
         ({"cluster_nodes": ("*.test=10.0.0.6:8443",)}, "cluster_nodes as name=host:port"),
+        ({"cluster_nodes": ("home=10.0.0.6:8443",)}, "and not home"),
+        ({"cluster_nodes": ("machine.test=10.0.0.6:8443",)}, "found a name of cluster_nodes in"),
         ({"cluster_nodes": ("a=10.0.0.6:1", "a=10.0.0.7:1")}, "found a name or an address twice"),
         ({"cluster_nodes": ("a=10.0.0.6:1", "b=10.0.0.6:1")}, "found a name or an address twice"),
         ({"cluster_nodes": tuple(f"n{n}=10.0.0.{n}:1" for n in range(1, 10))}, "at most 8 cluster_nodes"),
@@ -95,6 +98,7 @@ def test_wrong_settings_of_home(given: dict[str, Any], changed: dict[str, Any], 
     [
         ({"node_address": "[::]:8443"}, "node_address as host:port"),
         ({"node_home": "Home"}, "node_home the name"),
+        ({"node_home": "machine.test"}, "found the name in node_home in cluster_tls_certificate"),
         ({"node_workers": 0}, "node_workers how many"),
         ({"cluster_tls_key": None}, "mutual TLS only"),
     ],

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from enclave import descriptors
 from enclave.clusters.relay import Between
 from enclave.compute_nodes import streams as module
 from enclave.compute_nodes.machines import Machine
@@ -78,3 +79,41 @@ def test_a_part_has_so_many_streams(led: list[Any], tmp_path: Path, monkeypatch:
     header = {"cluster": HERS, "to": [1, 8800]}
     assert asyncio.run(_refused(tmp_path, {"home"}, header)) == {"too-many-streams": 1}
     assert led == []
+
+
+def test_all_parts_together_leave_room_to_speak_to_this_machine(
+    led: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster that takes all descriptors would take the machine from everybody else."""
+    monkeypatch.setattr(descriptors, "limit", lambda: 8)
+    held = asyncio.Event()
+
+    async def lead(*_: object) -> None:
+        led.append(len(led))
+        await held.wait()
+
+    monkeypatch.setattr(Streams, "_lead_here", lead)
+
+    async def run() -> None:
+        refusals = Refusals()
+        streams = Streams(ssl.create_default_context(), refusals)
+        for cluster in (HERS, HIS):
+            (tmp_path / cluster).mkdir()
+            streams.open(Part(cluster, Between(1, 2, 2), {0: HOME}, tmp_path / cluster, tmp_path / cluster / "g"))
+        names = frozenset({"home"})
+
+        def lead_in(cluster: str) -> asyncio.Task[None]:
+            return asyncio.create_task(streams.lead_in(names, {"cluster": cluster, "to": [1, 8800]}, Any))
+
+        first = [lead_in(HERS) for _ in range(2)]
+        await asyncio.sleep(0)
+        await lead_in(HIS)
+        assert led == [0, 1] and refusals.said()["refused"] == {"too-many-streams": 1}
+        held.set()
+        await asyncio.gather(*first)
+        await lead_in(HIS)
+        assert led == [0, 1, 2] and refusals.said()["refused"] == {"too-many-streams": 1}
+        for cluster in (HERS, HIS):
+            await streams.close(cluster)
+
+    asyncio.run(asyncio.wait_for(run(), 60))

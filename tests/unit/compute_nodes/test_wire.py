@@ -8,6 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
@@ -92,15 +93,25 @@ class UnsafeParts:
     async def end_all(self) -> None:
         self.ended += 1
 
+    async def keep_only(self, kept: Any) -> Any:
+        return {}, []
+
 
 def test_a_node_that_does_not_hear_home_ends_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    node: Any = type("Node", (), {"identity": type("Identity", (), {"server": None, "client": None}), "home": "h"})
-    server, parts = NodeServer(Settings(home=tmp_path), node, lambda: now[0]), UnsafeParts()
-    monkeypatch.setattr(server, "_parts", parts)
+    identity = type("Identity", (), {"server": None, "client": None})
+    node: Any = type("Node", (), {"identity": identity, "home": "h", "workers": 1})
+    server, held = NodeServer(Settings(home=tmp_path), node, lambda: now[0]), UnsafeParts()
+    monkeypatch.setattr(server, "_parts", held)
     for now[0], ended in ((20.0, 0), (21.0, 1)):
         asyncio.run(server.look())
-        assert parts.ended == ended
+        assert held.ended == ended
+    there: Any = (None, Mock(drain=AsyncMock(), wait_closed=AsyncMock()))
+    for said, ended in (("hello", 2), ("poll", 2)):  # what enclave doctor says is no word of the clusters' service
+        asyncio.run(server._answer(frozenset({"h"}), {"do": said, "clusters": {}}, there))
+        asyncio.run(server.look())
+        assert held.ended == ended
+    now[0] += 21
     monkeypatch.setattr(server, "_obeying", 1)  # home waits for an answer
     asyncio.run(server.look())
-    assert parts.ended == 1
+    assert held.ended == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -88,6 +89,10 @@ def loosen_authority(given: dict[str, Any]) -> None:
     given["gateway_tls_client_ca"].chmod(0o664)
 
 
+def give_key_away(given: dict[str, Any]) -> None:
+    os.chown(given["gateway_tls_key"], 4242, -1)
+
+
 def swap_key(given: dict[str, Any]) -> None:
     _, given["gateway_tls_key"] = authority().issue("another.test", server=True).write(given["home"], "another")
 
@@ -107,6 +112,7 @@ def expire(given: dict[str, Any]) -> None:
         (loosen_key, "gateway_tls_key that only its owner can use, found mode 0640"),
         (loosen_certificate, "gateway_tls_certificate that only its owner can write, found mode 0666"),
         (loosen_authority, "gateway_tls_client_ca that only its owner can write, found mode 0664"),
+        (give_key_away, "root or the account of this process, found one of account 4242"),
         (swap_key, "private key of gateway_tls_certificate"),
         (spoil_certificate, "PEM certificates in the file of gateway_tls_certificate"),
         (expire, "certificate that holds now"),
