@@ -22,6 +22,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from enclave.process_table import start_time, started_below, status_words
 from enclave.workspaces.limit_sentences import Told, tell
 
 LOOK_SECONDS = 5.0
@@ -77,9 +78,10 @@ class DiskWatch(threading.Thread):
         if over or self._over:
             size = 0 if over else most
             self._tell(not over)
-            for pid in processes_below(self._top):
-                with suppress(ProcessLookupError, PermissionError, ValueError):
-                    limit_file_sizes(pid, size)
+            for pid, began in started_below(self._top).items():
+                with suppress(OSError, ValueError, subprocess.SubprocessError):  # it is gone, or cannot be reached
+                    if start_time(pid) == began:  # who starts and ends thousands could have another one limited
+                        limit_file_sizes(pid, size)
             say(self._inside, self._limit_mb, over, self._what, self._language)
         self._over = over
 
@@ -106,8 +108,11 @@ def limit_file_sizes(pid: int, size: int) -> None:
 
 
 def _account_of(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("Uid:")).split()[1])
+    """Raises ProcessLookupError when it is gone."""
+    numbers = status_words(pid, "Uid")
+    if not numbers:
+        raise ProcessLookupError
+    return int(numbers[0])
 
 
 def used_bytes(folder: Path) -> int:
@@ -133,18 +138,6 @@ def count_files(folder: Path) -> int:
     if not done.stdout:
         raise OSError(f"Expected the number of files of {folder.name}, found none.")
     return len(done.stdout)
-
-
-def processes_below(top: int) -> list[int]:
-    """Process ids of all descendants of ``top``."""
-    parents: dict[int, int] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError, IndexError):
-            parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-    found = [top]
-    for one in found:
-        found += [child for child, parent in parents.items() if parent == one]
-    return found[1:]
 
 
 def say(inside: Path, limit_mb: int, over: bool, what: Told = HOME, language: str = "en") -> None:
