@@ -198,6 +198,18 @@ def test_a_new_day_begins_with_nothing(house: House) -> None:
     ]
 
 
+def test_a_clock_set_back_over_midnight_has_every_byte_recorded_once(house: House) -> None:
+    for days, size in ((0, 1000), (1, 2000), (-1, 4000)):
+        house.day += timedelta(days=days)
+        house.show(size)
+    house.turn(last=True)
+    house.turn(last=True)
+    assert [(event.data["day"], event.counts["bytes"]) for event in house.records] == [
+        ("2026-11-26", 5000),
+        ("2026-11-27", 2000),
+    ]
+
+
 def test_volumes_are_recorded_every_five_minutes_and_after_a_session(house: House) -> None:
     house.account.sockets = 1
     house.show(5000)
