@@ -59,6 +59,7 @@ class Host:
         self._plan = plan
         self._engine = engine
         self._clock, self._began = clock, clock()
+        self._touched, self._touched_at = 0, time.monotonic()
         self._notes = LimitNotes(plan.state.parent / FOLDER)
         self._groups: list[Path] = []
         self._memory = MemoryKills(self._own_groups, self._notes)
@@ -146,6 +147,7 @@ class Host:
                         key.data()
                     self._bar_kernels()
                     self._memory.look()
+                    self._notes.look()
                     self._terminal_work.look(time.monotonic(), self._kernels.terminals())
             finally:
                 self._note_usage()  # while there is memory in use
@@ -207,10 +209,12 @@ class Host:
             noted(Limit.HOURS, Ended.WORKSPACE, int(now - self._began), int(self._plan.ends_at - self._began))
             return "its hours are over"
         try:
-            touched = self._plan.state.stat().st_mtime
+            touched = self._plan.state.stat().st_mtime_ns
         except OSError:
             return "its folder is gone"
-        if now - touched > self._plan.orphan_seconds:
+        if touched != self._touched:  # by our own clock: that of the day may jump, over a machine's sleep for instance
+            self._touched, self._touched_at = touched, time.monotonic()
+        if time.monotonic() - self._touched_at > self._plan.orphan_seconds:
             return "no hub has looked after it"
         self._free_looks = self._free_looks + 1 if _is_free(self._plan.anchor) else 0
         return "the enclave has stopped" if self._free_looks >= _FREE_LOOKS else None

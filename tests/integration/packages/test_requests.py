@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,12 +12,13 @@ from django.test.utils import CaptureQueriesContext
 from package_mirror import UnsafeMirror, serving, wheel  # type: ignore[import-not-found]
 from portal_house import page_words, permit_text, running_house  # type: ignore[import-not-found]
 
-from audit.client import AuditUnavailable
+from audit.client import AuditRefused, AuditUnavailable
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
 from enclave.domain.packages import PackageVerb
 from enclave.domain.people import Role
-from enclave.packages.fetch import IngressError
+from enclave.packages.fetch import IngressError, Pinned
+from enclave.packages.ingress import PackageSet
 from enclave.packages.jobs import ingress
 from enclave.portal.actions import packages, projects, workspaces
 from enclave.portal.models import Job, PackageRequest, Project, User
@@ -243,6 +245,44 @@ def test_no_approved_request_is_left_without_an_end(house: Any, monkeypatch: pyt
 
 def _log_is_away(*_: object) -> None:
     raise AuditUnavailable("Expected the audit log, found nobody at its socket.")
+
+
+def test_a_record_that_is_never_taken_ends_a_request_and_one_that_waits_does_not(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, folder = ask("tiny"), house.settings.projects_dir / "study/packages"
+    packages.decide_package(user("sofia"), "study", asked.pk, PackageVerb.APPROVE)
+    before = sorted(folder.iterdir())
+
+    def take_turn(name: str, result: Callable[..., Any]) -> str:
+        with monkeypatch.context() as broken:
+            broken.setattr(f"enclave.packages.jobs.{name}", result)
+            assert house.runner.take_turn()
+        asked.refresh_from_db()
+        return str(asked.state)
+
+    many = (Pinned("toy", "1." + "0" * 300, "0" * 64),) * 300  # what a hostile index says the package needs
+    too_many = PackageSet("p9", "0" * 64, {"tiny": "0.1"}, many)
+    assert take_turn("make_set", lambda *_: too_many) == "failed"
+    assert "does not take the record" in asked.outcome and not Job.objects.filter(state="queued").exists()
+    for error, said in ((AuditRefused("refused"), "does not take"), (RuntimeError("nobody saw"), "not foreseen")):
+        packages.decide_package(user("tomas"), "study", asked.pk, PackageVerb.RETRY)
+        assert take_turn("deliver_packages", partial(_raise, error)) == "failed" and said in asked.outcome
+        assert sorted(folder.iterdir()) == before and not Job.objects.filter(state="queued").exists()
+
+    packages.decide_package(user("tomas"), "study", asked.pk, PackageVerb.RETRY)
+    with monkeypatch.context() as broken:
+        broken.setattr("enclave.packages.jobs.make_set", lambda *_: 1 // 0)
+        assert take_turn("fail_packages", _log_is_away) == "approved"
+    again = Job.objects.get(state="queued")
+    Job.objects.filter(pk=again.pk).update(not_before=again.created_at)
+    assert house.runner.take_turn()
+    asked.refresh_from_db()
+    assert asked.state == "available", "the log is back"
+
+
+def _raise(error: Exception, *_: object) -> None:
+    raise error
 
 
 @pytest.mark.parametrize("verb", [PackageVerb.WITHDRAW, PackageVerb.REJECT])
