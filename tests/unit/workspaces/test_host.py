@@ -14,8 +14,9 @@ from host_doubles import UnsafeEngine, plan  # type: ignore[import-not-found]
 
 from enclave.domain.ids import WorkspaceId
 from enclave.sandbox import Bind
-from enclave.workspaces.host import Host
+from enclave.workspaces.host import Host, most_processes
 from enclave.workspaces.host_plan import INSIDE_IPC, HostPlan
+from enclave.workspaces.islands import MOST_ISLANDS
 from enclave.workspaces.kernels import MOST_KERNELS, Kernels
 from enclave.workspaces.launch import Places
 
@@ -171,12 +172,19 @@ def test_a_folder_made_deep_on_purpose_ends_neither_host_nor_hub(
     places = Places(tmp_path, WorkspaceId("w-0123456789ab"))
     places.create()
     for folder in (tmp_path / "ipc" / ID, places.ipc):
-        dig(folder, 1500)
+        dig(folder, 1100)
     assert kernels.answer({"do": "prepare", "kernel": ID}) == {}
-    dig(tmp_path / "ipc" / ID, 1500)
     assert kernels.answer({"do": "remove", "kernel": ID}) == {} and list((tmp_path / "ipc").iterdir()) == []
     places.remove()
     assert not places.folder.exists()
+
+
+def test_who_starts_all_the_processes_they_may_keeps_the_host_from_nothing(tmp_path: Path) -> None:
+    """Each sandbox has two processes of our own in the group, and the host starts others to measure the home."""
+    for clusters, sandboxes in ((0, 1 + MOST_KERNELS), (5, 1 + MOST_KERNELS + 5 + 2 * MOST_ISLANDS)):
+        given = replace(plan(tmp_path), clusters=clusters)
+        given = replace(given, kernel=replace(given.kernel, processes=100))
+        assert most_processes(given) - 100 - 2 * sandboxes >= 16
 
 
 def dig(folder: Path, depth: int) -> None:
