@@ -35,7 +35,15 @@ from enclave.workspaces.idleness import Idleness
 from enclave.workspaces.limit_notes import FOLDER
 from enclave.workspaces.limit_records import limit_records
 from enclave.workspaces.limits import write_limits
-from enclave.workspaces.obstacles import FAILURES, SENTENCES, EndedAtOnceError, check_space, obstacle_of, refusal
+from enclave.workspaces.obstacles import (
+    FAILURES,
+    SENTENCES,
+    EndedAtOnceError,
+    RevokedError,
+    check_space,
+    obstacle_of,
+    refusal,
+)
 from enclave.workspaces.opening import write_first_notebook
 from enclave.workspaces.planning import Opening, plan_host
 from enclave.workspaces.services import PartnerAwayError, Partners, answers
@@ -128,10 +136,13 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
     async def _wait_until_ready(self, places: launch.Places) -> None:
         """Until JupyterLab answers on its socket; a server that ends first is told at once, not after a timeout.
 
-        Raises EndedAtOnceError, SandboxError.
+        Nobody looks after a workspace that starts, so who is revoked meanwhile is found here.
+        Raises EndedAtOnceError, RevokedError, SandboxError.
         """
         ends = time.monotonic() + _START_SECONDS
         while time.monotonic() < ends:
+            if (objection := self._find_objection()) is not None:
+                raise RevokedError(objection)
             if not self._is_running():
                 self.log.error("workspace server ended; its log: %r", launch.log_tail(places))
                 if self._host is not None and self._host.exit_code() == NO_SANDBOX:
@@ -157,6 +168,9 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
                 self.log.warning("workspace %s: no fresh token yet: %s", places.workspace, error)
                 wait = _RETRY_SECONDS
 
+    def _find_objection(self) -> str | None:
+        return self._standing.find_objection(self.user.name, self.name, datetime.now(UTC).date())
+
     def _is_running(self) -> bool:
         return self._host is not None and self._host.is_running()
 
@@ -174,7 +188,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
             return None
         if self._is_running():
             who = self._who()
-            reason = self._standing.find_objection(self.user.name, self.name, datetime.now(UTC).date())
+            reason = self._find_objection()
             if reason is None:
                 if not await self._has_idled():
                     self._look_after()
