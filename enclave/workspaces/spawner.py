@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -53,6 +54,8 @@ from enclave.workspaces.start_records import StartRecords
 
 _RETRY_SECONDS = 5.0
 _START_SECONDS = 75.0
+_ENDING = ThreadPoolExecutor(max_workers=64, thread_name_prefix="ending")
+"""Threads that do nothing else: a Docker daemon that hangs, for instance, keeps nobody from being put out."""
 
 
 class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
@@ -162,7 +165,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
                 wait = fresh.token_seconds / 2
             except RefusedError:
                 self.log.warning("workspace %s: token not renewed, so it ends now", places.workspace)
-                await asyncio.to_thread(self._end)
+                await self._end()
                 return
             except (PartnerAwayError, OSError) as error:
                 self.log.warning("workspace %s: no fresh token yet: %s", places.workspace, error)
@@ -198,7 +201,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
                 await bookkeeping().do(idle)
                 reason = f"nobody has used it for {self._idle_minutes} minutes"
             self.log.info("workspace %s ends: %s", self._workspace, reason)
-            await asyncio.to_thread(self._end)
+            await self._end()
         await self._clean_up()
         return 0
 
@@ -226,10 +229,13 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
 
     async def stop(self, now: bool = False) -> None:
         """End the host and with it the sandboxes: asked first (it kills them at once), then killed."""
-        await asyncio.to_thread(self._end)
+        await self._end()
         await self._clean_up()
 
-    def _end(self) -> None:
+    async def _end(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(_ENDING, self._end_host)
+
+    def _end_host(self) -> None:
         host = self._host
         if host is None:
             return

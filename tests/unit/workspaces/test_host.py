@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -171,12 +172,15 @@ def test_a_folder_made_deep_on_purpose_ends_neither_host_nor_hub(
     kernels.answer({"do": "prepare", "kernel": ID})
     places = Places(tmp_path, WorkspaceId("w-0123456789ab"))
     places.create()
-    for folder in (tmp_path / "ipc" / ID, places.ipc):
-        dig(folder, 1100)
-    assert kernels.answer({"do": "prepare", "kernel": ID}) == {}
-    assert kernels.answer({"do": "remove", "kernel": ID}) == {} and list((tmp_path / "ipc").iterdir()) == []
-    places.remove()
-    assert not places.folder.exists()
+    try:
+        for folder in (tmp_path / "ipc" / ID, places.ipc):
+            dig(folder, 1100)
+        assert kernels.answer({"do": "prepare", "kernel": ID}) == {}
+        assert kernels.answer({"do": "remove", "kernel": ID}) == {} and list((tmp_path / "ipc").iterdir()) == []
+        places.remove()
+        assert not places.folder.exists()
+    finally:  # pytest would give up at it as well
+        subprocess.run(["rm", "-rf", str(tmp_path / "ipc"), str(places.folder)], check=True)
 
 
 def test_who_starts_all_the_processes_they_may_keeps_the_host_from_nothing(tmp_path: Path) -> None:
