@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -177,24 +177,11 @@ def test_a_request_is_decided_by_somebody_else(house: Any) -> None:
     assert [reason for reason in refused if "You asked for this package" in reason]
 
 
-BAD = [
-    ("numpy @ https://evil.example/x.whl", "", "a package's name"),
-    ("--index-url=https://evil.example", "", "a package's name"),
-    ("toy[all]", "", "a package's name"),
-    ("../toy", "", "a package's name"),
-    ("toy", "; os_name == 'nt'", "Expected versions"),
-    ("toy", "===1.0", "Expected versions"),
-    ("toy", "==1.0\n-r /etc/passwd", "Expected versions"),
-    ("toy", "@ file:///etc", "Expected versions"),
-    ("toy", "1.0", "Expected versions"),
-]
-
-
-@pytest.mark.parametrize(("name", "versions", "said"), BAD)
-def test_only_a_name_and_versions_can_be_asked_for(house: Any, name: str, versions: str, said: str) -> None:
-    with pytest.raises(RefusedError, match=said):
-        packages.request_package(user("amelie"), "study", name, versions, "For x.")
-    assert said in str(house.events(EventType.PACKAGE_REQUEST_REFUSED, project="study")[-1]["data"]["reasons"])
+def test_what_else_is_asked_for_is_refused_and_on_record(house: Any) -> None:
+    with pytest.raises(RefusedError, match="a package's name"):
+        packages.request_package(user("amelie"), "study", "../toy", "", "For x.")
+    refused = house.events(EventType.PACKAGE_REQUEST_REFUSED, project="study")[-1]
+    assert "a package's name" in str(refused["data"]["reasons"])
 
 
 def test_who_may_not_ask_and_what_was_asked_already(house: Any) -> None:
@@ -267,7 +254,7 @@ def test_a_record_that_is_never_taken_ends_a_request_and_one_that_waits_does_not
     assert "does not take the record" in asked.outcome and not Job.objects.filter(state="queued").exists()
     for error, said in ((AuditRefused("refused"), "does not take"), (RuntimeError("nobody saw"), "not foreseen")):
         packages.decide_package(user("tomas"), "study", asked.pk, PackageVerb.RETRY)
-        assert take_turn("deliver_packages", partial(_raise, error)) == "failed" and said in asked.outcome
+        assert take_turn("deliver_packages", Mock(side_effect=error)) == "failed" and said in asked.outcome
         assert sorted(folder.iterdir()) == before and not Job.objects.filter(state="queued").exists()
 
     packages.decide_package(user("tomas"), "study", asked.pk, PackageVerb.RETRY)
@@ -279,10 +266,6 @@ def test_a_record_that_is_never_taken_ends_a_request_and_one_that_waits_does_not
     assert house.runner.take_turn()
     asked.refresh_from_db()
     assert asked.state == "available", "the log is back"
-
-
-def _raise(error: Exception, *_: object) -> None:
-    raise error
 
 
 @pytest.mark.parametrize("verb", [PackageVerb.WITHDRAW, PackageVerb.REJECT])

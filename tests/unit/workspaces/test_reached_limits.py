@@ -16,13 +16,11 @@ from audit.client import AuditRefused, AuditUnavailable
 from audit.event import AuditEvent, check_event
 from enclave.domain.ids import ProjectId, WorkspaceId
 from enclave.settings import Settings
-from enclave.workspaces import cgroups
 from enclave.workspaces.bookkeeping import Bookkeeping
 from enclave.workspaces.file_count import FileState, FileWatch
 from enclave.workspaces.limit_notes import Ended, Limit, LimitNotes, read_notes
 from enclave.workspaces.limit_records import LimitRecords
 from enclave.workspaces.limit_sentences import SENTENCES, SHORT, Told, number, sentence
-from enclave.workspaces.memory_kills import MemoryKills
 from enclave.workspaces.quota import DiskWatch
 
 PERSON, PROJECT, WORKSPACE = "u-0123456789ab", ProjectId("study"), WorkspaceId("w-0123456789ab")
@@ -236,61 +234,6 @@ def test_too_many_files_are_told_in_the_workspaces_language(tmp_path: Path) -> N
     assert watch.count() is FileState.TOO_MANY and watch.found == 31
     assert "aucun noyau ne tourne" in watch.sentence and "20 fichiers" in watch.sentence
     assert json.loads((tmp_path / "files.json").read_text())["problem"] == watch.sentence
-
-
-SECOND = {"memory.events": "low 0\noom 3\noom_kill {n}\noom_group_kill 0\n", "memory.peak": "900", "memory.max": "800"}
-FIRST = {
-    "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill {n}\n",
-    "memory.max_usage_in_bytes": "900",
-    "memory.limit_in_bytes": "800",
-}
-
-
-@pytest.mark.parametrize("files", [FIRST, SECOND], ids=["version 1", "version 2"])
-def test_processes_that_the_kernel_killed(hub: Hub, tmp_path: Path, files: dict[str, str]) -> None:
-    group, below = tmp_path / "group", tmp_path / "group" / "container"
-    below.mkdir(parents=True)
-
-    def write(folder: Path, n: int) -> None:
-        for name, text in files.items():
-            (folder / name).write_text(text.format(n=n))
-
-    groups = [tmp_path / "cpu", group]
-    kills = MemoryKills(lambda: groups, hub.host)
-    kills.look()
-    write(group, 0)
-    write(below, 0)
-    kills.look()
-    assert read_notes(hub.notes) == []
-    write(group, 1)
-    write(below, 2)
-    kills.look()
-    kills.look()
-    hub.settle()
-    times = 3 if files is FIRST else 1  # version 2 counts below as well
-    assert hub.log.said() == [("memory", "processes", 900, 800, times)]
-
-
-def test_a_container_that_ended_hides_no_kill_in_the_next_one(hub: Hub, tmp_path: Path) -> None:
-    """Version 1 counts in the container's own group, which goes with it."""
-    group = tmp_path / "group"
-    kills = MemoryKills(lambda: [group], hub.host)
-    for container, killed in (("a", 3), ("b", 2)):
-        (group / container).mkdir(parents=True)
-        (group / container / "memory.oom_control").write_text(f"oom_kill {killed}\n")
-        kills.look()
-        kills.look()
-        (group / container / "memory.oom_control").unlink()
-        kills.look()
-    hub.host.flush()
-    hub.settle()
-    assert [said[-1] for said in hub.log.said()] == [3, 2]
-
-
-def test_unlimited_memory_is_no_number(tmp_path: Path) -> None:
-    (tmp_path / "memory.peak").write_text("900")
-    (tmp_path / "memory.max").write_text("max")
-    assert cgroups.memory_peak([tmp_path]) == (0, 0)
 
 
 def test_every_sentence_in_both_languages_and_short_enough_for_jupyterlab() -> None:
