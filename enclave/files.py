@@ -1,9 +1,13 @@
-"""Files that are either the old or the new one, never half of each (temp file, fsync, rename, fsync of the folder)."""
+"""Files that are either the old or the new one, never half of each (temp file, fsync, rename, fsync of the folder).
+
+And trees that are wholly gone, whatever was made of them.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
+import subprocess
 from pathlib import Path
 
 
@@ -31,3 +35,21 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove_tree(path: Path) -> None:
+    """Take ``path`` away with all below it, of any depth, no link followed, no other file system entered.
+
+    ``rm`` and not ``shutil.rmtree``, which gives up at a thousand folders (with RecursionError, whatever it was told
+    about errors). No error when there is nothing. Raises OSError when something is left.
+    """
+    if not os.path.lexists(path):
+        return
+    remove = ["rm", "-rf", "--one-file-system", "--", str(path)]
+    done = subprocess.run(remove, capture_output=True, check=False)
+    if os.path.lexists(path) and os.geteuid() != 0:  # its owner took their own rights away
+        subprocess.run(["chmod", "-R", "u+rwX", "--", str(path)], capture_output=True, check=False)
+        done = subprocess.run(remove, capture_output=True, check=False)
+    if os.path.lexists(path):
+        said = done.stderr.decode(errors="replace").rsplit(":", 1)[-1].strip()[:100]
+        raise OSError(f"Expected nothing to be left of a folder that goes, found some that cannot be removed: {said}.")

@@ -9,15 +9,16 @@ import signal
 import time
 from pathlib import Path
 
+from enclave.process_table import has_ended
+
 
 def _is_ours(pid: int) -> bool:
     """Is ``pid`` alive and one of the enclave's services (process ids are reused)?"""
     try:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except (OSError, IndexError):
+    except OSError:
         return False
-    return state != "Z" and any(a.startswith((b"enclave.", b"audit.")) or b"jupyterhub" in a for a in arguments)
+    return not has_ended(pid) and any(a.startswith((b"enclave.", b"audit.")) or b"jupyterhub" in a for a in arguments)
 
 
 def await_predecessors(state_file: Path, seconds: float = 10.0) -> None:

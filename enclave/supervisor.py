@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -27,7 +26,7 @@ import structlog
 from audit.client import AuditClient, AuditUnavailable
 from audit.event import AuditEvent
 from enclave.domain.events import EventType
-from enclave.files import write_atomically
+from enclave.files import remove_tree, write_atomically
 from enclave.logs import configure
 from enclave.predecessors import await_predecessors
 from enclave.processes import ServiceSpec, accepts_connections, service_specs
@@ -214,7 +213,8 @@ class Supervisor:
         """Nothing under ``run/`` survives a stop but the lock file itself."""
         for child in self._settings.run_dir.iterdir():
             if child.is_dir() and not child.is_symlink():
-                shutil.rmtree(child, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    remove_tree(child)
             elif child.name != "supervisor.lock":
                 child.unlink(missing_ok=True)
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from enclave.workspaces import quota
+from enclave import process_table
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -13,14 +13,10 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 def cpu_seconds_below(top: int, part_of_command: bytes) -> float:
     """What the processes below ``top`` with this in their command have used so far; ended ones count nothing."""
     total = 0.0
-    for pid in quota.processes_below(top):
-        folder = Path(f"/proc/{pid}")
-        try:
-            if part_of_command in (folder / "cmdline").read_bytes():
-                fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-                total += (int(fields[11]) + int(fields[12])) / _TICKS
-        except OSError:
-            continue
+    for pid in process_table.processes_below(top):
+        with contextlib.suppress(OSError):
+            if part_of_command in Path(f"/proc/{pid}/cmdline").read_bytes():
+                total += sum(map(int, process_table.stat_fields(pid)[11:13])) / _TICKS
     return total
 
 
@@ -46,7 +42,7 @@ def contents_below(folder: Path) -> Iterator[tuple[Path, bytes]]:
 
 def processes_below(tops: list[int]) -> list[int]:
     """``tops`` and all their descendants."""
-    return list(dict.fromkeys(pid for top in tops for pid in (top, *quota.processes_below(top))))
+    return list(dict.fromkeys(pid for top in tops for pid in (top, *process_table.processes_below(top))))
 
 
 def is_alive(pid: int) -> bool:

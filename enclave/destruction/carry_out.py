@@ -15,13 +15,13 @@ from enclave.destruction.remains import (
     find_remains,
     measure,
     remove_empty_above,
-    remove_tree,
     set_aside,
 )
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
 from enclave.domain.ids import ProjectId
 from enclave.domain.projects import ProjectState
+from enclave.files import remove_tree
 from enclave.portal.models import Destruction, Project, User
 from enclave.portal.record import audited_change
 from enclave.settings import Settings

@@ -11,16 +11,15 @@ own.
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 from enclave.domain.ids import ProjectId
+from enclave.files import remove_tree
 from enclave.settings import Settings
 from enclave.workspaces.quota import count_files, used_bytes
 from enclave.workspaces.shared_folder import image_fill, is_image
@@ -99,21 +98,6 @@ def measure(path: Path) -> Extent:
     if is_image(path):
         return Extent(*image_fill(path))
     return Extent(count_files(path), used_bytes(path))
-
-
-def remove_tree(path: Path) -> None:
-    """Take ``path`` away with all below it, of any depth, no link followed, no other file system entered.
-
-    ``rm`` and not ``shutil.rmtree``, which gives up at a thousand folders. Raises OSError when something is left.
-    """
-    remove = ["rm", "-rf", "--one-file-system", "--", str(path)]
-    done = subprocess.run(remove, capture_output=True, check=False)
-    if os.path.lexists(path) and os.geteuid() != 0:  # its owner took their own rights away
-        subprocess.run(["chmod", "-R", "u+rwX", "--", str(path)], capture_output=True, check=False)
-        done = subprocess.run(remove, capture_output=True, check=False)
-    if os.path.lexists(path):
-        said = done.stderr.decode(errors="replace").rsplit(":", 1)[-1].strip()[:100]
-        raise OSError(f"Expected nothing to be left of what is destroyed, found some that cannot be removed: {said}.")
 
 
 def remove_empty_above(settings: Settings, project: ProjectId) -> None:

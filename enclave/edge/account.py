@@ -99,21 +99,26 @@ class Account:
         self.dirty = True
 
     def _add_pending(self, volume: Volume, data: Data | None) -> None:
-        if not self.pending or self.pending[-1].day != self.day:
-            self.pending.append(Pending(self.day))
-        last = self.pending[-1]
-        digest = last.digest
+        entry = self._pending_of(self.day)
+        digest = entry.digest
         if data is not None and volume.bytes:
             content = hashlib.sha256(data.encode("utf-8", "replace") if isinstance(data, str) else data).digest()
             digest = hashlib.sha256(bytes.fromhex(digest) + content).hexdigest()
-        self.pending[-1] = replace(last, volume=last.volume + volume, digest=digest)
+        self._put(replace(entry, volume=entry.volume + volume, digest=digest))
 
     def kept(self, day: date) -> None:
         """A line came into the archive of ``day``, which may be over: sealing and waiting take their time."""
-        found = next((entry for entry in self.pending if entry.day == day), Pending(day))
-        others = [entry for entry in self.pending if entry.day != day]
-        self.pending = sorted([*others, replace(found, kept=found.kept + 1)], key=lambda entry: entry.day)
+        entry = self._pending_of(day)
+        self._put(replace(entry, kept=entry.kept + 1))
         self.dirty = True
+
+    def _pending_of(self, day: date) -> Pending:
+        return next((entry for entry in self.pending if entry.day == day), Pending(day))
+
+    def _put(self, entry: Pending) -> None:
+        """One entry per day, the oldest first, also where the clock is set back over midnight."""
+        others = [other for other in self.pending if other.day != entry.day]
+        self.pending = sorted([*others, entry], key=lambda each: each.day)
 
     def recorded(self, what: Pending) -> None:
         """``what`` is on record; what came after it stays pending."""

@@ -78,7 +78,7 @@ class ShownArchive:
         return file.commit()
 
     def close_before(self, today: date) -> None:
-        """Give back the descriptors of past days; a late line or commitment opens its file again."""
+        """Give back the descriptors of past days; a late line or commitment opens its file again. Raises OSError."""
         with self._lock:
             for place in [place for place in self._files if place.day < today.isoformat()]:
                 self._files.pop(place).close()

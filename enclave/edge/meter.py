@@ -119,16 +119,28 @@ class Meter:
             await self.turn()
 
     async def turn(self, *, last: bool = False) -> None:
-        """One turn: write changed files, record what is due (``last``: everything)."""
+        """One turn: write changed files, record what is due (``last``: everything). Does not raise.
+
+        What nobody foresaw about one account keeps no other one, and no later turn, from its record.
+        """
         now, log_is_away = self._clock(), False
-        if self.archive is not None:
-            await asyncio.to_thread(self.archive.close_before, self._today())
+        await self._close_past_days()
         for key, account in list(self._accounts.items()):
-            if not log_is_away and (last or self._is_due(account, now - self._tried_at[key])):
-                self._tried_at[key] = now
-                log_is_away = not await self._record_pending(account)
-            if account.dirty:
-                await self._save(account)
+            try:
+                if not log_is_away and (last or self._is_due(account, now - self._tried_at[key])):
+                    self._tried_at[key] = now
+                    log_is_away = not await self._record_pending(account)
+                if account.dirty:
+                    await self._save(account)
+            except Exception:
+                log.exception("exposure:turn-failed", project=account.project)
+
+    async def _close_past_days(self) -> None:
+        try:
+            if self.archive is not None:
+                await asyncio.to_thread(self.archive.close_before, self._today())
+        except OSError as error:
+            log.error("shown-archive:not-closed", error=type(error).__name__)
 
     @staticmethod
     def _is_due(account: Account, waited: float) -> bool:

@@ -18,6 +18,7 @@ from audit.reader import CHECKPOINT
 from enclave.keys import service_secret
 from enclave.metering.exposition import Part
 from enclave.metering.queries import count_open_intents
+from enclave.process_table import has_ended
 from enclave.settings import Settings
 from enclave.workspaces.host_process import find_hosts
 
@@ -94,17 +95,8 @@ def _services(settings: Settings) -> Iterator[Metric]:
     up = GaugeMetricFamily("enclave_service_up", "1: this process of the enclave runs.", labels=["service"])
     services = json.loads((settings.run_dir / "supervisor.json").read_bytes())["services"]
     for name, pid in services.items():
-        up.add_metric([name], _is_there(int(pid)))
+        up.add_metric([name], not has_ended(int(pid)))
     yield up
-
-
-def _is_there(pid: int) -> bool:
-    """A zombie has ended."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except (OSError, IndexError):
-        return False
-    return state != "Z"
 
 
 def _one(name: str, words: str, value: float) -> GaugeMetricFamily:

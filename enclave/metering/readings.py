@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enclave.metering.process_groups import groups_apart
-from enclave.workspaces.quota import processes_below
+from enclave.process_table import processes_below, stat_fields, status_words
 
 _TICK_NS = 10**9 // os.sysconf("SC_CLK_TCK")
 _MEMORY_FILES = (("memory.usage_in_bytes", "total_inactive_file"), ("memory.current", "inactive_file"))
@@ -146,17 +146,9 @@ class ProcessTimes:
 
 
 def _process_ns(pid: int) -> int:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except (OSError, IndexError):
-        return 0
-    return sum(map(int, fields[_USER_TIME : _USER_TIME + 4])) * _TICK_NS
+    return sum(map(int, stat_fields(pid)[_USER_TIME : _USER_TIME + 4])) * _TICK_NS
 
 
 def _held_bytes(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    held = (line.split() for line in lines if line.startswith(("RssAnon:", "RssShmem:")))
-    return sum(int(words[1]) << 10 for words in held)
+    held = (status_words(pid, name)[:1] for name in ("RssAnon", "RssShmem"))
+    return sum(int(word) << 10 for words in held for word in words)

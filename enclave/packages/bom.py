@@ -73,7 +73,9 @@ def file_list(folder: Path) -> str:
             continue
         if not stat.S_ISREG(mode) or path.lstat().st_nlink != 1:
             raise IngressError("Expected plain files of the packages, found something else. Nothing was added.")
-        lines.append(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder.parent)}")
+        with path.open("rb") as file:  # may be as large as the whole set
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        lines.append(f"{digest}  {path.relative_to(folder.parent)}")
     for path in (folder, *folder.rglob("*")):
         if os.geteuid() == 0:
             os.chown(path, 0, 0)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from packaging.utils import canonicalize_name
 
 from enclave.domain.ids import ProjectId
 from enclave.domain.packages import SET_VERSION, Requirement
-from enclave.files import sync_folder, write_atomically
+from enclave.files import remove_tree, sync_folder, write_atomically
 from enclave.packages.bom import Made, bill_of, file_list
 from enclave.packages.fetch import (
     BUILDER_UID,
@@ -66,8 +66,8 @@ def make_set(settings: Settings, project: ProjectId, wanted: Sequence[Requiremen
     folder = packages_folder(settings, project)
     folder.mkdir(parents=True, exist_ok=True, mode=0o755)
     making = folder / _MAKING
-    shutil.rmtree(making, ignore_errors=True)
     try:
+        remove_tree(making)
         mirror = find_mirror(settings)
         for name in ("in", "out", "out/tmp", "set"):
             _hand_over(making / name)
@@ -91,13 +91,15 @@ def make_set(settings: Settings, project: ProjectId, wanted: Sequence[Requiremen
     except OSError as error:
         raise IngressError(f"The packages could not be stored: {error.strerror or 'unknown reason'}.") from error
     finally:
-        shutil.rmtree(making, ignore_errors=True)
+        with suppress(OSError):  # the next one begins with it
+            remove_tree(making)
 
 
 def discard_set(settings: Settings, project: ProjectId, version: str) -> None:
     """Remove a version that was made but never given out."""
     if SET_VERSION.fullmatch(version):
-        shutil.rmtree(packages_folder(settings, project) / version, ignore_errors=True)
+        with suppress(OSError):
+            remove_tree(packages_folder(settings, project) / version)
 
 
 def _hand_over(path: Path) -> None:
@@ -126,7 +128,8 @@ def _check_wheels(wheels: Path, pinned: Sequence[Pinned]) -> None:
         if path.is_symlink() or not path.is_file() or path.suffix != ".whl":
             raise IngressError("Expected wheels from the mirror, found something else. Nothing was added.")
         name = canonicalize_name(path.name.split("-")[0])
-        found.append((name, hashlib.sha256(path.read_bytes()).hexdigest()))
+        with path.open("rb") as file:  # may be as large as the whole set
+            found.append((name, hashlib.file_digest(file, "sha256").hexdigest()))
     if sorted(found) != sorted((one.name, one.sha256) for one in pinned):
         raise IngressError("Expected the wheels with the hashes of the index, found others. Nothing was added.")
 
@@ -154,12 +157,17 @@ def _answer(code: int | None, output: bytes) -> dict[str, list[str]]:
     try:
         said = json.loads(output)
         if code == 2:
-            raise IngressError(*(str(reason)[:500] for reason in said["reasons"]))
+            raise IngressError(*(_printable(str(reason))[:500] for reason in said["reasons"]))
         if code == 0:
             return {str(wheel): [str(name) for name in names] for wheel, names in said["left_out"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
     raise IngressError(f"Expected the packages to be unpacked, found that it ended early (status {code}).")
+
+
+def _printable(text: str) -> str:
+    """Half a letter in a wheel's name, for instance, is nothing that a record or a page can hold."""
+    return "".join(letter for letter in text if letter.isprintable())
 
 
 def _finish(folder: Path, made: Made, pinned: Sequence[Pinned], left_out: dict[str, list[str]]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from audit.client import AuditUnavailable
+from audit.client import AuditRefused, AuditUnavailable
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
 from enclave.domain.ids import ProjectId
@@ -28,6 +28,10 @@ _UNFORESEEN = (
     "The packages could not be made for a reason that was not foreseen; it is in the runner's log. Tell the admin, "
     "then try again."
 )
+_NO_RECORD = (
+    "The audit log does not take the record of these packages as it is, so nothing was added. Ask for packages that "
+    "need fewer others, or tell the admin."
+)
 
 
 def ingress(settings: Settings, payload: dict[str, Any]) -> None:
@@ -45,19 +49,19 @@ def ingress(settings: Settings, payload: dict[str, Any]) -> None:
         return
     concerned = [one.pk for one in fresh or kept]
     if row.project_state is not ProjectState.ACTIVE:
-        fail_packages(project, concerned, [_NOT_ACTIVE])
+        _fail(payload, concerned, [_NOT_ACTIVE])
         return
     try:
         made = make_set(
             settings, project, [one.requirement for one in (*kept, *fresh)], partial(_led_elsewhere, project)
         )
     except IngressError as error:
-        fail_packages(project, concerned, list(error.reasons))
+        _fail(payload, concerned, list(error.reasons))
         raise
     except Exception:  # what nobody foresaw: the runner's log has it, the steward can try again
-        fail_packages(project, concerned, [_UNFORESEEN])
+        _fail(payload, concerned, [_UNFORESEEN])
         raise
-    _deliver(settings, payload, [one.pk for one in (*kept, *fresh)], made)
+    _deliver(settings, payload, concerned, [one.pk for one in (*kept, *fresh)], made)
 
 
 def _led_elsewhere(project: ProjectId, place: str) -> None:
@@ -66,8 +70,10 @@ def _led_elsewhere(project: ProjectId, place: str) -> None:
     record(EventType.PACKAGE_FETCH_REFUSED, RUNNER, project=project, decision="deny", data=data)
 
 
-def _deliver(settings: Settings, payload: dict[str, Any], wanted: list[int], made: PackageSet) -> None:
-    """A set that is not given out does not stay, and is made once more."""
+def _deliver(
+    settings: Settings, payload: dict[str, Any], concerned: list[int], wanted: list[int], made: PackageSet
+) -> None:
+    """A set that is not given out does not stay. It is made once more when that may help; else ``concerned`` fail."""
     project, added = ProjectId(payload["project"]), [f"{one.name}=={one.version}" for one in made.added]
     try:
         deliver_packages(project, wanted, made.version, made.bom_sha256, made.versions, added)
@@ -75,11 +81,28 @@ def _deliver(settings: Settings, payload: dict[str, Any], wanted: list[int], mad
         log.warning("ingress-overtaken", project=project)  # something was removed while it was made
         discard_set(settings, project, made.version)
         queue_ingress(project, payload["request"])
-    except AuditUnavailable:
-        log.warning("ingress-not-recorded", project=project)
+    except Exception as error:
         discard_set(settings, project, made.version)
-        queue_ingress(project, payload["request"], datetime.now(UTC) + _LOG_AWAY)
+        if isinstance(error, AuditUnavailable) and not isinstance(error, AuditRefused):
+            _wait_for_the_log(payload)
+        else:  # a ValueError: no record can have this form, for instance with too many wheels in it
+            has_no_record = isinstance(error, AuditRefused | ValueError)
+            _fail(payload, concerned, [_NO_RECORD if has_no_record else _UNFORESEEN])
         raise
+
+
+def _fail(payload: dict[str, Any], numbers: list[int], reasons: list[str]) -> None:
+    """Said to steward and requester. While the log takes no record of that either, all of it is tried again."""
+    try:
+        fail_packages(payload["project"], numbers, reasons)
+    except AuditUnavailable:
+        _wait_for_the_log(payload)
+        raise
+
+
+def _wait_for_the_log(payload: dict[str, Any]) -> None:
+    log.warning("ingress-not-recorded", project=payload["project"])
+    queue_ingress(payload["project"], payload["request"], datetime.now(UTC) + _LOG_AWAY)
 
 
 def _in_state(project: ProjectId, state: PackageState) -> Any:

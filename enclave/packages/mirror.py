@@ -2,8 +2,8 @@
 
 Names are resolved here, once per fetch, and judged: the fetching sandbox has no network and looks nothing up; the way
 out (``enclave.packages.way_out``) connects to the addresses found here and to no other. A name that resolves to this
-machine, to the link or to a cloud's metadata service is refused: only an address written into the settings may be
-on loopback or on the link.
+machine (loopback, or an address of its own), to the link or to a cloud's metadata service is refused: only an address
+written into the settings may be one of the first two.
 """
 
 from __future__ import annotations
@@ -101,7 +101,10 @@ def _addresses(host: str, port: int) -> tuple[str, ...]:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except (OSError, ValueError) as error:
         raise MirrorError("Expected the mirror's name to be known, found no address for it. Ask the admin.") from error
-    bad = [one for one in found if find_objection(one, is_written=literal is not None)]
+    is_written = literal is not None
+    bad = [
+        one for one in found if find_objection(one, is_written=is_written) or (not is_written and _is_own(one, port))
+    ]
     if bad or not found:
         raise MirrorError(
             "Expected the mirror's name to lead to another machine, found an address of this one, of the link or of "
@@ -123,6 +126,16 @@ def find_objection(address: str, *, is_written: bool = False) -> str:
     if not is_written and found.is_loopback:
         return "this machine"
     return "the link" if not is_written and found.is_link_local else ""
+
+
+def _is_own(address: str, port: int) -> bool:
+    """Is it this machine's, on whichever of its links? Asked of its own routing; nothing is sent."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        try:
+            asked.connect((address, port))
+            return str(asked.getsockname()[0]) == address
+        except OSError:  # no way there, so it is not here
+            return False
 
 
 def _unwrapped(found: Address) -> Address:

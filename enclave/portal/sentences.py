@@ -98,6 +98,8 @@ TEMPLATES: tuple[str, ...] = (
     _("Packages are added to active projects only, and this one is not active any more. Nothing was added."),
     _("The packages could not be made for a reason that was not foreseen; it is in the runner's log. Tell the "
       "admin, then try again."),
+    _("The audit log does not take the record of these packages as it is, so nothing was added. Ask for packages that "
+      "need fewer others, or tell the admin."),
     _("Expected the prices in {file}, found {problem}. Put the file there, or take `usage_prices` out of "
       "the settings."),
     _("Expected TOML in {file}, found other text. Compare it with docs/admin.md."),

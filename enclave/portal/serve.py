@@ -1,6 +1,7 @@
 """``python -m enclave.portal.serve``: keys, migrations, the hub's client, access files; then gunicorn on the socket.
 
-One worker with threads: rate limits, used second-factor codes and the audit index live in one place. Style sheets are
+All in one process, which Django is read into once (a second of processor time): gunicorn's worker is a fork of it. One
+worker with threads: rate limits, used second-factor codes and the audit index live in one place. Style sheets are
 served by whitenoise from the packages, so there is no collecting step.
 """
 
@@ -10,6 +11,7 @@ import os
 import sys
 
 import django
+from gunicorn.app.wsgiapp import run
 
 from enclave import logs
 from enclave.keys import ensure_keys
@@ -26,6 +28,7 @@ def prepare(settings: Settings) -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "enclave.portal.django_settings"
     django.setup()
     from django.core.management import call_command
+    from django.db import connections
 
     from enclave.portal.actions.access import sync_access_files
     from enclave.portal.identity import synchronise_hub_client
@@ -33,13 +36,12 @@ def prepare(settings: Settings) -> None:
     call_command("migrate", interactive=False, verbosity=0)
     synchronise_hub_client()
     sync_access_files()
+    connections.close_all()  # a connection belongs to one process
 
 
 def gunicorn_arguments(settings: Settings, bind: str | None = None) -> list[str]:
     """The command line; ``bind`` is the unix socket unless a test asks for a loopback port."""
     return [
-        sys.executable,
-        "-m",
         "gunicorn",
         "enclave.portal.wsgi:application",
         "--bind",
@@ -63,13 +65,13 @@ def gunicorn_arguments(settings: Settings, bind: str | None = None) -> list[str]
 
 
 def main(arguments: list[str]) -> None:
-    """Prepare, then become gunicorn. One optional argument: another address to bind to (development)."""
+    """Prepare, then be gunicorn. One optional argument: another address to bind to (development)."""
     logs.configure("portal")
     settings = get_settings()
     prepare(settings)
     settings.portal_socket.unlink(missing_ok=True)
-    command = gunicorn_arguments(settings, arguments[0] if arguments else None)
-    os.execv(command[0], command)  # noqa: S606 - no shell
+    sys.argv = gunicorn_arguments(settings, arguments[0] if arguments else None)
+    run()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from enclave.domain.ids import SELFTEST_PROJECT, PersonId, Username, WorkspaceId, new_workspace_id
+from enclave.domain.workspaces import WorkspaceGrant
 from enclave.keys import token_private_key
 from enclave.selftest.bundle import NAME, bundle
 from enclave.selftest.furniture import Furniture
@@ -31,16 +32,14 @@ from enclave.selftest.report import PLACES
 from enclave.settings import Settings
 from enclave.tokens import DoorKind, issue
 from enclave.workspaces import cgroups, launch
-from enclave.workspaces.added_packages import with_packages
-from enclave.workspaces.docker_plan import with_engine
-from enclave.workspaces.environments import kernel_environment, server_environment
 from enclave.workspaces.file_count import most_files
 from enclave.workspaces.host_plan import INSIDE_SHARED
 from enclave.workspaces.host_process import HostProcess
 from enclave.workspaces.limits import write_limits
+from enclave.workspaces.planning import Opening, plan_host
 from enclave.workspaces.services import Partners
 from enclave.workspaces.shared_mount import make_mount_point
-from enclave.workspaces.terminals import PROGRAM, with_terminals
+from enclave.workspaces.terminals import PROGRAM
 
 PROJECT, USERNAME, PERSON = SELFTEST_PROJECT, Username("selftest"), PersonId("u-5e1f7e570000")
 DECOY = Username("decoy")
@@ -77,7 +76,7 @@ def opened(settings: Settings) -> Iterator[Running]:
     with ExitStack() as taken_away:  # one that fails does not keep the others
         taken_away.callback(cgroups.remove, launch.control_group(mine))
         taken_away.callback(shutil.rmtree, homes, ignore_errors=True)
-        home, _ = launch.prepare_home(settings, PROJECT, USERNAME, uid)
+        home = launch.prepare_home(settings, PROJECT, USERNAME, uid)
         running = Running(
             mine, other, launch.Places(settings.root, mine), launch.Places(settings.root, other), home, uid
         )
@@ -158,36 +157,12 @@ def run_probes(
 
 def _keep(settings: Settings, running: Running, command: tuple[str, ...], furniture: Furniture) -> None:
     """Start the host as the hub does, and wait for its end."""
-    places, ends_at = running.places, time.time() + HOURS * 3600
-    write_limits(places.inside, ends_at, 0, None)
+    places, opening = running.places, _opening(running, furniture)
+    write_limits(places.inside, opening.ends_at, 0, None)
     make_mount_point(running.home, launch.HOME)
-    kernel = launch.profile(
-        settings,
-        places,
-        running.home,
-        kernel_environment(USERNAME),
-        uid=running.uid,
-        memory_mb=MEMORY_MB,
-        processes=PROCESSES,
-        disk_mb=DISK_MB,
-        shared=furniture.shared,
-    )
     with launch.listen(places) as listening:
-        env = server_environment(USERNAME, f"/user/{USERNAME}/{PROJECT}/", listening.fileno())
-        plan = launch.plan(
-            settings,
-            places,
-            running.home,
-            kernel,
-            env,
-            memory_mb=MEMORY_MB,
-            disk_mb=DISK_MB,
-            ends_at=ends_at,
-            shared=furniture.shared,
-        )
-        plan = with_terminals(with_packages(plan, settings, PROJECT, furniture.packages), True)
-        plan = with_engine(settings, places, replace(plan, command=command))
-        host = HostProcess.start(plan, listening.fileno())
+        plan = plan_host(settings, opening, listening.fileno())
+        host = HostProcess.start(replace(plan, command=command), listening.fileno())
     try:
         if not host.wait(_SECONDS):
             raise SelftestError(f"Expected the probes to end within {_SECONDS:.0f} s, found them running.")
@@ -197,6 +172,27 @@ def _keep(settings: Settings, running: Running, command: tuple[str, ...], furnit
             host.kill()
             host.wait(10)
         host.close()
+
+
+def _opening(running: Running, furniture: Furniture) -> Opening:
+    """What the portal would grant, and what the hub would have prepared."""
+    grant = WorkspaceGrant(
+        person=PERSON,
+        workspace=running.workspace,
+        token="",
+        token_seconds=0,
+        project_title="",
+        memory_mb=MEMORY_MB,
+        processes=PROCESSES,
+        idle_minutes=0,
+        hours=HOURS,
+        disk_mb=DISK_MB,
+        shared_mb=furniture.shared.megabytes if furniture.shared is not None else 0,
+        packages=furniture.packages,
+        terminals=True,
+    )
+    url, ends_at = f"/user/{USERNAME}/{PROJECT}/", time.time() + HOURS * 3600
+    return Opening(grant, PROJECT, USERNAME, url, running.places, running.home, running.uid, furniture.shared, ends_at)
 
 
 def _read(file: Path, running: Running) -> dict[str, list[str]]:

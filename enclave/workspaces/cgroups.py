@@ -100,18 +100,18 @@ def groups_of(name: str) -> list[Path]:
     return list(dict.fromkeys(folder.resolve() for folder in found if folder.is_dir()))
 
 
-def memory_kills(groups: list[Path]) -> int:
-    """Processes that the machine's kernel has killed in these groups because they held more than they may.
+def memory_kills(groups: list[Path]) -> dict[Path, int]:
+    """How many processes the machine's kernel has killed in each group because they held more than they may.
 
     Version 1 counts in the group of the one that was killed, so Docker's groups below ours are asked as well.
     """
-    killed = 0
+    killed: dict[Path, int] = {}
     for folder in groups:
         is_second = (folder / "memory.events").exists()  # counts everything below
         for one in (folder,) if is_second else (folder, *folder.glob("*/")):
             with contextlib.suppress(OSError, ValueError, IndexError, StopIteration):
                 lines = (one / ("memory.events" if is_second else "memory.oom_control")).read_text().splitlines()
-                killed += next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+                killed[one] = next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
     return killed
 
 

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Protocol
 
+from enclave.process_table import children, status_words
 from enclave.sandbox import Bind, SandboxError, SandboxProfile, popen
 from enclave.settings import REPOSITORY, Settings
 from enclave.workspaces.host_plan import HostPlan
@@ -197,22 +198,6 @@ def find_program(bwrap: int) -> int | None:
     return next((pid for one in first for pid in children(one) if _number_inside(pid) == 2), None)
 
 
-def children(parent: int) -> list[int]:
-    """Process ids of those whose parent this is."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-        except (OSError, IndexError):
-            continue
-        if int(fields[1]) == parent:
-            found.append(int(folder.name))
-    return found
-
-
 def _number_inside(pid: int) -> int | None:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[-1]) for line in lines if line.startswith("NSpid:")), None)
+    numbers = status_words(pid, "NSpid")
+    return int(numbers[-1]) if numbers else None

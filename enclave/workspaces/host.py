@@ -34,8 +34,8 @@ from enclave.workspaces.engines import Engine, Sandboxed, engine_of
 from enclave.workspaces.file_count import FileState, FileWatch, most_files
 from enclave.workspaces.host_plan import HostPlan
 from enclave.workspaces.island_door import IslandDoor
-from enclave.workspaces.islands import Islands
-from enclave.workspaces.kernels import Kernels
+from enclave.workspaces.islands import MOST_ISLANDS, Islands
+from enclave.workspaces.kernels import MOST_KERNELS, Kernels
 from enclave.workspaces.limit_notes import FOLDER, Ended, Limit, LimitNotes
 from enclave.workspaces.memory_kills import MemoryKills
 from enclave.workspaces.quota import SHARED, DiskWatch
@@ -45,7 +45,10 @@ _LARGEST = 1 << 17
 _LOOK_SECONDS = 1.0
 _FREE_LOOKS = 3
 MOST_PROCESSES = 4096
-_OWN_THREADS = 16
+_OWN_PROCESSES = 24
+"""Our threads, and what they start to measure and to clear away."""
+_PER_SANDBOX = 2
+"""bubblewrap outside, and as process 1: ours as well, and not held against the account of what runs inside."""
 NO_SANDBOX = 69
 """Exit code when the engine could not make the server's sandbox (EX_UNAVAILABLE of sysexits.h)."""
 _NICENESS = 5
@@ -59,6 +62,7 @@ class Host:
         self._plan = plan
         self._engine = engine
         self._clock, self._began = clock, clock()
+        self._touched, self._touched_at = 0, time.monotonic()
         self._notes = LimitNotes(plan.state.parent / FOLDER)
         self._groups: list[Path] = []
         self._memory = MemoryKills(self._own_groups, self._notes)
@@ -79,8 +83,7 @@ class Host:
     def run(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
         """The server's exit code. ``wake`` becomes readable when a signal came. Raises SandboxError."""
         plan = self._plan
-        most = (plan.kernel.processes or MOST_PROCESSES) + _OWN_THREADS
-        groups = self._groups = cgroups.enter(plan.group, plan.memory_mb, most)
+        groups = self._groups = cgroups.enter(plan.group, plan.memory_mb, most_processes(plan))
         if plan.usage:
             meter = Meter(self._own_groups, os.getpid(), self._containers)
             self._usage = UsageWatch(Ledger(plan.usage), meter.read)
@@ -146,6 +149,7 @@ class Host:
                         key.data()
                     self._bar_kernels()
                     self._memory.look()
+                    self._notes.look()
                     self._terminal_work.look(time.monotonic(), self._kernels.terminals())
             finally:
                 self._note_usage()  # while there is memory in use
@@ -207,13 +211,23 @@ class Host:
             noted(Limit.HOURS, Ended.WORKSPACE, int(now - self._began), int(self._plan.ends_at - self._began))
             return "its hours are over"
         try:
-            touched = self._plan.state.stat().st_mtime
+            touched = self._plan.state.stat().st_mtime_ns
         except OSError:
             return "its folder is gone"
-        if now - touched > self._plan.orphan_seconds:
+        if touched != self._touched:  # by our own clock: that of the day may jump, over a machine's sleep for instance
+            self._touched, self._touched_at = touched, time.monotonic()
+        if time.monotonic() - self._touched_at > self._plan.orphan_seconds:
             return "no hub has looked after it"
         self._free_looks = self._free_looks + 1 if _is_free(self._plan.anchor) else 0
         return "the enclave has stopped" if self._free_looks >= _FREE_LOOKS else None
+
+
+def most_processes(plan: HostPlan) -> int:
+    """In the control group. The account's own limit comes first: who reaches that, with however many kernels, must not
+    keep us from starting what measures the home."""
+    clusters = plan.clusters + 2 * MOST_ISLANDS if plan.clusters else 0  # workers; a scheduler and a relay for each
+    ours = _OWN_PROCESSES + _PER_SANDBOX * (1 + MOST_KERNELS + clusters)
+    return (plan.kernel.processes or MOST_PROCESSES) + ours
 
 
 def _is_free(anchor: Path) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from enclave.files import write_atomically
+from enclave.process_table import start_time
 from enclave.workspaces.host_plan import HostPlan
 
 STATE = "state.json"
@@ -53,7 +54,7 @@ class HostProcess:
                 pass_fds=(listening,),
                 start_new_session=True,
             )
-        made = cls(HostIdentity(child.pid, _start_time(child.pid) or 0), os.pidfd_open(child.pid), child)
+        made = cls(HostIdentity(child.pid, start_time(child.pid) or 0), os.pidfd_open(child.pid), child)
         try:
             made._tell(plan)
         except BaseException:
@@ -78,7 +79,7 @@ class HostProcess:
             descriptor = os.pidfd_open(identity.pid)
         except OSError:
             return None
-        if _start_time(identity.pid) != identity.started:
+        if start_time(identity.pid) != identity.started:
             os.close(descriptor)
             return None
         return cls(identity, descriptor)
@@ -161,10 +162,3 @@ def _is_readable(descriptor: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(seconds * 1000))
-
-
-def _start_time(pid: int) -> int | None:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
-    except (OSError, ValueError, IndexError):
-        return None

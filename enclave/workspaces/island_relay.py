@@ -13,9 +13,10 @@ from pathlib import Path
 
 from enclave.clusters.relay import API_PORT, CONTROL_PORT, SCHEDULER_PORT, Between
 from enclave.listening import listen_in
+from enclave.process_table import children
 from enclave.sandbox import Bind, SandboxError, SandboxProfile
 from enclave.settings import REPOSITORY
-from enclave.workspaces.engines import Engine, Sandboxed, children
+from enclave.workspaces.engines import Engine, Sandboxed
 
 SCHEDULER_SOCKET, CONTROL_SOCKET, API_SOCKET = "scheduler.sock", "control.sock", "api.sock"
 IN_SOCKET, OUT_SOCKET = "in.sock", "out.sock"

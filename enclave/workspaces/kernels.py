@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from enclave.files import remove_tree
 from enclave.sandbox import Bind, SandboxError, SandboxProfile
 from enclave.workspaces.engines import Engine, Sandboxed
 from enclave.workspaces.host_plan import INSIDE_IPC, INSIDE_SHARED, HostPlan
@@ -108,14 +108,17 @@ class Kernels:
         """A fresh folder each time: what the last kernel planted there must not be followed by the server."""
         if self._is_running(kernel):
             raise RefusedRequest("Expected a kernel that has ended, found it running. Shut it down first.")
-        if sum(self._is_running(name) for name in self._running) >= MOST_KERNELS:
-            raise RefusedRequest(f"{MOST_KERNELS} kernels run already. Shut one down first.")
+        self._check_room()
         folder = self._folder(kernel)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
         folder.mkdir(mode=0o700)
         if os.geteuid() == 0:
             os.chown(folder, self._plan.uid, self._plan.uid)
         return {}
+
+    def _check_room(self) -> None:
+        if sum(self._is_running(name) for name in self._running) >= MOST_KERNELS:
+            raise RefusedRequest(f"{MOST_KERNELS} kernels run already. Shut one down first.")
 
     def _connect(self, kernel: str, request: dict[str, Any]) -> dict[str, Any]:
         """Write the kernel's connection file: the server sees the folder read-only."""
@@ -141,6 +144,7 @@ class Kernels:
         argv, cwd = get_command(request.get("argv")), request.get("cwd")
         if not is_word(cwd) or not str(cwd).startswith("/"):
             raise RefusedRequest("Expected an absolute working folder, found something else.")
+        self._check_room()
         folder = self._folder(kernel)
         if self._is_running(kernel) or not folder.is_dir() or folder.is_symlink():
             raise RefusedRequest("Expected a prepared kernel that does not run yet. Restart the kernel.")
@@ -176,7 +180,7 @@ class Kernels:
             raise RefusedRequest("Expected a kernel that has ended, found it running. Shut it down first.")
         self._running.pop(kernel, None)
         self._terminals.discard(kernel)
-        shutil.rmtree(self._folder(kernel), ignore_errors=True)
+        remove_tree(self._folder(kernel))
         return {}
 
 

@@ -13,11 +13,13 @@ import json
 import os
 import shutil
 import socket
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from enclave.domain.ids import ProjectId, Username, WorkspaceId
-from enclave.files import write_atomically
+from enclave.files import remove_tree, write_atomically
 from enclave.listening import listen_in
 from enclave.sandbox import Bind, SandboxProfile
 from enclave.settings import REPOSITORY, Settings
@@ -95,8 +97,9 @@ class Places:
             path.chmod(mode)
 
     def remove(self) -> None:
-        """Take all away; no error when it is gone already."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Take all away, whatever kernels made of their folders; no error when it is gone already."""
+        with suppress(OSError):
+            remove_tree(self.folder)
 
     def write_token(self, token: str) -> None:
         """Replace the token. The folder above keeps everybody but this workspace out."""
@@ -125,21 +128,31 @@ def allocate_uid(settings: Settings, project: ProjectId, username: Username) -> 
         return known[name]
 
 
-def prepare_home(settings: Settings, project: ProjectId, username: Username, uid: int) -> tuple[Path, bool]:
-    """The home with its outbox, owned by ``uid``; and whether it is new. A half-made home never gets its final name."""
+def prepare_home(
+    settings: Settings,
+    project: ProjectId,
+    username: Username,
+    uid: int,
+    fill: Callable[[Path], object] = lambda home: None,
+) -> Path:
+    """The home with its outbox, owned by ``uid``; ``fill`` puts into a new one what waits there.
+
+    A half-made home never gets its final name: what failed is done again at the next start. Raises OSError.
+    """
     above = settings.workspaces_dir / project
     above.mkdir(parents=True, exist_ok=True, mode=0o711)
     home = above / username
     if home.exists():
-        return home, False
+        return home
     making = above / f".{username}.making"
     shutil.rmtree(making, ignore_errors=True)
     (making / OUTBOX).mkdir(parents=True)
     making.chmod(0o700)
     for path in (making / OUTBOX, making):
         give_to(path, uid)
+    fill(making)
     making.rename(home)
-    return home, True
+    return home
 
 
 def give_to(path: Path, uid: int) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -74,39 +75,53 @@ class LimitNote:
 
 
 class LimitNotes:
-    """Writes them. A note that cannot be written is in the server's log; what it is about happens all the same."""
+    """Writes them, for the host's own thread and its watches'. What a note is about happens whether or not it could be
+    written; one that could not is in the server's log, and is tried again a minute later."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder, self._clock = folder, clock
-        self._written_at: dict[tuple[Limit, Ended], float] = {}
+        self._lock = threading.Lock()
+        self._tried_at: dict[tuple[Limit, Ended], float] = {}
         self._held: dict[tuple[Limit, Ended], LimitNote] = {}
         self._number = 0
 
     def note(self, limit: Limit, ended: Ended, found: int, allowed: int, times: int = 1) -> None:
         """Before it takes effect."""
-        key, now = (limit, ended), self._clock()
-        known = self._held.pop(key, None)
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        note = LimitNote(limit, ended, found, allowed, at, times + (known.times if known else 0))
-        if now - self._written_at.get(key, -APART_SECONDS) < APART_SECONDS:
-            self._held[key] = replace(note, found=max(found, known.found if known else 0))
-            return
-        self._written_at[key] = now
-        self._write(note)
+        with self._lock:
+            held = self._held.get((limit, ended))
+            most, so_far = (max(found, held.found), held.times) if held else (found, 0)
+            self._held[limit, ended] = LimitNote(limit, ended, most, allowed, at, so_far + times)
+            self._write_due(self._clock())
+
+    def look(self) -> None:
+        """From time to time: what was held back is written once its minute is over."""
+        with self._lock:
+            self._write_due(self._clock())
 
     def flush(self) -> None:
         """At the end: what was held back."""
-        for note in self._held.values():
-            self._write(note)
-        self._held.clear()
+        with self._lock:
+            self._tried_at.clear()
+            self._write_due(self._clock())
 
-    def _write(self, note: LimitNote) -> None:
+    def _write_due(self, now: float) -> None:
+        for key, note in tuple(self._held.items()):
+            if now - self._tried_at.get(key, -APART_SECONDS) < APART_SECONDS:
+                continue
+            self._tried_at[key] = now
+            if self._write(note):
+                del self._held[key]
+
+    def _write(self, note: LimitNote) -> bool:
         self._number += 1
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             write_atomically(self._folder / f"{self._number:06d}.json", note.to_json(), mode=0o600)
         except OSError as error:
             print(f"limit {note.limit} ({note.ended}) could not be noted: {error}", file=sys.stderr)  # noqa: T201
+            return False
+        return True
 
 
 def read_notes(folder: Path) -> list[tuple[Path, LimitNote]]:

@@ -1,16 +1,16 @@
 """Limits that workspaces reached, in the audit log: ``workspace:limit-reached`` with person, project and figures.
 
-The hub reads what each host has noted (``enclave.workspaces.limit_notes``) when it looks after the workspace, and once
-more before it clears a workspace away. A note goes when its record is durable, so one may be recorded twice and none is
-lost: what the log does not take when a workspace is cleared away waits in ``ENCLAVE_HOME/owed/limits``.
+The hub reads what each host has noted (``enclave.workspaces.limit_notes``) beside its looks at the workspace, and once
+more before it clears a workspace away. A note goes when its record is durable, or when it is among those owed: what the
+log does not take waits in ``ENCLAVE_HOME/owed/limits``, which outlives workspace, hub and machine. So one may be
+recorded twice. Not kept: what a host noted in the last two seconds before the machine failed (``run/`` is emptied), and
+what neither log nor disk took.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
-import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import structlog
 
-from audit.client import AuditClient, AuditUnavailable
+from audit.client import AuditClient, AuditRefused, AuditUnavailable
 from audit.event import AuditEvent
 from enclave.domain.events import EventType
 from enclave.domain.ids import ProjectId, WorkspaceId
@@ -36,7 +36,7 @@ Record = Callable[[AuditEvent], object]
 
 @cache
 def limit_records() -> LimitRecords:
-    """One for all spawners of this hub. A look after a workspace does not wait for a log that is away."""
+    """One for all spawners of this hub; used in its ``enclave.workspaces.bookkeeping``."""
     settings = get_settings()
     client = AuditClient(settings.audit_socket, "hub")
 
@@ -49,61 +49,63 @@ def limit_records() -> LimitRecords:
 
 
 class LimitRecords:
-    """One per hub. ``record`` blocks until the record is durable and raises AuditUnavailable."""
+    """One per hub, used by one thread at a time. ``record`` blocks until the record is durable and raises
+    AuditUnavailable. No method raises."""
 
     def __init__(self, settings: Settings, record: Record) -> None:
         self._owed = settings.root / "owed" / "limits"
         self._record = record
-        self._lock = threading.Lock()
-        """Nothing is recorded by two looks at the same time."""
 
-    async def settle(self, person: str, project: ProjectId, workspace: WorkspaceId, notes: Path) -> None:
-        """Record what the host of this workspace has noted, and what is owed from before. Never raises."""
-        await asyncio.to_thread(self._settle, person, project, workspace, notes)
-
-    async def idle(
-        self, person: str, project: ProjectId, workspace: WorkspaceId, seen: datetime | None, minutes: int
-    ) -> None:
-        """The hub itself ends a workspace that nobody has used since ``seen``. Never raises."""
-        now = datetime.now(UTC)
-        found = int((now - seen).total_seconds()) if seen else 0
-        note = LimitNote(Limit.IDLE, Ended.WORKSPACE, found, minutes * 60, now.isoformat(timespec="seconds"))
-        await asyncio.to_thread(self._record_or_owe, event_of(note, person, project, workspace))
-
-    async def last(self, person: str, project: ProjectId, workspace: WorkspaceId, notes: Path) -> None:
-        """Before the workspace's folder goes: record, and keep what cannot be recorded now. Never raises."""
-        await self.settle(person, project, workspace, notes)
-        for _, note in await asyncio.to_thread(read_notes, notes):
-            await asyncio.to_thread(self._owe, event_of(note, person, project, workspace))
-
-    def _settle(self, person: str, project: ProjectId, workspace: WorkspaceId, notes: Path) -> None:
+    def settle(self, person: str, project: ProjectId, workspace: WorkspaceId, notes: Path) -> None:
+        """Record what is owed from before and what the host of this workspace has noted; that is owed if need be."""
+        noted = [(file, event_of(note, person, project, workspace)) for file, note in read_notes(notes)]
+        owed = ((file, event) for file in sorted(self._owed.glob("*.json")) if (event := _owed_event(file)) is not None)
         try:
-            with self._lock:
-                for file in sorted(self._owed.glob("*.json")):
-                    if (event := _owed_event(file)) is not None:
-                        self._record(event)
-                        file.unlink(missing_ok=True)
-                for file, note in read_notes(notes):
-                    self._record(event_of(note, person, project, workspace))
+            for file, event in (*owed, *noted):
+                if self._is_recorded(event):
                     file.unlink(missing_ok=True)
         except AuditUnavailable as error:
             log.warning("limit-not-recorded-yet", workspace=workspace, reason=str(error))
         except OSError as error:
             log.error("limit-not-recorded", workspace=workspace, error=type(error).__name__)
+        for file, event in noted:
+            if file.exists() and self._is_owed(event):
+                file.unlink(missing_ok=True)
 
-    def _record_or_owe(self, event: AuditEvent) -> None:
+    def idle(
+        self, person: str, project: ProjectId, workspace: WorkspaceId, seen: datetime | None, minutes: int
+    ) -> None:
+        """The hub itself ends a workspace that nobody has used since ``seen``."""
+        now = datetime.now(UTC)
+        found = int((now - seen).total_seconds()) if seen else 0
+        note = LimitNote(Limit.IDLE, Ended.WORKSPACE, found, minutes * 60, now.isoformat(timespec="seconds"))
+        event = event_of(note, person, project, workspace)
+        try:
+            if self._is_recorded(event):
+                return
+        except AuditUnavailable as error:
+            log.warning("limit-not-recorded-yet", workspace=workspace, reason=str(error))
+        self._is_owed(event)
+
+    def _is_recorded(self, event: AuditEvent) -> bool:
+        """False: the log does not take this one, and may take others. Raises AuditUnavailable."""
         try:
             self._record(event)
-        except AuditUnavailable:
-            self._owe(event)
+        except (AuditRefused, ValueError) as error:
+            log.error("limit-not-recorded", workspace=event.workspace, error=type(error).__name__)
+            return False
+        return True
 
-    def _owe(self, event: AuditEvent) -> None:
+    def _is_owed(self, event: AuditEvent) -> bool:
+        """From now on. False: it cannot be kept either."""
         try:
             self._owed.mkdir(parents=True, exist_ok=True, mode=0o700)
             name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.json"
             write_atomically(self._owed / name, json.dumps(asdict(event)).encode(), mode=0o600)
         except OSError as error:
             log.error("limit-not-kept", workspace=event.workspace, error=type(error).__name__)
+            return False
+        return True
 
 
 def _owed_event(file: Path) -> AuditEvent | None:

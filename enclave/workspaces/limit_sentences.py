@@ -7,6 +7,7 @@ The files inform; the host enforces. ``problem`` is the sentence in the language
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
@@ -87,5 +88,10 @@ def number(value: int, language: str) -> str:
 def tell(file: Path, told: Told, limit: int, language: str, **more: int) -> None:
     """Write the file that the workspace sees. Raises OSError."""
     problems = {each: text.format(limit=number(limit, each)) for each, text in SHORT[told].items()}
-    content = {"problem": sentence(told, limit, language), "problems": problems, **more}
+    write_sentences(file, sentence(told, limit, language), problems, **more)
+
+
+def write_sentences(file: Path, problem: str, problems: Mapping[str, str], **more: int) -> None:
+    """As the workspace sees them. Raises OSError."""
+    content = {"problem": problem, "problems": dict(problems), **more}
     write_atomically(file, json.dumps(content, ensure_ascii=False).encode(), mode=0o644)

@@ -33,6 +33,10 @@ class EndedAtOnceError(Exception):
     """The workspace's server ended before it answered, or did not answer in time."""
 
 
+class RevokedError(Exception):
+    """Person or project was revoked since the portal's yes."""
+
+
 class Obstacle(StrEnum):
     """Stored strings: the log carries them."""
 
@@ -44,6 +48,7 @@ class Obstacle(StrEnum):
     DISK_FULL = "disk-full"
     ENDED_AT_ONCE = "ended-at-once"
     NOT_PREPARED = "not-prepared"
+    REVOKED = "revoked"
 
 
 SENTENCES: dict[Obstacle, dict[str, str]] = {
@@ -96,6 +101,12 @@ SENTENCES: dict[Obstacle, dict[str, str]] = {
         "fr": "Les dossiers de l'espace de travail n'ont pas pu être préparés sur cette machine. Réessayez une fois ; "
         "si cela se reproduit, prévenez l'équipe qui exploite l'enclave (le journal du hub dit pourquoi).",
     },
+    Obstacle.REVOKED: {
+        "en": "Your access to this project ended while the workspace was starting, so it was not opened. If that is "
+        "not what you expect, tell the people who run this enclave.",
+        "fr": "Votre accès à ce projet a pris fin pendant le démarrage : l'espace de travail n'a pas été ouvert. Si "
+        "cela vous surprend, prévenez l'équipe qui exploite l'enclave.",
+    },
 }
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 FAILURES = (
@@ -105,6 +116,7 @@ FAILURES = (
     ImageMissingError,
     PackagesMissingError,
     EndedAtOnceError,
+    RevokedError,
     DiskFullError,
     LedgerUnreadableError,
     OSError,
@@ -134,6 +146,8 @@ def obstacle_of(error: Exception) -> Obstacle:
             return Obstacle.ENGINE_MISSING
         case EndedAtOnceError():
             return Obstacle.ENDED_AT_ONCE
+        case RevokedError():
+            return Obstacle.REVOKED
         case DiskFullError():
             return Obstacle.DISK_FULL
         case OSError() if error.errno in _FULL:

@@ -16,7 +16,7 @@ from enclave.settings import Settings
 from enclave.workspaces.starter import write_starter
 
 
-def write_first_notebook(settings: Settings, project: ProjectId, person: Username, home: Path, uid: int) -> bool:
+def write_first_notebook(settings: Settings, project: ProjectId, person: Username, uid: int, home: Path) -> bool:
     """Write ``start-here.ipynb``; False when the project's files do not allow it (a workspace works without)."""
     access = AccessFiles(settings)
     record = access.project(project)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from enclave.domain.ids import ProjectId, Username
 from enclave.domain.workspaces import WorkspaceGrant
-from enclave.metering.ledger import begin_ledger
 from enclave.settings import Settings
 from enclave.workspaces import launch
 from enclave.workspaces.added_packages import with_packages
@@ -31,15 +30,14 @@ class Opening:
     uid: int
     shared: SharedMount | None
     ends_at: float
-    language: str
+    usage: Path | None = None
+    """The ledger of what it uses; None: nobody counts that."""
+    language: str = "en"
     """What sentences to the researcher are in."""
 
 
 def plan_host(settings: Settings, opening: Opening, listen_fd: int) -> HostPlan:
-    """The plan; begins the ledger of what the workspace uses.
-
-    Raises ImageMissingError, PackagesMissingError, OSError.
-    """
+    """The plan. Raises ImageMissingError, PackagesMissingError."""
     grant, places = opening.grant, opening.places
     kernel = launch.profile(
         settings,
@@ -61,7 +59,7 @@ def plan_host(settings: Settings, opening: Opening, listen_fd: int) -> HostPlan:
         memory_mb=grant.memory_mb,
         disk_mb=grant.disk_mb,
         ends_at=opening.ends_at,
-        usage=begin_ledger(settings.metering_dir, opening.project, grant.workspace, grant.person),
+        usage=opening.usage,
         shared=opening.shared,
     )
     plan = with_terminals(with_packages(plan, settings, opening.project, grant.packages), grant.terminals)

@@ -6,9 +6,11 @@ folder that members share, where it is not a file system of its own). Below the 
 CAP_SYS_RESOURCE gives back what they had (no file larger than the home may be, so that a file without content is none
 either); without it, the workspace has to be opened anew.
 
-What does not hold: between two looks a workspace can write what the disk takes in that time. Empty files cost nothing
-here; ``enclave.workspaces.file_count`` counts them. A real quota is the file system's (XFS or ext4 project quotas):
-set one on ``workspaces/``.
+What does not hold: between two measurements a workspace can write what the disk takes in that time. A home with very
+many files takes seconds to measure, so it is measured seldom; but soon when the file system itself says that it may be
+full, and what is started while it is over its limit may not write either, five seconds later. Empty files cost nothing
+here; ``enclave.workspaces.file_count`` counts them. A real quota is the file system's (XFS or ext4 project quotas): set
+one on ``workspaces/``.
 """
 
 from __future__ import annotations
@@ -22,13 +24,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from enclave.process_table import start_time, started_below, status_words
 from enclave.workspaces.limit_sentences import Told, tell
 
 LOOK_SECONDS = 5.0
 HOME, SHARED = Told.HOME_FULL, Told.SHARED_FULL
 _FILES = {HOME: "disk.json", SHARED: "shared.json"}
 _REST = 100
-"""A look that took long is followed by a pause of that many times its length."""
+"""From one measurement to the next, if it took long, at least that many times its length …"""
+_BREATH = 10
+"""… or that many, when the file system as a whole has come to hold so much more that the home may be full by now, or so
+much less that it may not be full any more; at least ``_LEAST_MARGIN``."""
+_LEAST_MARGIN = 256 << 20
 
 
 class DiskWatch(threading.Thread):
@@ -57,35 +64,60 @@ class DiskWatch(threading.Thread):
         self._seconds, self._tell, self._note, self._what, self._language = seconds, tell, note, what, language
         self._ended = threading.Event()
         self._over = False
+        self._margin = self._mark = 0
+        self._not_before = self._next_at = 0.0
 
     def run(self) -> None:
         """Look, act, rest."""
         pause = 0.0
         while not self._ended.wait(pause):
-            began = time.monotonic()
             with suppress(OSError):
-                self.look()
-            pause = max(self._seconds, _REST * (time.monotonic() - began))
+                self.turn(time.monotonic())
+            pause = self._seconds
+
+    def turn(self, now: float) -> None:
+        """Measure if it is time to. In between, who was started since may not write either. Raises OSError."""
+        held = _bytes_in_use(self._folders)
+        is_early = now >= self._not_before and abs(held - self._mark) >= self._margin
+        if now < self._next_at and not is_early:
+            self._act_on(self._over)
+            return
+        began = time.monotonic()
+        self.look()
+        took = time.monotonic() - began
+        self._mark, self._not_before, self._next_at = held, now + _BREATH * took, now + _REST * took
 
     def look(self) -> None:
         """Measure once, and stop or allow writing."""
         most = self._limit_mb << 20
         used = sum(used_bytes(folder) for folder in self._folders)
+        self._margin = max(_LEAST_MARGIN, abs(most - used))
         over = used > most
         if over and not self._over:
             self._note(used, most)
-        if over or self._over:
-            size = 0 if over else most
-            self._tell(not over)
-            for pid in processes_below(self._top):
-                with suppress(ProcessLookupError, PermissionError, ValueError):
-                    limit_file_sizes(pid, size)
-            say(self._inside, self._limit_mb, over, self._what, self._language)
+        self._act_on(over)
         self._over = over
+
+    def _act_on(self, over: bool) -> None:
+        if not (over or self._over):
+            return
+        size = 0 if over else self._limit_mb << 20
+        self._tell(not over)
+        for pid, began in started_below(self._top).items():
+            with suppress(OSError, ValueError, subprocess.SubprocessError):  # it is gone, or cannot be reached
+                if start_time(pid) == began:  # who starts and ends thousands could have another one limited
+                    limit_file_sizes(pid, size)
+        say(self._inside, self._limit_mb, over, self._what, self._language)
 
     def end(self) -> None:
         """Stop looking."""
         self._ended.set()
+
+
+def _bytes_in_use(folders: tuple[Path, ...]) -> int:
+    """Of the file systems they lie on, by whomever."""
+    found = {folder.stat().st_dev: os.statvfs(folder) for folder in folders}
+    return sum((each.f_blocks - each.f_bfree) * each.f_frsize for each in found.values())
 
 
 def limit_file_sizes(pid: int, size: int) -> None:
@@ -106,8 +138,11 @@ def limit_file_sizes(pid: int, size: int) -> None:
 
 
 def _account_of(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("Uid:")).split()[1])
+    """Raises ProcessLookupError when it is gone."""
+    numbers = status_words(pid, "Uid")
+    if not numbers:
+        raise ProcessLookupError
+    return int(numbers[0])
 
 
 def used_bytes(folder: Path) -> int:
@@ -133,18 +168,6 @@ def count_files(folder: Path) -> int:
     if not done.stdout:
         raise OSError(f"Expected the number of files of {folder.name}, found none.")
     return len(done.stdout)
-
-
-def processes_below(top: int) -> list[int]:
-    """Process ids of all descendants of ``top``."""
-    parents: dict[int, int] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError, IndexError):
-            parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-    found = [top]
-    for one in found:
-        found += [child for child, parent in parents.items() if parent == one]
-    return found[1:]
 
 
 def say(inside: Path, limit_mb: int, over: bool, what: Told = HOME, language: str = "en") -> None:

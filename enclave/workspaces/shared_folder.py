@@ -30,6 +30,7 @@ from enclave.domain.ids import ProjectId
 from enclave.gateway.landlock import can_forbid_sockets
 from enclave.settings import Settings
 from enclave.workspaces.shared_mount import SharedMount
+from enclave.workspaces.shared_sentences import Missing
 
 _OPTIONS = "loop,nosuid,nodev,noexec,nosymfollow,noatime,errors=remount-ro"
 _LEAST_MB = 16
@@ -45,7 +46,11 @@ Record = Callable[[AuditEvent], object]
 
 
 class SharedFolderError(Exception):
-    """There is no shared folder to give; says why and what to do."""
+    """There is no shared folder to give; ``why``: what the researcher is told, the rest is for the hub's log."""
+
+    def __init__(self, why: Missing, detail: str) -> None:
+        super().__init__(detail)
+        self.why = why
 
 
 def find_obstacle() -> str:
@@ -73,7 +78,7 @@ class SharedFolders:
     def open(self, project: ProjectId, megabytes: int) -> SharedMount:
         """The project's folder, made and mounted when it is not yet. Raises SharedFolderError."""
         if obstacle := find_obstacle():
-            raise SharedFolderError(f"There is no shared folder: {obstacle}. `enclave doctor` says more.")
+            raise SharedFolderError(Missing.NOT_HERE, f"There is no shared folder: {obstacle}.")
         with _locked(self._root):
             folder = self._root / project
             try:
@@ -82,9 +87,11 @@ class SharedFolders:
                 if is_image(folder) and not (folder / "files").is_mount():
                     _mount(folder)
             except AuditUnavailable as error:
-                raise SharedFolderError("The shared folder was not made: the audit log takes no record now.") from error
+                detail = "The shared folder was not made: the audit log takes no record now."
+                raise SharedFolderError(Missing.NOT_RECORDED, detail) from error
             except (OSError, subprocess.SubprocessError) as error:
-                raise SharedFolderError(f"The shared folder cannot be made or mounted: {_reason(error)}.") from error
+                detail = f"The shared folder cannot be made or mounted: {_reason(error)}."
+                raise SharedFolderError(Missing.NOT_MADE, detail) from error
             return SharedMount(folder / "files", megabytes, is_measured=not is_image(folder))
 
     def _create(self, project: ProjectId, folder: Path, megabytes: int) -> None:

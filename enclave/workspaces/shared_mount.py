@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from enclave.files import write_atomically
 from enclave.gateway import landlock
 from enclave.sandbox import Bind
 from enclave.settings import REPOSITORY
@@ -36,11 +34,6 @@ class SharedMount:
             Bind(REPOSITORY / "workspace_images" / "confine" / "confine.py", _CONFINE / "confine.py"),
             Bind(Path(landlock.__file__), _CONFINE / "landlock.py"),
         )
-
-
-def say_missing(inside: Path, sentence: str) -> None:
-    """For the researcher, in ``/run/enclave/shared.json``: why there is no shared folder."""
-    write_atomically(inside / "shared.json", json.dumps({"problem": sentence}).encode())
 
 
 class HomeInUseError(Exception):

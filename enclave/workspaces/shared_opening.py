@@ -17,7 +17,8 @@ from enclave.domain.workspaces import WorkspaceGrant
 from enclave.settings import get_settings
 from enclave.workspaces.launch import HOME, Places
 from enclave.workspaces.shared_folder import SharedFolderError, SharedFolders
-from enclave.workspaces.shared_mount import HomeInUseError, SharedMount, make_mount_point, say_missing
+from enclave.workspaces.shared_mount import HomeInUseError, SharedMount, make_mount_point
+from enclave.workspaces.shared_sentences import Missing, say_missing
 
 _RECORD_SECONDS = 2.0
 _log = logging.getLogger("jupyterhub.workspaces")
@@ -45,7 +46,7 @@ def note_fill(project: ProjectId, workspace: WorkspaceId) -> None:
         _log.warning("workspace %s: its shared folder's fill is not on record yet: %s", workspace, error)
 
 
-def open_shared(grant: WorkspaceGrant, project: ProjectId, home: Path) -> SharedMount | None:
+def open_shared(grant: WorkspaceGrant, project: ProjectId, home: Path, language: str) -> SharedMount | None:
     """The members' folder; None when the permit gives none, or when it cannot be had (``shared.json`` says why)."""
     if grant.shared_mb == 0:
         return None
@@ -53,8 +54,8 @@ def open_shared(grant: WorkspaceGrant, project: ProjectId, home: Path) -> Shared
         mount = shared_folders().open(project, grant.shared_mb)
         make_mount_point(home, HOME)
     except (SharedFolderError, HomeInUseError) as error:
-        sentence = str(error) or "There is no shared folder: your last workspace was still ending. Open it again."
-        _log.warning("workspace %s: %s", grant.workspace, sentence)
-        say_missing(Places(get_settings().root, grant.workspace).inside, sentence)
+        why = error.why if isinstance(error, SharedFolderError) else Missing.IN_USE
+        _log.warning("workspace %s has no shared folder (%s): %s", grant.workspace, why.value, error)
+        say_missing(Places(get_settings().root, grant.workspace).inside, why, language)
         return None
     return mount

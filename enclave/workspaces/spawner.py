@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,11 @@ from jupyterhub.spawner import Spawner, SpawnException
 from enclave.domain.decisions import RefusedError
 from enclave.domain.ids import PROJECT_ID, USERNAME, ProjectId, Username, WorkspaceId
 from enclave.domain.workspaces import WorkspaceGrant
+from enclave.metering.ledger import begin_ledger
 from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import launch
+from enclave.workspaces.bookkeeping import bookkeeping
 from enclave.workspaces.ending import clear
 from enclave.workspaces.engines import check_engine
 from enclave.workspaces.host import NO_SANDBOX
@@ -32,7 +36,15 @@ from enclave.workspaces.idleness import Idleness
 from enclave.workspaces.limit_notes import FOLDER
 from enclave.workspaces.limit_records import limit_records
 from enclave.workspaces.limits import write_limits
-from enclave.workspaces.obstacles import FAILURES, SENTENCES, EndedAtOnceError, check_space, obstacle_of, refusal
+from enclave.workspaces.obstacles import (
+    FAILURES,
+    SENTENCES,
+    EndedAtOnceError,
+    RevokedError,
+    check_space,
+    obstacle_of,
+    refusal,
+)
 from enclave.workspaces.opening import write_first_notebook
 from enclave.workspaces.planning import Opening, plan_host
 from enclave.workspaces.services import PartnerAwayError, Partners, answers
@@ -42,6 +54,8 @@ from enclave.workspaces.start_records import StartRecords
 
 _RETRY_SECONDS = 5.0
 _START_SECONDS = 75.0
+_ENDING = ThreadPoolExecutor(max_workers=64, thread_name_prefix="ending")
+"""Threads that do nothing else: a Docker daemon that hangs, for instance, keeps nobody from being put out."""
 
 
 class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no types
@@ -105,20 +119,19 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         await asyncio.to_thread(check_engine, settings)
         check_space(settings)
         uid = launch.allocate_uid(settings, project, username)
-        home, is_new = launch.prepare_home(settings, project, username, uid)
+        fill = partial(write_first_notebook, settings, project, username, uid)
+        home = await asyncio.to_thread(launch.prepare_home, settings, project, username, uid, fill)
         places.create()
         places.write_token(grant.token)
         await self._partners.open_gateway(grant.workspace, project, grant.person)
-        if is_new:
-            await asyncio.to_thread(write_first_notebook, settings, project, username, home, uid)
         self._idle_minutes = grant.idle_minutes
         self._token_seconds = grant.token_seconds
-        shared = await asyncio.to_thread(open_shared, grant, project, home)
+        shared = await asyncio.to_thread(open_shared, grant, project, home, language)
         self._ends_at = time.time() + grant.hours * 3600
         write_limits(places.inside, self._ends_at, self._idle_minutes, None)
-        opening = Opening(
-            grant, project, username, self.server.base_url, places, home, uid, shared, self._ends_at, language
-        )
+        usage = begin_ledger(settings.metering_dir, project, grant.workspace, grant.person)
+        base_url = self.server.base_url
+        opening = Opening(grant, project, username, base_url, places, home, uid, shared, self._ends_at, usage, language)
         with launch.listen(places) as listening:
             plan = plan_host(settings, opening, listening.fileno())
             self._host = await asyncio.to_thread(HostProcess.start, plan, listening.fileno())
@@ -126,10 +139,13 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
     async def _wait_until_ready(self, places: launch.Places) -> None:
         """Until JupyterLab answers on its socket; a server that ends first is told at once, not after a timeout.
 
-        Raises EndedAtOnceError, SandboxError.
+        Nobody looks after a workspace that starts, so who is revoked meanwhile is found here.
+        Raises EndedAtOnceError, RevokedError, SandboxError.
         """
         ends = time.monotonic() + _START_SECONDS
         while time.monotonic() < ends:
+            if (objection := self._find_objection()) is not None:
+                raise RevokedError(objection)
             if not self._is_running():
                 self.log.error("workspace server ended; its log: %r", launch.log_tail(places))
                 if self._host is not None and self._host.exit_code() == NO_SANDBOX:
@@ -149,11 +165,14 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
                 wait = fresh.token_seconds / 2
             except RefusedError:
                 self.log.warning("workspace %s: token not renewed, so it ends now", places.workspace)
-                await asyncio.to_thread(self._end)
+                await self._end()
                 return
             except (PartnerAwayError, OSError) as error:
                 self.log.warning("workspace %s: no fresh token yet: %s", places.workspace, error)
                 wait = _RETRY_SECONDS
+
+    def _find_objection(self) -> str | None:
+        return self._standing.find_objection(self.user.name, self.name, datetime.now(UTC).date())
 
     def _is_running(self) -> bool:
         return self._host is not None and self._host.is_running()
@@ -171,16 +190,18 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         if self._host is None and self._start_pending:
             return None
         if self._is_running():
-            reason = self._standing.find_objection(self.user.name, self.name, datetime.now(UTC).date())
+            who = self._who()
+            reason = self._find_objection()
             if reason is None:
                 if not await self._has_idled():
                     self._look_after()
-                    await limit_records().settle(*self._who())
+                    bookkeeping().begin(partial(_note, *who))
                     return None
-                await limit_records().idle(*self._who()[:3], self._idleness.seen, self._idle_minutes)
+                idle = partial(limit_records().idle, *who[:3], self._idleness.seen, self._idle_minutes)
+                await bookkeeping().do(idle)
                 reason = f"nobody has used it for {self._idle_minutes} minutes"
             self.log.info("workspace %s ends: %s", self._workspace, reason)
-            await asyncio.to_thread(self._end)
+            await self._end()
         await self._clean_up()
         return 0
 
@@ -202,17 +223,19 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         except OSError as error:
             self.log.warning("workspace %s: its folder cannot be written: %s", self._workspace, error)
             return
-        note_fill(ProjectId(self.name), self._workspace)
         if self._renewal is None and not self._start_pending:
             wait = max(0.0, self._token_seconds / 2 - age)
             self._renewal = asyncio.create_task(self._keep_token_fresh(places, wait))
 
     async def stop(self, now: bool = False) -> None:
         """End the host and with it the sandboxes: asked first (it kills them at once), then killed."""
-        await asyncio.to_thread(self._end)
+        await self._end()
         await self._clean_up()
 
-    def _end(self) -> None:
+    async def _end(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(_ENDING, self._end_host)
+
+    def _end_host(self) -> None:
         host = self._host
         if host is None:
             return
@@ -232,7 +255,7 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         workspace, self._workspace = self._workspace, None
         if workspace is None:
             return
-        await limit_records().last(*who)
+        await bookkeeping().do(partial(limit_records().settle, *who))
         for told in (self._partners.close_gateway, self._partners.workspace_stopped):
             try:
                 await told(workspace)
@@ -265,3 +288,9 @@ class WorkspaceSpawner(Spawner):  # type: ignore[misc]  # JupyterHub ships no ty
         super().clear_state()
         self._workspace = None
         self._host = None
+
+
+def _note(person: str, project: ProjectId, workspace: WorkspaceId, notes: Path) -> None:
+    """On record beside a look: limits that were reached, and a shared folder that is full. Does not raise."""
+    limit_records().settle(person, project, workspace, notes)
+    note_fill(project, workspace)

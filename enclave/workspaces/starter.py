@@ -2,7 +2,8 @@
 
 It names no table that the permit does not name and shows no group under the permit's minimum. Which column the first
 distribution is over is found when it runs, by SQL. Contract of ``write_starter``: never replaces a file, never follows
-a link that a researcher may have put into the home.
+a link that a researcher may have put into the home. Non-goal: taking back what a full disk has cut off; a home that is
+being made is never given out then (``enclave.workspaces.launch.prepare_home``).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from enclave.domain.person_rules import PersonRules, rules_for
 from enclave.extracts.permit_file import parse_permit
 from enclave.gateway import row_copies
 from enclave.gateway.engine import Engine, EngineLimits, open_extract
-from enclave.workspaces.quota import processes_below
+from enclave.process_table import processes_below
 
 _SPEC = importlib.util.spec_from_file_location("gateway_ruled", Path(__file__).with_name("ruled.py"))
 assert _SPEC is not None and _SPEC.loader is not None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -11,12 +12,13 @@ from django.test.utils import CaptureQueriesContext
 from package_mirror import UnsafeMirror, serving, wheel  # type: ignore[import-not-found]
 from portal_house import page_words, permit_text, running_house  # type: ignore[import-not-found]
 
-from audit.client import AuditUnavailable
+from audit.client import AuditRefused, AuditUnavailable
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
 from enclave.domain.packages import PackageVerb
 from enclave.domain.people import Role
-from enclave.packages.fetch import IngressError
+from enclave.packages.fetch import IngressError, Pinned
+from enclave.packages.ingress import PackageSet
 from enclave.packages.jobs import ingress
 from enclave.portal.actions import packages, projects, workspaces
 from enclave.portal.models import Job, PackageRequest, Project, User
@@ -175,24 +177,11 @@ def test_a_request_is_decided_by_somebody_else(house: Any) -> None:
     assert [reason for reason in refused if "You asked for this package" in reason]
 
 
-BAD = [
-    ("numpy @ https://evil.example/x.whl", "", "a package's name"),
-    ("--index-url=https://evil.example", "", "a package's name"),
-    ("toy[all]", "", "a package's name"),
-    ("../toy", "", "a package's name"),
-    ("toy", "; os_name == 'nt'", "Expected versions"),
-    ("toy", "===1.0", "Expected versions"),
-    ("toy", "==1.0\n-r /etc/passwd", "Expected versions"),
-    ("toy", "@ file:///etc", "Expected versions"),
-    ("toy", "1.0", "Expected versions"),
-]
-
-
-@pytest.mark.parametrize(("name", "versions", "said"), BAD)
-def test_only_a_name_and_versions_can_be_asked_for(house: Any, name: str, versions: str, said: str) -> None:
-    with pytest.raises(RefusedError, match=said):
-        packages.request_package(user("amelie"), "study", name, versions, "For x.")
-    assert said in str(house.events(EventType.PACKAGE_REQUEST_REFUSED, project="study")[-1]["data"]["reasons"])
+def test_what_else_is_asked_for_is_refused_and_on_record(house: Any) -> None:
+    with pytest.raises(RefusedError, match="a package's name"):
+        packages.request_package(user("amelie"), "study", "../toy", "", "For x.")
+    refused = house.events(EventType.PACKAGE_REQUEST_REFUSED, project="study")[-1]
+    assert "a package's name" in str(refused["data"]["reasons"])
 
 
 def test_who_may_not_ask_and_what_was_asked_already(house: Any) -> None:
@@ -243,6 +232,40 @@ def test_no_approved_request_is_left_without_an_end(house: Any, monkeypatch: pyt
 
 def _log_is_away(*_: object) -> None:
     raise AuditUnavailable("Expected the audit log, found nobody at its socket.")
+
+
+def test_a_record_that_is_never_taken_ends_a_request_and_one_that_waits_does_not(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, folder = ask("tiny"), house.settings.projects_dir / "study/packages"
+    packages.decide_package(user("sofia"), "study", asked.pk, PackageVerb.APPROVE)
+    before = sorted(folder.iterdir())
+
+    def take_turn(name: str, result: Callable[..., Any]) -> str:
+        with monkeypatch.context() as broken:
+            broken.setattr(f"enclave.packages.jobs.{name}", result)
+            assert house.runner.take_turn()
+        asked.refresh_from_db()
+        return str(asked.state)
+
+    many = (Pinned("toy", "1." + "0" * 300, "0" * 64),) * 300  # what a hostile index says the package needs
+    too_many = PackageSet("p9", "0" * 64, {"tiny": "0.1"}, many)
+    assert take_turn("make_set", lambda *_: too_many) == "failed"
+    assert "does not take the record" in asked.outcome and not Job.objects.filter(state="queued").exists()
+    for error, said in ((AuditRefused("refused"), "does not take"), (RuntimeError("nobody saw"), "not foreseen")):
+        packages.decide_package(user("tomas"), "study", asked.pk, PackageVerb.RETRY)
+        assert take_turn("deliver_packages", Mock(side_effect=error)) == "failed" and said in asked.outcome
+        assert sorted(folder.iterdir()) == before and not Job.objects.filter(state="queued").exists()
+
+    packages.decide_package(user("tomas"), "study", asked.pk, PackageVerb.RETRY)
+    with monkeypatch.context() as broken:
+        broken.setattr("enclave.packages.jobs.make_set", lambda *_: 1 // 0)
+        assert take_turn("fail_packages", _log_is_away) == "approved"
+    again = Job.objects.get(state="queued")
+    Job.objects.filter(pk=again.pk).update(not_before=again.created_at)
+    assert house.runner.take_turn()
+    asked.refresh_from_db()
+    assert asked.state == "available", "the log is back"
 
 
 @pytest.mark.parametrize("verb", [PackageVerb.WITHDRAW, PackageVerb.REJECT])

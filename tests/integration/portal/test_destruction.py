@@ -16,10 +16,11 @@ from portal_house import permit_text
 
 from enclave import jobs
 from enclave.destruction import carry_out
-from enclave.destruction.remains import find_remains, remove_tree
+from enclave.destruction.remains import find_remains
 from enclave.domain.events import EventType
 from enclave.domain.ids import ProjectId
 from enclave.domain.people import Role
+from enclave.files import remove_tree
 from enclave.portal.actions import projects
 from enclave.portal.models import Destruction, Job, User, WorkspaceSession
 from enclave.runner import Runner
@@ -55,7 +56,7 @@ def _furnish(house: Any, project: ProjectId) -> ProjectId:
     Job.objects.filter(payload__project=project).delete()
     projects.activate_project(project, "v1")
     for name in ("amelie", "karim"):
-        home, _ = prepare_home(settings, project, name, allocate_uid(settings, project, name))
+        home = prepare_home(settings, project, name, allocate_uid(settings, project, name))
         (home / "result.csv").write_bytes(b"x" * 10_000)
         (home / "link").symlink_to(settings.root / "precious")
     (settings.root / "precious").write_text("not of this project")

@@ -62,7 +62,7 @@ class IslandStand:
         self.settings = Settings(home=self.root, cluster_workers=workers)
         self.places = launch.Places(self.root, new_workspace_id())
         self.uid = launch.allocate_uid(self.settings, ProjectId("islands"), Username("alice"))
-        self.home, _ = launch.prepare_home(self.settings, ProjectId("islands"), Username("alice"), self.uid)
+        self.home = launch.prepare_home(self.settings, ProjectId("islands"), Username("alice"), self.uid)
         self.files = new_keypair()
 
     def __enter__(self) -> IslandStand:

@@ -155,7 +155,7 @@ import json, subprocess, sys
 from enclave.workspaces import cgroups
 groups = cgroups.enter(sys.argv[1], 96, 200)
 hog = subprocess.run([sys.executable, "-c", {HOG!r}])
-print(json.dumps([hog.returncode, cgroups.memory_kills(groups), *cgroups.memory_peak(groups)]))
+print(json.dumps([hog.returncode, sum(cgroups.memory_kills(groups).values()), *cgroups.memory_peak(groups)]))
 cgroups.leave(groups)
 """
 

@@ -12,8 +12,8 @@ from enclave_test_live_processes import is_mounted_nowhere  # type: ignore[impor
 from enclave_test_stand import wait_for  # type: ignore[import-not-found]
 
 from enclave.domain.ids import WorkspaceId
+from enclave.process_table import children
 from enclave.workspaces import launch
-from enclave.workspaces.engines import children
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from enclave import keys
 from enclave.domain.ids import ProjectId, WorkspaceId
 from enclave.metering.ledger import find_ledger
 from enclave.metering.readings import group_cpu_ns
+from enclave.process_table import children
 from enclave.workspaces import cgroups, launch
-from enclave.workspaces.engines import children
 from enclave.workspaces.services import is_computing
 
 

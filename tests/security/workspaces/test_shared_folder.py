@@ -20,8 +20,9 @@ from enclave_test_stand import Stand, wait_for  # type: ignore[import-not-found]
 from audit.reader import LogUnreadable, read_entries
 from enclave import keys
 from enclave.access import AccessFiles
-from enclave.destruction.remains import RemainKind, find_remains, measure, remove_tree, set_aside
+from enclave.destruction.remains import RemainKind, find_remains, measure, set_aside
 from enclave.domain.ids import ProjectId
+from enclave.files import remove_tree
 from enclave.workspaces.shared_folder import close_for_good
 
 PROBES = Path(__file__).with_name("shared_probes.py")

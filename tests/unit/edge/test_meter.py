@@ -12,7 +12,7 @@ from kernel_messages import frame, message  # type: ignore[import-not-found]
 
 from audit.client import AuditUnavailable
 from audit.event import AuditEvent, check_event
-from enclave.edge.exposure import Budget, ExposureState
+from enclave.edge.exposure import Budget, ExposureState, Volume
 from enclave.edge.kernel_frames import Data, parse_frame
 from enclave.edge.meter import RECORD_SECONDS, Meter
 from enclave.edge.shown import SENTENCES, STOPPED_FILE, Screen
@@ -198,6 +198,18 @@ def test_a_new_day_begins_with_nothing(house: House) -> None:
     ]
 
 
+def test_a_clock_set_back_over_midnight_has_every_byte_recorded_once(house: House) -> None:
+    for days, size in ((0, 1000), (1, 2000), (-1, 4000)):
+        house.day += timedelta(days=days)
+        house.show(size)
+    house.turn(last=True)
+    house.turn(last=True)
+    assert [(event.data["day"], event.counts["bytes"]) for event in house.records] == [
+        ("2026-11-26", 5000),
+        ("2026-11-27", 2000),
+    ]
+
+
 def test_volumes_are_recorded_every_five_minutes_and_after_a_session(house: House) -> None:
     house.account.sockets = 1
     house.show(5000)
@@ -226,6 +238,24 @@ def test_a_record_that_nobody_takes_stays_due(house: House) -> None:
     house.turn(1000)
     assert house.types() == ["workspace:exposure-slowed", "screen:shown"]
     assert house.records[1].counts["bytes"] == 1_200_000
+
+
+def test_an_account_whose_record_nobody_foresaw_keeps_no_other_one_waiting(house: House) -> None:
+    record = house.record
+
+    def never_alices(event: AuditEvent) -> None:
+        if event.counts["bytes"] == 1000:
+            raise ValueError("no record has this form")
+        record(event)
+
+    house.record = never_alices  # type: ignore[method-assign]
+    house.restart()
+    house.show(1000)
+    house.meter.account("bob", "study-one").add(Volume(5000, 1, 1), "x")
+    house.turn(last=True)
+    assert [event.counts["bytes"] for event in house.records] == [5000]
+    house.turn()
+    assert house.account.path.exists(), "and hers is kept"
 
 
 def test_a_damaged_file_counts_as_nothing(house: House) -> None:

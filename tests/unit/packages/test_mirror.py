@@ -90,6 +90,18 @@ def test_a_name_that_leads_to_this_machine_is_refused(names: dict[str, list[str]
         find_mirror(settings_for("https://good.example.org/simple", "files.example.org"))
 
 
+def test_a_name_that_leads_to_an_address_of_our_own_is_refused(
+    names: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the hospital's network this machine has an address like any other's."""
+    names |= {"mirror.example.org": ["10.20.0.5"], "127.0.0.1": ["127.0.0.1"]}
+    assert mirrors._is_own("127.0.0.1", 443) and mirrors._is_own("::1", 443) and not mirrors._is_own("10.20.0.5", 443)
+    monkeypatch.setattr(mirrors, "_is_own", lambda address, port: True)
+    with pytest.raises(MirrorError, match="lead to another machine"):
+        find_mirror(settings_for("https://mirror.example.org/simple"))
+    assert find_mirror(settings_for("https://127.0.0.1/simple")).places, "it is written in the settings"
+
+
 @pytest.mark.parametrize(
     "also", ["https://files.example.org", "files.example.org/x", "a b", "", "u:p@files", "x:99999999"]
 )

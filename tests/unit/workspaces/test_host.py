@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,13 @@ from typing import Any
 import pytest
 from host_doubles import UnsafeEngine, plan  # type: ignore[import-not-found]
 
+from enclave.domain.ids import WorkspaceId
 from enclave.sandbox import Bind
-from enclave.workspaces.host import Host
+from enclave.workspaces.host import Host, most_processes
 from enclave.workspaces.host_plan import INSIDE_IPC, HostPlan
+from enclave.workspaces.islands import MOST_ISLANDS
 from enclave.workspaces.kernels import MOST_KERNELS, Kernels
+from enclave.workspaces.launch import Places
 
 ID = "01234567-89ab-cdef-0123-456789abcdef"
 START = {"do": "start", "kernel": ID, "argv": ["python", "-m", "kernel"], "cwd": "/home/researcher"}
@@ -150,6 +155,50 @@ def test_there_is_a_most(kernels: Kernels) -> None:
         kernels.answer({"do": "prepare", "kernel": kernel})
         assert "problem" not in kernels.answer({**START, "kernel": kernel})
     assert "Shut one down" in kernels.answer({"do": "prepare", "kernel": ID})["problem"]
+
+
+def test_a_server_that_prepares_more_than_may_run_starts_none_of_the_rest(kernels: Kernels) -> None:
+    names = [f"{n:08x}{ID[8:]}" for n in range(MOST_KERNELS + 1)]
+    for kernel in names:
+        assert kernels.answer({"do": "prepare", "kernel": kernel}) == {}
+    answers = [kernels.answer({**START, "kernel": kernel}) for kernel in names]
+    assert ["problem" in answer for answer in answers] == [False] * MOST_KERNELS + [True]
+
+
+def test_a_folder_made_deep_on_purpose_ends_neither_host_nor_hub(
+    kernels: Kernels, engine: UnsafeEngine, tmp_path: Path
+) -> None:
+    """A kernel owns its folder. Python's own way of removing a tree gives up with an error of its own."""
+    kernels.answer({"do": "prepare", "kernel": ID})
+    places = Places(tmp_path, WorkspaceId("w-0123456789ab"))
+    places.create()
+    try:
+        for folder in (tmp_path / "ipc" / ID, places.ipc):
+            dig(folder, 1100)
+        assert kernels.answer({"do": "prepare", "kernel": ID}) == {}
+        assert kernels.answer({"do": "remove", "kernel": ID}) == {} and list((tmp_path / "ipc").iterdir()) == []
+        places.remove()
+        assert not places.folder.exists()
+    finally:  # pytest would give up at it as well
+        subprocess.run(["rm", "-rf", str(tmp_path / "ipc"), str(places.folder)], check=True)
+
+
+def test_who_starts_all_the_processes_they_may_keeps_the_host_from_nothing(tmp_path: Path) -> None:
+    """Each sandbox has two processes of our own in the group, and the host starts others to measure the home."""
+    for clusters, sandboxes in ((0, 1 + MOST_KERNELS), (5, 1 + MOST_KERNELS + 5 + 2 * MOST_ISLANDS)):
+        given = replace(plan(tmp_path), clusters=clusters)
+        given = replace(given, kernel=replace(given.kernel, processes=100))
+        assert most_processes(given) - 100 - 2 * sandboxes >= 16
+
+
+def dig(folder: Path, depth: int) -> None:
+    here = os.open(folder, os.O_PATH)
+    for _ in range(depth):
+        os.mkdir("down", dir_fd=here)
+        below = os.open("down", os.O_PATH, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
 
 
 def test_no_kernel_runs_while_they_are_barred(kernels: Kernels, engine: UnsafeEngine) -> None:

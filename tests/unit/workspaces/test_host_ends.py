@@ -34,17 +34,16 @@ def reasons(folder: Path) -> dict[str, HostPlan]:
     """One plan per reason for a host to end by itself, and one without any."""
     given = plan(folder)
     given.state.touch()
+    os.utime(given.state, (0, 0))  # whatever the clock of the day says
     ends_at = time.time() + 3600
-    free, old = folder / "free.lock", folder / "old.state"
+    free = folder / "free.lock"
     free.touch()
-    old.touch()
-    os.utime(old, (0, 0))
     return {
         "none": replace(given, ends_at=ends_at),
         "hours": replace(given, ends_at=time.time() - 1),
         "enclave": replace(given, ends_at=ends_at, anchor=free),
         "folder": replace(given, ends_at=ends_at, state=folder / "gone"),
-        "hub": replace(given, ends_at=ends_at, state=old),
+        "hub": replace(given, ends_at=ends_at, orphan_seconds=0.0),
     }
 
 

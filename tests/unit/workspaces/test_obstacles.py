@@ -8,6 +8,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
+from datetime import date
 from itertools import cycle
 from types import SimpleNamespace
 from typing import Any
@@ -21,11 +22,13 @@ from enclave import keys
 from enclave.access import AccessFiles
 from enclave.domain.ids import PersonId, ProjectId, Username
 from enclave.domain.people import Person, Role
+from enclave.domain.projects import ProjectRecord, ProjectState
 from enclave.settings import Settings
 from enclave.workspaces import launch, obstacles, spawner, start_records
+from enclave.workspaces.host_process import HostProcess
 from enclave.workspaces.obstacles import SENTENCES, Obstacle
 
-PERSON = PersonId("u-0123456789ab")
+PERSON, STUDY = PersonId("u-0123456789ab"), ProjectId("study")
 GRANT = {
     "person": PERSON,
     "workspace": "w-0123456789ab",
@@ -63,8 +66,15 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
         image.mkdir()
         (image / "enclave-image.json").write_text(json.dumps({"base": "/usr"}))
         monkeypatch.setenv("ENCLAVE_IMAGE", str(image))
-        AccessFiles(made).write_people([Person(PERSON, Username("bob"), frozenset({Role.RESEARCHER}))])
+        write_access(made, ProjectState.ACTIVE)
         yield Settings()
+
+
+def write_access(settings: Settings, state: ProjectState) -> None:
+    access = AccessFiles(settings)
+    access.write_people([Person(PERSON, Username("bob"), frozenset({Role.RESEARCHER}))])
+    members = frozenset({PERSON})
+    access.write_project(ProjectRecord(STUDY, "Test", state, None, "0" * 64, date(2099, 1, 1), members))
 
 
 @pytest.fixture
@@ -101,6 +111,17 @@ def no_permission(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.workspaces_dir.write_text("a file where the homes' folder should be")
 
 
+def closed_meanwhile(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the portal's yes and the first answer of the workspace."""
+    start_host = HostProcess.start
+
+    def closing(*arguments: Any) -> HostProcess:
+        write_access(settings, ProjectState.CLOSED)
+        return start_host(*arguments)
+
+    monkeypatch.setattr(HostProcess, "start", closing)
+
+
 def nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """All is well here."""
 
@@ -116,6 +137,7 @@ OBSTACLES = {
     "a folder that cannot be made": (Obstacle.NOT_PREPARED, no_permission),
     "no packages": (Obstacle.PACKAGES_MISSING, nothing),
     "a server that ends": (Obstacle.ENDED_AT_ONCE, nothing),
+    "a project that is closed meanwhile": (Obstacle.REVOKED, closed_meanwhile),
 }
 
 
@@ -181,7 +203,7 @@ async def start(
     try:
         made = spawner.WorkspaceSpawner(user=SimpleNamespace(name="bob"), handler=handler)
         made.orm_spawner = SimpleNamespace(
-            name=ProjectId("study"),
+            name=STUDY,
             last_activity=None,
             server=orm.Server(proto="http", ip="", port=1, cookie_name="", base_url="/user/bob/study/"),
         )

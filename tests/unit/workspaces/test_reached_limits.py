@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PosixPath
 from typing import Any
 
 import pytest
 
-from audit.client import AuditUnavailable
+from audit.client import AuditRefused, AuditUnavailable
 from audit.event import AuditEvent, check_event
 from enclave.domain.ids import ProjectId, WorkspaceId
 from enclave.settings import Settings
-from enclave.workspaces import cgroups
+from enclave.workspaces.bookkeeping import Bookkeeping
 from enclave.workspaces.file_count import FileState, FileWatch
 from enclave.workspaces.limit_notes import Ended, Limit, LimitNotes, read_notes
 from enclave.workspaces.limit_records import LimitRecords
 from enclave.workspaces.limit_sentences import SENTENCES, SHORT, Told, number, sentence
-from enclave.workspaces.memory_kills import MemoryKills
 from enclave.workspaces.quota import DiskWatch
 
 PERSON, PROJECT, WORKSPACE = "u-0123456789ab", ProjectId("study"), WorkspaceId("w-0123456789ab")
@@ -31,9 +32,12 @@ class Log:
     def __init__(self) -> None:
         self.events: list[AuditEvent] = []
         self.is_away = False
+        self.refuses = ""
 
     def record(self, event: AuditEvent) -> None:
         check_event(event)
+        if event.data["limit"] == self.refuses:
+            raise AuditRefused("no")
         if self.is_away:
             raise AuditUnavailable("away")
         self.events.append(event)
@@ -59,12 +63,7 @@ class Hub:
         self.records = LimitRecords(self.settings, self.log.record)
 
     def settle(self) -> None:
-        asyncio.run(self.records.settle(PERSON, PROJECT, WORKSPACE, self.notes))
-
-    def clear_away(self) -> None:
-        asyncio.run(self.records.last(PERSON, PROJECT, WORKSPACE, self.notes))
-        for file, _ in read_notes(self.notes):
-            file.unlink()
+        self.records.settle(PERSON, PROJECT, WORKSPACE, self.notes)
 
 
 @pytest.fixture
@@ -92,9 +91,9 @@ def test_what_the_log_does_not_take_waits_also_when_the_workspace_is_gone(hub: H
     hub.log.is_away = True
     hub.host.note(Limit.DISK, Ended.WRITING, 70, 64)
     hub.settle()
-    hub.clear_away()
-    asyncio.run(hub.records.idle(PERSON, PROJECT, WORKSPACE, datetime.now(UTC) - timedelta(minutes=7), 5))
-    assert hub.log.events == [] and read_notes(hub.notes) == []
+    assert read_notes(hub.notes) == [], "it is owed, whatever becomes of the workspace"
+    hub.records.idle(PERSON, PROJECT, WORKSPACE, datetime.now(UTC) - timedelta(minutes=7), 5)
+    assert hub.log.events == []
     (hub.settings.root / "owed" / "limits" / "0.json").write_text("no record")
     hub.restart()
     hub.log.is_away = False
@@ -104,6 +103,46 @@ def test_what_the_log_does_not_take_waits_also_when_the_workspace_is_gone(hub: H
     assert hub.log.events[1].counts["found"] >= 420 and hub.log.events[1].counts["allowed"] == 300
     hub.settle()
     assert len(hub.log.events) == 2
+
+
+def test_what_the_log_refuses_keeps_nothing_else_waiting(hub: Hub) -> None:
+    hub.log.refuses = "disk"
+    hub.host.note(Limit.DISK, Ended.WRITING, 70, 64)
+    hub.settle()
+    hub.host.note(Limit.FILES, Ended.KERNELS, 1200, 1024)
+    no_record = {"type": "workspace:limit-reached", "actor": "", "policies": []}
+    (hub.settings.root / "owed" / "limits" / "0.json").write_text(json.dumps(no_record))
+    hub.settle()
+    assert [said[0] for said in hub.log.said()] == ["files"]
+    hub.log.refuses = ""
+    hub.settle()
+    assert [said[0] for said in hub.log.said()] == ["files", "disk"]
+
+
+def test_a_look_waits_for_no_record() -> None:
+    """A log that hangs must not keep the hub from ending the workspace of somebody who was revoked."""
+    kept, hangs, done = Bookkeeping(), threading.Event(), []
+
+    def record(which: int) -> None:
+        assert hangs.wait(60)
+        done.append(which)
+
+    for each in range(3):
+        kept.begin(partial(record, each))
+    assert done == [], "a look went on"
+
+    async def end() -> None:
+        ending = asyncio.create_task(kept.do(partial(record, 7)))
+        await asyncio.sleep(0)
+        assert not ending.done()
+        hangs.set()
+        await ending
+
+    asyncio.run(end())
+    assert done == [0, 7], "of several looks one at a time; what has to be done is done"
+    kept.begin(partial(record, 8))
+    asyncio.run(kept.do(lambda: None))
+    assert done == [0, 7, 8]
 
 
 def test_who_reaches_a_limit_all_the_time_fills_no_log(hub: Hub) -> None:
@@ -121,10 +160,48 @@ def test_who_reaches_a_limit_all_the_time_fills_no_log(hub: Hub) -> None:
     ]
 
 
-def test_a_note_that_cannot_be_written_stops_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "limits").write_text("in the way")
-    LimitNotes(tmp_path / "limits").note(Limit.HOURS, Ended.WORKSPACE, 2, 1)
-    assert "could not be noted" in capsys.readouterr().err
+def test_what_is_held_back_is_written_when_its_minute_is_over(hub: Hub) -> None:
+    """A host may be killed, or go on for weeks."""
+    hub.host.note(Limit.MEMORY, Ended.PROCESSES, 9, 8)
+    hub.now = 30.0
+    hub.host.note(Limit.MEMORY, Ended.PROCESSES, 7, 8, times=2)
+    hub.host.note(Limit.MEMORY, Ended.PROCESSES, 6, 8)
+    hub.host.look()
+    assert len(read_notes(hub.notes)) == 1
+    hub.now = 60.0
+    hub.host.look()
+    hub.host.look()
+    assert [(note.found, note.times) for _, note in read_notes(hub.notes)] == [(9, 1), (7, 3)]
+
+
+def test_a_note_that_cannot_be_written_stops_nothing_and_is_tried_again(
+    hub: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.notes.write_text("in the way")
+    hub.host.note(Limit.HOURS, Ended.WORKSPACE, 2, 1)
+    hub.host.look()
+    assert capsys.readouterr().err.count("could not be noted") == 1
+    hub.notes.unlink()
+    hub.now = 60.0
+    hub.host.look()
+    assert [note.times for _, note in read_notes(hub.notes)] == [1]
+
+
+def test_notes_of_two_threads_are_two(tmp_path: Path) -> None:
+    """The disk's watch notes while the host does: its note comes in the middle of the host's."""
+    other = threading.Thread(target=lambda: notes.note(Limit.DISK, Ended.WRITING, 2, 1))
+
+    class Folder(PosixPath):
+        def mkdir(self, *arguments: Any, **options: Any) -> None:
+            super().mkdir(*arguments, **options)
+            if not other.ident:
+                other.start()
+                other.join(0.2)  # it has to wait; without, it is done by now
+
+    notes = LimitNotes(Folder(tmp_path / "limits"))
+    notes.note(Limit.HOURS, Ended.WORKSPACE, 2, 1)
+    other.join(60)
+    assert sorted(note.limit for _, note in read_notes(tmp_path / "limits")) == [Limit.DISK, Limit.HOURS]
 
 
 def test_a_full_home_is_noted_before_writing_stops(tmp_path: Path) -> None:
@@ -157,45 +234,6 @@ def test_too_many_files_are_told_in_the_workspaces_language(tmp_path: Path) -> N
     assert watch.count() is FileState.TOO_MANY and watch.found == 31
     assert "aucun noyau ne tourne" in watch.sentence and "20 fichiers" in watch.sentence
     assert json.loads((tmp_path / "files.json").read_text())["problem"] == watch.sentence
-
-
-SECOND = {"memory.events": "low 0\noom 3\noom_kill {n}\noom_group_kill 0\n", "memory.peak": "900", "memory.max": "800"}
-FIRST = {
-    "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill {n}\n",
-    "memory.max_usage_in_bytes": "900",
-    "memory.limit_in_bytes": "800",
-}
-
-
-@pytest.mark.parametrize("files", [FIRST, SECOND], ids=["version 1", "version 2"])
-def test_processes_that_the_kernel_killed(hub: Hub, tmp_path: Path, files: dict[str, str]) -> None:
-    group, below = tmp_path / "group", tmp_path / "group" / "container"
-    below.mkdir(parents=True)
-
-    def write(folder: Path, n: int) -> None:
-        for name, text in files.items():
-            (folder / name).write_text(text.format(n=n))
-
-    groups = [tmp_path / "cpu", group]
-    kills = MemoryKills(lambda: groups, hub.host)
-    kills.look()
-    write(group, 0)
-    write(below, 0)
-    kills.look()
-    assert read_notes(hub.notes) == []
-    write(group, 1)
-    write(below, 2)
-    kills.look()
-    kills.look()
-    hub.settle()
-    times = 3 if files is FIRST else 1  # version 2 counts below as well
-    assert hub.log.said() == [("memory", "processes", 900, 800, times)]
-
-
-def test_unlimited_memory_is_no_number(tmp_path: Path) -> None:
-    (tmp_path / "memory.peak").write_text("900")
-    (tmp_path / "memory.max").write_text("max")
-    assert cgroups.memory_peak([tmp_path]) == (0, 0)
 
 
 def test_every_sentence_in_both_languages_and_short_enough_for_jupyterlab() -> None:

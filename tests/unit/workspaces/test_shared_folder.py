@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from audit.client import AuditUnavailable
 from audit.event import AuditEvent
-from enclave.domain.ids import ProjectId
+from enclave.domain.ids import ProjectId, WorkspaceId
 from enclave.sandbox import Bind, SandboxProfile, popen
 from enclave.settings import Settings
-from enclave.workspaces import shared_folder
+from enclave.workspaces import shared_folder, shared_opening
+from enclave.workspaces.launch import Places
 from enclave.workspaces.quota import SHARED, DiskWatch
 from enclave.workspaces.shared_folder import SharedFolderError, SharedFolders, close_for_good, image_fill
 from enclave.workspaces.shared_mount import HomeInUseError, make_mount_point
+from enclave.workspaces.shared_sentences import SENTENCES as MISSING
+from enclave.workspaces.shared_sentences import Missing
 
 INSIDE = Path("/home/researcher")
 A, B = ProjectId("project-a"), ProjectId("project-b")
@@ -41,8 +46,9 @@ def test_nothing_is_made_that_is_not_on_record(tmp_path: Path) -> None:
     log = Log()
     folders = SharedFolders(Settings(home=tmp_path), log)
     log.away = True
-    with pytest.raises(SharedFolderError, match="audit log"):
+    with pytest.raises(SharedFolderError, match="audit log") as refused:
         folders.open(A, 16)
+    assert refused.value.why is Missing.NOT_RECORDED
     assert not (tmp_path / "shared" / A).exists()
 
 
@@ -105,8 +111,33 @@ def test_without_root_it_is_a_plain_folder_that_the_host_measures(
 
 def test_without_landlock_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_folder, "can_forbid_sockets", lambda: False)
-    with pytest.raises(SharedFolderError, match="cannot forbid sockets"):
+    with pytest.raises(SharedFolderError, match="cannot forbid sockets") as refused:
         SharedFolders(Settings(home=tmp_path), Log()).open(A, 16)
+    assert refused.value.why is Missing.NOT_HERE
+
+
+@pytest.mark.parametrize(
+    ("error", "why"), [(HomeInUseError(), Missing.IN_USE), (SharedFolderError(Missing.NOT_MADE, "x"), Missing.NOT_MADE)]
+)
+def test_who_has_none_is_told_in_both_languages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, why: Missing
+) -> None:
+    def none(*_: object) -> None:
+        raise error
+
+    grant: Any = SimpleNamespace(shared_mb=16, workspace=WorkspaceId("w-0123456789ab"))
+    inside = Places(tmp_path, grant.workspace).inside
+    inside.mkdir(parents=True)
+    monkeypatch.setattr(shared_opening, "get_settings", lambda: Settings(home=tmp_path))
+    monkeypatch.setattr(shared_opening, "shared_folders", lambda: SimpleNamespace(open=none))
+    assert shared_opening.open_shared(grant, A, tmp_path, "fr") is None
+    told = json.loads((inside / "shared.json").read_text())
+    assert told == {"problem": MISSING[why]["fr"], "problems": MISSING[why]}
+
+
+def test_every_reason_in_both_languages_and_short_enough_for_jupyterlab() -> None:
+    assert set(MISSING) == set(Missing) and all(set(texts) == {"en", "fr"} for texts in MISSING.values())
+    assert [text for texts in MISSING.values() for text in texts.values() if len(text) > 139] == []
 
 
 @pytest.mark.parametrize("kind", ["nothing", "empty", "full", "file", "link", "dangling"])

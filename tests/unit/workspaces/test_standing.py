@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +20,8 @@ from enclave.domain.projects import ProjectRecord, ProjectState
 from enclave.gateway import front
 from enclave.keys import ensure_keys
 from enclave.settings import Settings
-from enclave.workspaces import services, standing
+from enclave.workspaces import services, spawner, standing
+from enclave.workspaces.bookkeeping import bookkeeping
 from enclave.workspaces.limits import has_idled
 from enclave.workspaces.serve import CONFIG
 from enclave.workspaces.standing import Standing
@@ -90,3 +95,58 @@ NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 def test_a_workspace_idles_by_the_permits_minutes(minutes_ago: int | None, idle_minutes: int, expected: bool) -> None:
     seen = NOW - timedelta(minutes=minutes_ago) if minutes_ago is not None else None
     assert has_idled(seen, idle_minutes, NOW) is expected
+
+
+def test_a_workspace_is_ended_whatever_else_the_hub_waits_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of the event loop's own threads hang, as they do with a Docker daemon that does not answer."""
+    hangs, ended = threading.Event(), threading.Event()
+    host: Any = SimpleNamespace(terminate=ended.set, wait=lambda seconds: True)
+    settings = Settings(home=tmp_path)
+    ensure_keys(settings)
+    monkeypatch.setattr(spawner, "get_settings", lambda: settings)
+    ending = spawner.WorkspaceSpawner(user=SimpleNamespace(name=BOB))
+    ending._host = host
+
+    async def end() -> None:
+        own = ThreadPoolExecutor(max_workers=1)
+        asyncio.get_running_loop().set_default_executor(own)
+        asked = asyncio.create_task(asyncio.to_thread(hangs.wait, 60))
+        try:
+            async with asyncio.timeout(30):
+                await ending._end()
+        finally:
+            hangs.set()
+            await asked
+
+    asyncio.run(end())
+    assert ended.is_set()
+
+
+def test_a_look_at_a_workspace_waits_for_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log hangs: the next look still comes in its two seconds."""
+    asked, hangs = threading.Event(), threading.Event()
+
+    def record(*_: object) -> None:
+        asked.set()
+        assert hangs.wait(60)
+
+    async def never(self: spawner.WorkspaceSpawner) -> bool:
+        return False
+
+    settings = Settings(home=tmp_path)
+    ensure_keys(settings)
+    write(AccessFiles(settings), {}, {})
+    monkeypatch.setattr(spawner, "get_settings", lambda: settings)
+    monkeypatch.setattr(spawner, "note_fill", lambda *_: None)
+    monkeypatch.setattr(spawner, "limit_records", lambda: SimpleNamespace(settle=record))
+    monkeypatch.setattr(spawner.WorkspaceSpawner, "_is_running", lambda self: True)
+    monkeypatch.setattr(spawner.WorkspaceSpawner, "_has_idled", never)
+    looking = spawner.WorkspaceSpawner(user=SimpleNamespace(name=BOB))
+    looking.orm_spawner = SimpleNamespace(name=PROJECT, server=None, last_activity=None)
+    try:
+        for _ in range(3):
+            assert asyncio.run(looking.poll()) is None
+            assert asked.wait(60)
+    finally:
+        hangs.set()
+        asyncio.run(bookkeeping().do(lambda: None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import os
 from dataclasses import replace
 from datetime import date
@@ -14,6 +15,8 @@ import pytest
 from enclave.domain.ids import ProjectId, Username
 from enclave.domain.manifest import Manifest, ManifestColumn, ManifestTable
 from enclave.domain.permits import OutputRules, Permit, PermittedColumn, PermittedTable, Treatment, WorkspaceRules
+from enclave.settings import Settings
+from enclave.workspaces.launch import prepare_home
 from enclave.workspaces.starter import NAME, build_starter, find_candidates, write_starter
 
 
@@ -124,3 +127,25 @@ def test_an_existing_notebook_and_a_planted_link_stay_as_they_are(tmp_path: Path
     (home / NAME).write_text("mine")
     assert not write_starter(home, manifest(PERSON), PERMIT, "en", os.getuid())
     assert (home / NAME).read_text() == "mine"
+
+
+def test_a_full_disk_leaves_no_home_with_half_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, made = Settings(home=tmp_path), []
+
+    def fill(home: Path) -> bool:
+        made.append(home)
+        return write_starter(home, manifest(PERSON), PERMIT, "en", os.geteuid())
+
+    def prepare() -> Path:
+        return prepare_home(settings, ProjectId("study"), Username("bob"), os.geteuid(), fill)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk, pytest.raises(OSError, match="No space left"):
+        disk.setattr("enclave.workspaces.starter.os.fsync", full)
+        prepare()
+    assert not (settings.workspaces_dir / "study" / "bob").exists()
+    home = prepare()
+    assert nbformat.reads((home / NAME).read_text(), as_version=4).cells
+    assert prepare() == home and len(made) == 2, "what is in a home that is there is its owner's"

@@ -31,7 +31,7 @@ from enclave_jupyter.outbox import OutboxFindings
 
 LIMITS_FILE = Path("/run/enclave/limits.json")
 REACHED = tuple(Path("/run/enclave") / name for name in ("files.json", "disk.json", "shared.json"))
-"""There while the workspace is over a limit; each holds the sentence in both languages."""
+"""There while the workspace is over a limit, or has no shared folder; each holds the sentence in both languages."""
 _OUTBOX = OutboxFindings(Path.home() / "outbox", call_action)
 
 

@@ -1,6 +1,7 @@
 /**
- * When this workspace ends, said from ten minutes before; and which limit it has reached, for as long as it has. The limits are the enclave's (hub and host enforce them); here they
- * are only shown. "Keep it going" is a request that the edge sees as somebody's doing, so it counts as activity for the hub.
+ * When this workspace ends, said from ten minutes before; which limit it has reached, for as long as it has; and why it
+ * has no shared folder. The limits are the enclave's (hub and host enforce them); here they are only shown. "Keep it
+ * going" is a request that the edge sees as somebody's doing, so it counts as activity for the hub.
  */
 
 const WARN_MS = 10 * 60_000;
