@@ -176,4 +176,4 @@ def test_what_is_no_picture_is_unreadable(content: bytes) -> None:
 
 
 def test_minor_versions_that_nbformat_does_not_know_are_all_one() -> None:
-    assert notebooks.NEXT_MINOR == nbformat.current_nbformat_minor + 1
+    assert nbformat.current_nbformat_minor + 1 == notebooks.NEXT_MINOR
