@@ -44,7 +44,8 @@ def check(
     ] = "snds",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")] = False,
 ) -> None:
-    """Print findings. Exit code 0: nothing blocks; 1: something blocks; 2: a file or profile cannot be read."""
+    """Print findings. Exit code 0: nothing blocks; 1: something blocks; 2: a file or profile cannot be read, or no
+    sandbox be made to read in."""
     rules, manifest = _profile(profile)
     findings = _check(_read(paths), rules, manifest)
     if as_json:

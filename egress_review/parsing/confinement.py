@@ -8,10 +8,12 @@ memory made executable. Raises OSError where a wall cannot be set up: then nothi
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import resource
+from pathlib import Path
 
 import pyseccomp
 
@@ -29,6 +31,12 @@ def hide() -> None:
     """Processes of the same account can neither trace this one nor open its memory or descriptors; nor its children."""
     if ctypes.CDLL(None, use_errno=True).prctl(_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "Expected to become undumpable, found a refusal.")
+
+
+def be_the_first_to_go() -> None:
+    """When memory runs out on the machine, what reads files is ended before anything else. Before ``hide``."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def strict_filter() -> pyseccomp.SyscallFilter:

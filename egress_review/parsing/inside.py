@@ -29,6 +29,7 @@ _CHUNK = 1 << 20
 
 def serve(door: socket.socket) -> None:
     """Until the portal hangs up."""
+    confinement.be_the_first_to_go()
     confinement.hide()
     program, warmed = confinement.strict_filter(), {""}
     work.warm("")
