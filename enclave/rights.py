@@ -29,7 +29,7 @@ class Loss:
 WITHOUT_ROOT: tuple[Loss, ...] = (
     Loss(
         "one-account",
-        "no account of its own per workspace, project, extract build and package fetch",
+        "no account of its own per workspace, project, extract build, package fetch and reader of files",
         "each is in namespaces of its own, without a capability and behind the system-call filter, under the account "
         "that runs the enclave; they share what the kernel counts per account (inotify instances, pipe buffers)",
     ),

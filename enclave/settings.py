@@ -118,6 +118,12 @@ class Settings(HousePlaces, BaseSettings):
     """What all added packages of one project may hold together, unpacked."""
     package_minutes: float = Field(default=15.0, gt=0)
     """How long fetching a package may take."""
+    check_seconds: int = Field(default=20, ge=1)
+    """Processor seconds that reading one file of an outbox may take; twice as much by the clock (ADR 34)."""
+    check_memory_mb: int = Field(default=1024, ge=256)
+    """Memory for reading one file of an outbox."""
+    checks_at_once: int = Field(default=2, ge=1, le=4)
+    """Files of researchers that are read at once; as many again for those who review."""
     token_minutes: int = 15
     """How long a workspace's gateway token holds; it is renewed before."""
     query_memory_mb: int = Field(default=2048, ge=256)

@@ -13,16 +13,15 @@ from dataclasses import dataclass, replace
 
 from django.conf import settings
 
+from egress_review.actions.reading import ASKING, reading
 from egress_review.actions.recorded import refusals_recorded
 from egress_review.actions.submit import approved_permit, extract_manifest, submit_facts
 from egress_review.domain.findings import Finding, Severity, count_by_severity
 from egress_review.domain.rules import check_submit
 from egress_review.domain.sentences import Sentence
-from egress_review.sdc import run_checks
 from egress_review.snapshot import OutboxFile, list_outbox, read_outbox
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
-from enclave.domain.manifest import Manifest
 from enclave.domain.permits import OutputRules
 from enclave.portal.models import Project, User
 from enclave.portal.record import record
@@ -46,8 +45,15 @@ def check_outbox(user: User, project: Project) -> tuple[CheckedFile, ...]:
         # Somebody with many open requests may not make another, but may still look.
         check_submit(user.as_person(), replace(submit_facts(user, project), open_requests=0))
         permit, manifest = approved_permit(project), extract_manifest(project)
-    listed = list_outbox(settings.ENCLAVE, project.pk, user.username)
-    checked = tuple(check_files(listed, _reader(project, user, permit.outputs), permit.outputs, manifest))
+        with reading(user, ASKING) as reader:
+            listed = list_outbox(settings.ENCLAVE, project.pk, user.username)
+
+            def check(name: str, content: bytes) -> tuple[Finding, ...]:
+                return reader.check(name, content, permit.outputs, manifest)
+
+            checked = tuple(
+                check_files(listed, _reader(project, user, permit.outputs), check, permit.outputs.maximum_files)
+            )
     _record(user, project, checked)
     return checked
 
@@ -55,14 +61,14 @@ def check_outbox(user: User, project: Project) -> tuple[CheckedFile, ...]:
 def check_files(
     listed: list[OutboxFile],
     read: Callable[[str], bytes],
-    rules: OutputRules,
-    manifest: Manifest | None,
+    check: Callable[[str, bytes], tuple[Finding, ...]],
+    maximum_files: int,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[CheckedFile]:
     """Read and check in order until a bound is met. ``read`` raises RefusedError with a sentence about the file."""
     ends_at = clock() + SECONDS
     for position, file in enumerate(listed):
-        if position >= rules.maximum_files or clock() > ends_at:
+        if position >= maximum_files or clock() > ends_at:
             yield CheckedFile(file.name, file.bytes, (_left_out(file.name),), was_read=False)
             continue
         try:
@@ -70,7 +76,7 @@ def check_files(
         except RefusedError as refused:
             yield CheckedFile(file.name, file.bytes, tuple(_unread(file.name, reason) for reason in refused.reasons))
             continue
-        yield CheckedFile(file.name, len(content), run_checks({file.name: content}, rules, manifest))
+        yield CheckedFile(file.name, len(content), check(file.name, content))
 
 
 def _reader(project: Project, user: User, rules: OutputRules) -> Callable[[str], bytes]:

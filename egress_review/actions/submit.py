@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from django.conf import settings
 
+from egress_review.actions.reading import ASKING, reading
 from egress_review.actions.recorded import REFUSED, refusals_recorded, vault
 from egress_review.domain.findings import Finding, Severity, count_by_severity
 from egress_review.domain.rules import COMMENT_CHARACTERS, SubmitFacts, check_submit
@@ -18,7 +19,6 @@ from egress_review.domain.sentences import Sentence
 from egress_review.domain.snapshots import SnapshotFile, sha256, snapshot_sha256
 from egress_review.domain.states import OPEN_STATES
 from egress_review.models import OutputFile, OutputFinding, OutputRequest, new_request_id
-from egress_review.sdc import run_checks
 from egress_review.snapshot import read_outbox
 from enclave.catalogue.manifests import CatalogueError, find_manifest
 from enclave.domain.decisions import RefusedError
@@ -41,8 +41,9 @@ def submit(user: User, project: Project, names: Sequence[str], title: str, conte
         title, context = title.strip(), context.strip()
         _check_texts(title, context)
         permit, manifest = approved_permit(project), extract_manifest(project)
-        contents = read_outbox(settings.ENCLAVE, project.pk, user.username, names, permit.outputs)
-        findings = run_checks(contents, permit.outputs, manifest)
+        with reading(user, ASKING) as reader:
+            contents = read_outbox(settings.ENCLAVE, project.pk, user.username, names, permit.outputs)
+            findings = reader.check_all(contents, permit.outputs, manifest)
         _keep(contents)
     row = OutputRequest(
         pk=new_request_id(),

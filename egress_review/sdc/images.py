@@ -12,7 +12,9 @@ from collections.abc import Iterator
 
 from egress_review.domain.findings import Finding, Location, Severity
 from egress_review.domain.sentences import Sentence
+from egress_review.sdc.pixels import read_pixels
 from egress_review.sdc.reading import IMAGE_TYPES, Reading
+from egress_review.sdc.tables import UnreadableError
 from enclave.domain.manifest import Manifest
 from enclave.domain.permits import OutputRules
 
@@ -33,6 +35,8 @@ def check_images(reading: Reading, rules: OutputRules, manifest: Manifest | None
         yield Finding("picture", Severity.INFO, reading.name, _EYES)
         if reading.suffix == ".png":
             yield from _png(reading.name, reading.content, Location())
+        elif reading.content.startswith(JPEG):
+            yield from _decoded(reading.name, reading.content, Location())
     if reading.notebook is None:
         return
     for cell in reading.notebook.cells:
@@ -64,6 +68,16 @@ def _embedded(file: str, mime: str, text: str, place: Location) -> Iterator[Find
         yield Finding("unreadable", Severity.BLOCKING, file, message, place)
     elif mime == "image/png":
         yield from _png(file, content, place)
+    else:
+        yield from _decoded(file, content, place)
+
+
+def _decoded(file: str, content: bytes, place: Location) -> Iterator[Finding]:
+    """Reviewers are shown pixels (``egress_review.parsing``): what has none cannot be reviewed."""
+    try:
+        read_pixels(content)
+    except UnreadableError as error:
+        yield Finding("unreadable", Severity.BLOCKING, file, error.sentence, place)
 
 
 def _png(file: str, content: bytes, place: Location) -> Iterator[Finding]:
@@ -85,7 +99,9 @@ def _png(file: str, content: bytes, place: Location) -> Iterator[Finding]:
     if not end:
         message = Sentence("The picture is broken or cut off, so it cannot be checked.")
         yield Finding("unreadable", Severity.BLOCKING, file, message, place)
-    elif at < len(content):
+    else:
+        yield from _decoded(file, content, place)
+    if end and at < len(content):
         message = Sentence("The picture is followed by other bytes, which no viewer shows.")
         yield Finding("hidden-bytes", Severity.BLOCKING, file, message, place)
     if hidden > TEXT_CHUNK_BYTES:

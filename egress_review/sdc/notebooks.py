@@ -15,6 +15,9 @@ from typing import Any
 from egress_review.domain.sentences import Sentence
 from egress_review.sdc.tables import UnreadableError
 
+NEXT_MINOR = 6
+"""After the last minor version of format 4 that nbformat knows."""
+
 
 @dataclass(frozen=True)
 class Output:
@@ -69,7 +72,7 @@ def read_notebook(text: str) -> Notebook:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            nbformat.validate(content)
+            nbformat.validate(content, version=4, version_minor=_known_minor(content.get("nbformat_minor")))
             return Notebook(
                 cells=tuple(_cell(number, cell) for number, cell in enumerate(content["cells"], start=1)),
                 metadata_bytes=_length(content.get("metadata")),
@@ -79,6 +82,11 @@ def read_notebook(text: str) -> Notebook:
     # nbformat raises its own, its validator's and built-in errors; each means that nobody can say what is in the file.
     except Exception as error:
         raise UnreadableError(Sentence("The file is not a valid notebook. Save it again in JupyterLab.")) from error
+
+
+def _known_minor(minor: Any) -> Any:
+    """All minor versions to come are validated alike; one number for them is one schema, which is loaded already."""
+    return min(minor, NEXT_MINOR) if isinstance(minor, int) else minor
 
 
 def _length(value: Any) -> int:

@@ -47,13 +47,19 @@ def suffix_of(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
 
 
+def unparsed(name: str, content: bytes) -> Reading:
+    """What can be said without looking into the file."""
+    is_too_large = len(content) > CHECKED_BYTES
+    problem = Sentence("The file is too large to be checked.") if is_too_large else None
+    return Reading(name, content, suffix_of(name), problem=problem)
+
+
 def read(name: str, content: bytes) -> Reading:
-    """Never raises for any bytes."""
-    suffix = suffix_of(name)
-    if len(content) > CHECKED_BYTES:
-        return Reading(name, content, suffix, problem=Sentence("The file is too large to be checked."))
-    if suffix not in TEXT_TYPES:
-        return Reading(name, content, suffix)
+    """Never raises for any bytes, but MemoryError."""
+    begun = unparsed(name, content)
+    suffix = begun.suffix
+    if begun.problem is not None or suffix not in TEXT_TYPES:
+        return begun
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -1,7 +1,8 @@
 """Bytes of snapshots over HTTP: raw files and pictures for reviewers, downloads for the requester, the receipt.
 
 Whatever a researcher wrote is never a page of the portal: text goes out as ``text/plain``, pictures under a policy that
-forbids everything and a sandbox, downloads as attachments, all without content sniffing.
+forbids everything and a sandbox (drawn again from their points; SVG as it is), downloads as attachments, all without
+content sniffing.
 """
 
 from __future__ import annotations
@@ -14,18 +15,15 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET
 
 from egress_review.actions.look import RECEIPT_NAME, check_part, download_archive, download_file, view_file
+from egress_review.actions.reading import shown_notebook_picture, shown_picture
 from egress_review.domain.visibility import Part
 from egress_review.models import OutputRequest
-from egress_review.sdc.images import JPEG, PNG
-from egress_review.sdc.reading import read, suffix_of
 from egress_review.web.language import in_readers_language
-from egress_review.web.rendering import picture_of
 from enclave.domain.people import Role
 from enclave.portal.permissions import SignedInRequest, requires, signed_in
 
 REVIEWERS = (Role.OUTPUT_CHECKER, Role.DATA_STEWARD)
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'; base-uri 'none'"
-_PICTURES = {".png": ("image/png", PNG), ".jpg": ("image/jpeg", JPEG), ".jpeg": ("image/jpeg", JPEG)}
 
 
 def _locked_down(response: HttpResponseBase) -> HttpResponseBase:
@@ -55,14 +53,9 @@ def raw_file(request: SignedInRequest, request_id: str, position: int) -> HttpRe
 @in_readers_language
 def picture(request: SignedInRequest, request_id: str, position: int) -> HttpResponseBase:
     """A picture file, for an ``<img>``."""
-    file, content = view_file(request.user, _get(request_id), position)
-    suffix = suffix_of(file.name)
-    if suffix == ".svg":
-        return _locked_down(HttpResponse(content, content_type="image/svg+xml"))
-    mime, magic = _PICTURES.get(suffix, ("", b""))
-    if not mime or not content.startswith(magic):
-        raise Http404
-    return _locked_down(HttpResponse(content, content_type=mime))
+    row = _get(request_id)
+    file, content = view_file(request.user, row, position)
+    return _drawn(shown_picture(request.user, row, file, content))
 
 
 @requires(*REVIEWERS)
@@ -72,9 +65,12 @@ def notebook_picture(
     request: SignedInRequest, request_id: str, position: int, cell: int, output: int, kind: str
 ) -> HttpResponseBase:
     """A picture among a notebook's outputs; ``kind`` is png, jpeg or svg+xml."""
-    file, content = view_file(request.user, _get(request_id), position)
-    notebook = read(file.name, content).notebook
-    found = picture_of(notebook, cell, output, f"image/{kind}") if notebook else None
+    row = _get(request_id)
+    file, content = view_file(request.user, row, position)
+    return _drawn(shown_notebook_picture(request.user, row, file, content, cell, output, f"image/{kind}"))
+
+
+def _drawn(found: tuple[str, bytes] | None) -> HttpResponseBase:
     if found is None:
         raise Http404
     return _locked_down(HttpResponse(found[1], content_type=found[0]))

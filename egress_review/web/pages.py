@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from egress_review.actions.ask_log import read_background
 from egress_review.actions.decide import approve, reject
 from egress_review.actions.look import check_part, view_files
+from egress_review.actions.reading import shown_files
 from egress_review.actions.submit import approved_permit, submit
 from egress_review.actions.withdraw import withdraw
 from egress_review.domain.findings import count_by_severity
@@ -25,7 +26,6 @@ from egress_review.snapshot import list_outbox
 from egress_review.web.background import show_background
 from egress_review.web.language import in_readers_language
 from egress_review.web.lists import all_requests, own_requests, projects_to_submit_from, review_queue, reviewed_lately
-from egress_review.web.rendering import show_file
 from enclave.domain.decisions import Deny, RefusedError
 from enclave.domain.people import Role
 from enclave.portal.models import Project, User
@@ -120,15 +120,11 @@ def _common(row: OutputRequest) -> dict[str, Any]:
 
 def _review_page(request: SignedInRequest, row: OutputRequest, **extra: Any) -> HttpResponse:
     contents = view_files(request.user, row)
-    findings = row.all_findings()
     facts = row.as_facts()
     decision = decide_decision(Verb.APPROVE, request.user.as_person(), facts)
     context = _common(row) | {
         **show_background(read_background(request.user, row)),
-        "shown": [
-            show_file(position, file, contents[file.name], findings)
-            for position, file in enumerate(row.snapshot_files(), start=1)
-        ],
+        "shown": shown_files(request.user, row, contents),
         "is_quarantined": facts.is_quarantined,
         "may_decide": not isinstance(decision, Deny),
         "withheld": decision.reasons[0] if isinstance(decision, Deny) else "",

@@ -12,7 +12,6 @@ from egress_review.actions.check import SECONDS, check_files, check_outbox
 from egress_review.models import OutputRequest
 from egress_review.snapshot import OutboxFile
 from enclave.domain.decisions import RefusedError
-from enclave.domain.permits import OutputRules
 from enclave.keys import service_secret, token_private_key
 from enclave.portal.models import User
 from enclave.tokens import issue
@@ -93,7 +92,6 @@ def test_who_is_no_member_is_refused_and_it_is_recorded(house: Any) -> None:
 
 def test_bounds_are_said_not_passed_over() -> None:
     listed = [OutboxFile(f"{number}.csv", 10) for number in range(4)]
-    rules = OutputRules(maximum_files=3)
     now = iter([0.0, 0.0, 0.0, SECONDS + 1, SECONDS + 1])
 
     def read(name: str) -> bytes:
@@ -101,7 +99,7 @@ def test_bounds_are_said_not_passed_over() -> None:
             raise RefusedError("no Sentence of ours")
         return GOOD_CSV
 
-    checked = list(check_files(listed, read, rules, None, lambda: next(now)))
+    checked = list(check_files(listed, read, lambda name, content: (), 3, lambda: next(now)))
     assert [file.was_read for file in checked] == [True, True, False, False]
     assert checked[1].findings[0].check == "unreadable"
     assert "more than one look covers" in checked[2].findings[0].message

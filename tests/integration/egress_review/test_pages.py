@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -11,9 +12,16 @@ from django.core.management import call_command
 from django.utils.translation import override as language
 from egress_review_house import GOOD_CSV, SMALL_CSV
 
+from egress_review.actions import reading
+from egress_review.actions.check import check_outbox
 from egress_review.actions.submit import submit
+from egress_review.domain.snapshots import sha256
 from egress_review.models import OutputRequest
+from egress_review.parsing.helper import Helper
+from egress_review.parsing.turns import Turns
+from egress_review.vault import Vault
 from egress_review.web.urls import urlpatterns
+from enclave.domain.decisions import RefusedError
 from enclave.portal.permissions import find_access
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
@@ -164,3 +172,60 @@ def test_choosing_a_project(house: Any) -> None:
 def test_migrations_are_complete(house: Any) -> None:
     with language("en"):
         call_command("makemigrations", "egress_review", check=True, dry_run=True, verbosity=0)
+
+
+class UnsafeLiar(Helper):
+    """A reader that answers what no reader says."""
+
+    def ask(self, *_task: Any, **_limits: Any) -> bytes:
+        return b'[{"check": "picture"}]'
+
+
+@pytest.mark.parametrize(("spoken", "sentence"), [("en", "is not believed"), ("fr", "n’est pas crédible")])
+def test_a_file_that_cannot_be_shown_says_why_and_its_bytes_are_there(
+    house: Any, hostile: OutputRequest, monkeypatch: pytest.MonkeyPatch, spoken: str, sentence: str
+) -> None:
+    monkeypatch.setattr(reading, "HELPER", UnsafeLiar())
+    client = house.client("sofia")
+    client.cookies["django_language"] = spoken
+    page = client.get(f"/outputs/{hostile.pk}/")
+    assert page.status_code == 200
+    assert page.content.decode().count(sentence) == 6
+    assert client.get(f"/outputs/{hostile.pk}/files/5/picture").status_code == 404
+    assert client.get(f"/outputs/{hostile.pk}/files/4/text").content == EVIL.encode()
+
+
+def test_a_request_that_is_not_believed_is_in_quarantine(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "HELPER", UnsafeLiar())
+    name = house.put("quarantine.csv", GOOD_CSV)
+    row = submit(house.people["amelie"], house.project, [name], "Table", "")
+    assert row.as_facts().is_quarantined
+    assert [finding.check for finding in row.all_findings()] == ["unreadable"]
+
+
+@pytest.mark.parametrize("obstacle", ["busy", "no-sandbox"])
+def test_who_cannot_have_files_read_is_refused_on_record_and_nothing_is_kept(
+    house: Any, monkeypatch: pytest.MonkeyPatch, obstacle: str
+) -> None:
+    turns = Turns(own=0, all_waiting=0)
+    monkeypatch.setattr("egress_review.actions.submit.ASKING", turns)
+    monkeypatch.setattr("egress_review.actions.check.ASKING", turns)
+    before, requests = len(house.events("output-request:refused")), OutputRequest.objects.count()
+    name = house.put("refused.csv", b"a,b\nnobody,else\n")
+    with ExitStack() as held:
+        if obstacle == "busy":
+            held.enter_context(turns.turn(house.people["amelie"].person_id, 1))
+        else:
+            monkeypatch.setattr(reading, "HELPER", Helper())
+            monkeypatch.setenv("PATH", "/nowhere")
+        expected = "Files of yours are being read" if obstacle == "busy" else "No sandbox can be made"
+        for ask in (
+            lambda: submit(house.people["amelie"], house.project, [name], "Table", ""),
+            lambda: check_outbox(house.people["amelie"], house.project),
+        ):
+            with pytest.raises(RefusedError, match=expected):
+                ask()
+    refused = house.events("output-request:refused")[before:]
+    assert [expected in leaf["data"]["reasons"][0] for leaf in refused] == [True, True]
+    assert OutputRequest.objects.count() == requests
+    assert not Vault(house.settings.vault_dir).current_sha256(sha256(b"a,b\nnobody,else\n"))

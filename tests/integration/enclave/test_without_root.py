@@ -19,6 +19,7 @@ from audit.reader import read_entries
 from enclave.rights import WITHOUT_ROOT
 from enclave.selftest.probes import CATALOGUE
 from enclave.selftest.report import PLACES, Finding, judge
+from enclave.settings import REPOSITORY
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.timeout(600)]  # root makes the account and its view
 GROUPS = tuple(dict.fromkeys(probe.group for probe in CATALOGUE if probe.group != "bombs"))
@@ -90,6 +91,18 @@ def test_the_query_ran_in_a_sandbox_of_its_own(enclave: Running) -> None:
         ours_inside = [root[root.index(f"{enclave.home}/") :] for root in roots if f"{enclave.home}/" in root]
         assert f"{project}extracts" in " ".join(ours_inside), "its extract"
         assert [path for path in ours_inside if not path.startswith(project) and not path.endswith("/spill")] == []
+
+
+def test_the_released_file_was_read_in_a_sandbox(enclave: Running) -> None:
+    """The journey's request has no file that could not be read, and nothing is reachable from where it was."""
+    submitted = [e.leaf for e in read_entries(enclave.home / "log") if e.leaf["type"] == "output-request:submitted"]
+    assert submitted and all("unreadable" not in leaf["data"]["checks"] for leaf in submitted)
+    probe = REPOSITORY / "tests" / "security" / "egress_review" / "reader_probe.py"
+    secrets = [str(enclave.home / name) for name in ("vault", "portal", "keys", "log")]
+    told = [[str(enclave.home), "/etc/shadow", *secrets], int(enclave.environment["ENCLAVE_PORT"]), "nobody"]
+    found = json.loads(enclave.python(str(probe), json.dumps(told)))
+    assert len(found) > 15
+    assert [what for what, outcome in found.items() if outcome != "closed"] == []
 
 
 def test_doctor_names_what_falls_away_and_what_stays(enclave: Running) -> None:

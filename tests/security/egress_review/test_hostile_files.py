@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egress_review.domain.findings import Severity
-from egress_review.domain.snapshots import SnapshotFile, sha256
+from egress_review.parsing.rendering import Flag, render
 from egress_review.sdc import run_checks
-from egress_review.web.rendering import show_file
 from enclave.domain.permits import OutputRules
 
 RULES = OutputRules()
@@ -49,14 +48,14 @@ def shown(data: dict[str, object]) -> dict[str, object]:
 def test_any_bytes_give_findings_and_a_page(content: bytes, suffix: str) -> None:
     name = f"file{suffix}"
     findings = run_checks({name: content}, RULES, None)
-    show_file(1, SnapshotFile(name, sha256(content), len(content)), content, findings)
+    render(name, content, tuple(Flag(finding.severity, finding.location) for finding in findings))
 
 
 @given(st.text(alphabet='a1,;\t|"\n\r <>/th=tabledr!-P2', max_size=300), st.sampled_from(SUFFIXES))
 def test_any_text_gives_findings_and_a_page(text: str, suffix: str) -> None:
     name, content = f"file{suffix}", text.encode()
     findings = run_checks({name: content}, RULES, None)
-    show_file(1, SnapshotFile(name, sha256(content), len(content)), content, findings)
+    render(name, content, tuple(Flag(finding.severity, finding.location) for finding in findings))
 
 
 @given(

@@ -166,7 +166,7 @@ def test_integers_as_people_write_them(text: str, number: int | None) -> None:
     assert find_integer(text) == number
 
 
-def test_command_line(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_command_line(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path_factory.mktemp("out")
     (folder / "good.csv").write_text("sex,n\nF,50\n")
     (folder / "small.csv").write_text("sex,n\nF,15\n")
@@ -178,3 +178,6 @@ def test_command_line(tmp_path_factory: pytest.TempPathFactory) -> None:
     assert (finding["check"], finding["severity"], finding["line"]) == ("small-count", "blocking", 2)
     assert run(app, ["check", str(folder / "none.csv")]).exit_code == 2
     assert run(app, ["check", str(folder), "--profile", "../x"]).exit_code == 2
+    monkeypatch.setenv("PATH", "/nowhere")
+    without = run(app, ["check", str(folder)])
+    assert (without.exit_code, "No sandbox can be made" in without.stderr) == (2, True)

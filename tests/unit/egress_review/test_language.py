@@ -57,6 +57,13 @@ def test_every_message_has_french(message: str) -> None:
     assert not found.fuzzy
 
 
+def test_every_check_has_a_label() -> None:
+    from egress_review.domain.wordings import CHECK_IDS
+    from egress_review.web.language import CHECKS
+
+    assert set(CHECKS) == CHECK_IDS
+
+
 def test_places_for_values_are_the_same_in_french() -> None:
     with CATALOGUE.open("rb") as file:
         catalogue = read_po(file)

@@ -1,15 +1,18 @@
 """A reviewed file as plain values for the template: tables, lines, notebook cells. None of it is the researcher's HTML.
 
-Pure. Text is escaped by the template; pictures are named by their place and served by a view of their own with a policy
-that forbids everything. Long files are cut here and whole as text in the raw view; rows with findings are always shown.
+Pure. ``render`` parses, so it is called in the sandbox (``work``); ``as_shown`` sets the findings that
+the portal has beside what came out of it. Text is escaped by the template; pictures are named by their place and served
+by a view of their own with a policy that forbids everything. Long files are cut here and whole as text in the raw view;
+rows with findings are always shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
-from egress_review.domain.findings import Finding, Severity
+from egress_review.domain.findings import Finding, Location, Severity
 from egress_review.domain.snapshots import SnapshotFile
 from egress_review.sdc.html_tables import read_html
 from egress_review.sdc.images import decode_image
@@ -20,16 +23,27 @@ from egress_review.sdc.tables import NOWHERE, Table, UnreadableError
 SHOWN_ROWS = 200
 SHOWN_LINES = 400
 SHOWN_CHARACTERS = 400
-_TONE = {Severity.BLOCKING: "high", Severity.WARNING: "medium", Severity.INFO: "low"}
-_PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
+SVG = "image/svg+xml"
+_PICTURES = ("image/png", "image/jpeg", SVG)
+Mark = Literal["", "low", "medium", "high"]
+Kind = Literal["notebook", "table", "picture", "text", "other"]
+_TONE: dict[Severity, Mark] = {Severity.BLOCKING: "high", Severity.WARNING: "medium", Severity.INFO: "low"}
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A finding, as far as it is shown: how severe, and where."""
+
+    severity: Severity
+    location: Location
 
 
 @dataclass(frozen=True)
 class ShownCell:
-    """``mark`` is high, medium, low or empty."""
+    """``mark``: the severest finding about it."""
 
     text: str
-    mark: str = ""
+    mark: Mark = ""
 
 
 @dataclass(frozen=True)
@@ -61,50 +75,77 @@ class ShownOutput:
 
 
 @dataclass(frozen=True)
-class ShownNotebookCell:
-    """A cell with its findings."""
+class RenderedCell:
+    """A cell of a notebook."""
 
     number: int
     kind: str
     source: str
     outputs: tuple[ShownOutput, ...]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What is shown of one file. ``kind`` chooses the template's branch."""
+
+    kind: Kind
+    table: ShownTable | None = None
+    lines: tuple[ShownRow, ...] = ()
+    left_out: int = 0
+    cells: tuple[RenderedCell, ...] = ()
+
+
+@dataclass(frozen=True)
+class ShownNotebookCell(RenderedCell):
+    """A cell with its findings."""
+
     findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True)
 class ShownFile:
-    """One file of the review page. ``kind`` chooses the template's branch."""
+    """One file of the review page with its findings."""
 
     position: int
     file: SnapshotFile
-    kind: str
+    kind: Kind
     findings: tuple[Finding, ...]
-    table: ShownTable | None = None
-    lines: tuple[ShownRow, ...] = ()
-    left_out: int = 0
-    cells: tuple[ShownNotebookCell, ...] = ()
+    table: ShownTable | None
+    lines: tuple[ShownRow, ...]
+    left_out: int
+    cells: tuple[ShownNotebookCell, ...]
 
 
-def show_file(position: int, file: SnapshotFile, content: bytes, findings: Iterable[Finding]) -> ShownFile:
-    """Never raises for any bytes; what cannot be read is ``kind="other"``."""
-    mine = tuple(finding for finding in findings if finding.file == file.name)
-    reading = read(file.name, content)
+def render(name: str, content: bytes, findings: tuple[Flag, ...]) -> Rendered:
+    """``findings`` of this file are marked. Never raises for any bytes, but MemoryError; the unreadable is other."""
+    reading = read(name, content)
     if reading.notebook is not None:
-        cells = tuple(_notebook_cell(cell, mine) for cell in reading.notebook.cells)
-        return ShownFile(position, file, "notebook", mine, cells=cells)
+        return Rendered("notebook", cells=tuple(_notebook_cell(cell, findings) for cell in reading.notebook.cells))
     if reading.suffix in (".csv", ".tsv") and reading.tables:
-        return ShownFile(position, file, "table", mine, table=show_table(reading.tables[0], mine))
+        return Rendered("table", table=show_table(reading.tables[0], findings))
     if reading.suffix in (".png", ".svg", ".jpg", ".jpeg"):
-        return ShownFile(position, file, "picture", mine)
+        return Rendered("picture")
     if reading.text is None:
-        return ShownFile(position, file, "other", mine)
-    lines, left_out = show_lines(reading.text, mine)
-    return ShownFile(position, file, "text", mine, lines=lines, left_out=left_out)
+        return Rendered("other")
+    lines, left_out = show_lines(reading.text, findings)
+    return Rendered("text", lines=lines, left_out=left_out)
 
 
-def show_lines(text: str, findings: tuple[Finding, ...]) -> tuple[tuple[ShownRow, ...], int]:
+def as_shown(position: int, file: SnapshotFile, rendered: Rendered, findings: Iterable[Finding]) -> ShownFile:
+    """``findings`` of all files, or of this one."""
+    mine = tuple(finding for finding in findings if finding.file == file.name)
+    cells = tuple(
+        ShownNotebookCell(
+            cell.number, cell.kind, cell.source, cell.outputs, tuple(f for f in mine if f.location.cell == cell.number)
+        )
+        for cell in rendered.cells
+    )
+    return ShownFile(position, file, rendered.kind, mine, rendered.table, rendered.lines, rendered.left_out, cells)
+
+
+def show_lines(text: str, findings: tuple[Flag, ...]) -> tuple[tuple[ShownRow, ...], int]:
     """The first lines and every line with a finding; and how many are left out."""
-    marks: dict[int | None, str] = {}
+    marks: dict[int | None, Mark] = {}
     for (line, _column), mark in _marks(findings).items():
         marks[line] = "high" if "high" in (mark, marks.get(line)) else mark
     rows = text.splitlines()
@@ -116,7 +157,7 @@ def show_lines(text: str, findings: tuple[Finding, ...]) -> tuple[tuple[ShownRow
     return lines, len(rows) - len(lines)
 
 
-def show_table(table: Table, findings: tuple[Finding, ...]) -> ShownTable:
+def show_table(table: Table, findings: tuple[Flag, ...]) -> ShownTable:
     """The first rows and every row with a finding, flagged cells marked."""
     marks = _marks(findings)
     columns = {column: mark for (line, column), mark in marks.items() if line is None and column is not None}
@@ -136,8 +177,8 @@ def show_table(table: Table, findings: tuple[Finding, ...]) -> ShownTable:
     return ShownTable(header, rows, len(table.rows) - len(rows))
 
 
-def _marks(findings: tuple[Finding, ...]) -> dict[tuple[int | None, int | None], str]:
-    marks: dict[tuple[int | None, int | None], str] = {}
+def _marks(findings: tuple[Flag, ...]) -> dict[tuple[int | None, int | None], Mark]:
+    marks: dict[tuple[int | None, int | None], Mark] = {}
     # The least severe first, so that the severest stays.
     for severity in (Severity.INFO, Severity.WARNING, Severity.BLOCKING):
         for finding in findings:
@@ -151,17 +192,17 @@ def _cut(text: str) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + " …"
 
 
-def _notebook_cell(cell: Cell, findings: tuple[Finding, ...]) -> ShownNotebookCell:
+def _notebook_cell(cell: Cell, findings: tuple[Flag, ...]) -> RenderedCell:
     mine = tuple(finding for finding in findings if finding.location.cell == cell.number)
     outputs: list[ShownOutput] = []
     for output in cell.outputs:
         here = tuple(finding for finding in mine if finding.location.output == output.number)
         for mime, text in output.parts.items():
             outputs.append(_output(output.number, mime, text, here))
-    return ShownNotebookCell(cell.number, cell.kind, cell.source, tuple(outputs), mine)
+    return RenderedCell(cell.number, cell.kind, cell.source, tuple(outputs))
 
 
-def _output(number: int, mime: str, text: str, findings: tuple[Finding, ...]) -> ShownOutput:
+def _output(number: int, mime: str, text: str, findings: tuple[Flag, ...]) -> ShownOutput:
     if mime in _PICTURES:
         return ShownOutput(number, mime, (), picture=mime)
     shown, _left_out = show_lines(text, () if mime == "text/html" else findings)
@@ -178,7 +219,7 @@ def picture_of(notebook: Notebook, cell: int, output: int, mime: str) -> tuple[s
     """MIME type and bytes of a notebook's picture, or None when there is none of a kind that is safe to serve."""
     for part in (p for c in notebook.cells if c.number == cell for p in c.outputs if p.number == output):
         text = part.parts.get(mime, "")
-        content = text.encode() if mime == "image/svg+xml" and text else decode_image(mime, text)
+        content = text.encode("utf-8", "replace") if mime == SVG and text else decode_image(mime, text)
         if content:
             return mime, content
     return None
