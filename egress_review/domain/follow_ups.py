@@ -1,8 +1,9 @@
 """What changed from one version of an output request to the next: its files and its findings. Pure, no bytes.
 
-A file is unchanged when its SHA-256 is that of a file of the earlier version, whatever its name. A finding is the same
-only when check, severity, sentence and place are: one whose place moved counts as gone and as new, because calling a
-new finding an old one would be the dangerous mistake.
+A file is unchanged when its SHA-256 is that of a file of the earlier version, whatever its name. A finding is at the
+same place only when check, severity, sentence and place are the same: one whose place moved counts as gone and as new,
+because calling a new finding an old one would be the dangerous mistake. In a changed file it may be about another
+value; the lines that differ show that.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Standing(StrEnum):
     """What happened to a finding since the earlier version."""
 
     NEW = "new"
-    SAME = "same"
+    SAME = "at-the-same-place"
     GONE = "gone"
 
 

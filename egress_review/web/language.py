@@ -65,7 +65,7 @@ SINCE: dict[str, str] = {
     Change.ADDED: _("Added"),
     Change.REMOVED: _("No longer there"),
     Standing.NEW: _("New"),
-    Standing.SAME: _("As before"),
+    Standing.SAME: _("At the same place"),
     Standing.GONE: _("Gone"),
 }
 CHECKS: dict[str, str] = {

@@ -124,7 +124,7 @@ def test_the_next_version_says_what_changed(house: Any, returned: OutputRequest)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;,1373" in shown
     assert "<script" not in shown
     assert '<span aria-label="removed">−</span></td><td>M,4</td>' in shown
-    for words in ("1 of version 1 that are gone", "Four people of dupont.", ROUND, "do not count for this one"):
+    for words in ("Gone since version 1: 1", "Four people of dupont.", ROUND, "do not count for this one"):
         assert words in shown
     assert {file for event in events(house, "viewed", returned)[viewed:] for file in event["data"]["files_sha256"]} == {
         returned.snapshot_files()[0].sha256
