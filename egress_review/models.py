@@ -60,7 +60,9 @@ class OutputRequest(models.Model):
         ordering = ("-submitted_at",)
         constraints = (
             models.CheckConstraint(condition=_FIRST | _LATER, name="later_versions_follow"),
-            models.UniqueConstraint(fields=["first", "version"], name="one_line_of_versions"),
+            models.UniqueConstraint(
+                fields=["first", "version"], condition=models.Q(first__isnull=False), name="one_line_of_versions"
+            ),
         )
 
     def __str__(self) -> str:

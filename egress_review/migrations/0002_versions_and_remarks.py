@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='outputrequest',
-            constraint=models.UniqueConstraint(fields=('first', 'version'), name='one_line_of_versions'),
+            constraint=models.UniqueConstraint(condition=models.Q(('first__isnull', False)), fields=('first', 'version'), name='one_line_of_versions'),
         ),
         migrations.AddField(
             model_name='remark',

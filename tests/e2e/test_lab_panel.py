@@ -86,7 +86,6 @@ def _next_version(visitor: Any, lab: Any, steward: Any, address: str) -> None:
     outbox.get_by_label("New version of").select_option(label="Patients by sex (version 1)", timeout=LONG_MS)
     expect(outbox.get_by_label("Title")).to_have_value("Patients by sex")
     outbox.get_by_label(re.compile("^counts.csv")).check()
-    visitor.shoot("researcher-panel-next-version", full_page=False)
     outbox.get_by_role("button", name="Ask for release").click()
     expect(outbox.locator(".enclave-address")).not_to_have_text(address, timeout=LONG_MS)
     steward.page.goto(outbox.locator(".enclave-address").inner_text())

@@ -69,7 +69,6 @@ def test_changes_are_asked_for_and_made(visit: Any) -> None:
     requester.page.get_by_role("link", name="Make version 2").click()
     expect(requester.page.get_by_label("Title")).to_have_value("Bleeding by age")
     expect(requester.page.get_by_label("bleeding.csv")).to_be_checked()
-    requester.shoot("researcher-next-version")
     requester.page.get_by_role("button", name="Ask for their release").click()
     expect(requester.page.get_by_text("What changed since version 1")).to_be_visible()
 
