@@ -1,7 +1,9 @@
 """Relational state of output requests. Rows change only inside ``enclave.portal.record.audited_change``.
 
 The bytes are in the vault; rows hold names, hashes, findings and decisions. The constraints back the rules of
-``egress_review.domain.rules`` where a database can: one decision per person, and never the requester's own.
+``egress_review.domain.rules`` where a database can: one decision per person, and never the requester's own; one next
+version per request, in one line of numbered versions. That a follow-up has the requester and project of
+what it follows no constraint of one row can say; the action asks that under a lock.
 """
 
 from __future__ import annotations
@@ -13,18 +15,22 @@ from django.db import models
 from django.utils import timezone
 
 from egress_review.domain.findings import Finding, Location, Severity
-from egress_review.domain.rules import RequestFacts, ReviewFact, Verdict
+from egress_review.domain.rules import REMARK_CHARACTERS, FollowedFacts, RequestFacts, ReviewFact, Verdict
 from egress_review.domain.sentences import Sentence
 from egress_review.domain.snapshots import SnapshotFile
 from egress_review.domain.states import OPEN_STATES, RequestState
 from enclave.domain.decisions import RefusedError
-from enclave.domain.ids import PersonId
+from enclave.domain.ids import PersonId, ProjectId
 from enclave.portal.models import Project, User
 
 
 def new_request_id() -> str:
     """``r-`` and 12 hex digits."""
     return f"r-{secrets.token_hex(6)}"
+
+
+_FIRST = models.Q(version=1, follows__isnull=True, first__isnull=True)
+_LATER = models.Q(version__gte=2, follows__isnull=False, first__isnull=False)
 
 
 class OutputRequest(models.Model):
@@ -44,9 +50,20 @@ class OutputRequest(models.Model):
     receipt = models.TextField(blank=True)
     submitted_at = models.DateTimeField(default=timezone.now)
     closed_at = models.DateTimeField(null=True, blank=True)
+    version = models.PositiveIntegerField(default=1, db_default=1)
+    follows = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="followed_by")
+    """The version before this one; unique, so that a request has one next version."""
+    first = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="later_versions")
+    """Version 1; None for version 1 itself."""
 
     class Meta:
         ordering = ("-submitted_at",)
+        constraints = (
+            models.CheckConstraint(condition=_FIRST | _LATER, name="later_versions_follow"),
+            models.UniqueConstraint(
+                fields=["first", "version"], condition=models.Q(first__isnull=False), name="one_line_of_versions"
+            ),
+        )
 
     def __str__(self) -> str:
         return self.id
@@ -60,6 +77,17 @@ class OutputRequest(models.Model):
     def is_open(self) -> bool:
         """Waits for reviewers."""
         return self.request_state in OPEN_STATES
+
+    @property
+    def is_followed(self) -> bool:
+        """There is a next version."""
+        return getattr(self, "followed_by", None) is not None
+
+    def versions(self) -> models.QuerySet[OutputRequest]:
+        """All versions, the first one first."""
+        start = self.first_id or self.pk
+        rows = OutputRequest.objects.filter(models.Q(pk=start) | models.Q(first=start))
+        return rows.order_by("version")
 
     def snapshot_files(self) -> tuple[SnapshotFile, ...]:
         """The files as frozen values, in the order asked for."""
@@ -88,6 +116,15 @@ class OutputRequest(models.Model):
                 ReviewFact(PersonId(row.reviewer.person_id), Verdict(row.verdict), row.snapshot_sha256)
                 for row in reviews
             ),
+        )
+
+    def as_followed(self) -> FollowedFacts:
+        """What the rules need to know before another request follows this one."""
+        return FollowedFacts(
+            requester=PersonId(self.requester.person_id),
+            project=ProjectId(self.project_id),
+            state=self.request_state,
+            is_followed=self.is_followed,
         )
 
 
@@ -190,3 +227,28 @@ class Review(models.Model):
 
     def __str__(self) -> str:
         return f"{self.request_id} {self.verdict}"
+
+
+class Remark(models.Model):
+    """What a reviewer says about one file, or about the place of one finding in it, before deciding."""
+
+    request = models.ForeignKey(OutputRequest, on_delete=models.CASCADE, related_name="remarks")
+    file = models.ForeignKey(OutputFile, on_delete=models.CASCADE, related_name="remarks")
+    finding = models.ForeignKey(OutputFinding, on_delete=models.CASCADE, null=True, related_name="remarks")
+    """None: about the whole file."""
+    reviewer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="output_remarks")
+    requester = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    """Copied from the request, as in ``Review``."""
+    text = models.CharField(max_length=REMARK_CHARACTERS)
+    remarked_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("remarked_at", "pk")
+        constraints = (
+            models.CheckConstraint(
+                condition=~models.Q(reviewer=models.F("requester")), name="nobody_remarks_on_own_request"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.request_id} {self.pk}"

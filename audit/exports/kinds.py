@@ -106,6 +106,8 @@ KINDS: Mapping[str, Kind] = {
     "output-request:refused": _DENIED,
     "output-request:approved": Kind(_A.DECISION, severity=_S.NOTICE),
     "output-request:rejected": Kind(_A.DECISION, _R.DENIED, _S.NOTICE),
+    "output-request:returned": Kind(_A.DECISION, _R.DENIED, _S.NOTICE, "sent back"),
+    "output-request:remarked": Kind(_A.UPDATE, step="remark"),
     "output-request:withdrawn": Kind(_A.UPDATE),
     "output-request:released": Kind(_A.EXPORT, severity=_S.NOTICE),
     "output-request:downloaded": Kind(_A.EXPORT, severity=_S.NOTICE),

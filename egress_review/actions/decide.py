@@ -1,4 +1,5 @@
-"""Reviewers approve or reject. The second valid approval makes the request ``approved`` and queues its release.
+"""Reviewers approve, reject or send back. The second valid approval makes the request ``approved`` and queues its
+release; one rejection or return ends it, and approvals given before are void.
 
 The row is locked (``select_for_update``; on SQLite the transaction holds the write lock from its start), so two
 approvals at the same moment are two approvals one after the other.
@@ -6,11 +7,11 @@ approvals at the same moment are two approvals one after the other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.utils import timezone
 
-from egress_review.actions.recorded import REFUSED, check_state, held_snapshot_sha256, locked
+from egress_review.actions.recorded import REFUSED, check_state, held_snapshot_sha256, locked, plain_words
 from egress_review.actions.void import CHANGED, void
 from egress_review.domain.rules import (
     RequestFacts,
@@ -46,25 +47,34 @@ def approve(user: User, request: OutputRequest, comment: str, seen_sha256: str) 
 
     Raises RefusedError (who), StateConflictError (when; other bytes; the request is void if the vault's bytes changed).
     """
-    given = _Given(Verb.APPROVE, Verdict.APPROVE, EventType.OUTPUT_REQUEST_APPROVED, seen_sha256, comment.strip())
+    given = _Given(Verb.APPROVE, Verdict.APPROVE, EventType.OUTPUT_REQUEST_APPROVED, seen_sha256, comment)
     return _decide(user, request, given)
 
 
 def reject(user: User, request: OutputRequest, comment: str) -> OutputRequest:
     """Reject; one rejection ends the request. ``comment`` says why. Raises as ``approve``."""
-    given = _Given(
-        Verb.REJECT, Verdict.REJECT, EventType.OUTPUT_REQUEST_REJECTED, request.snapshot_sha256, comment.strip()
-    )
-    return _decide(user, request, given)
+    return _end(user, request, Verb.REJECT, Verdict.REJECT, EventType.OUTPUT_REQUEST_REJECTED, comment)
+
+
+def send_back(user: User, request: OutputRequest, comment: str) -> OutputRequest:
+    """Ask for changes: the requester makes the next version. ``comment`` says what to change. Raises as ``approve``."""
+    return _end(user, request, Verb.RETURN, Verdict.RETURN, EventType.OUTPUT_REQUEST_RETURNED, comment)
+
+
+def _end(
+    user: User, request: OutputRequest, verb: Verb, verdict: Verdict, event: EventType, comment: str
+) -> OutputRequest:
+    return _decide(user, request, _Given(verb, verdict, event, request.snapshot_sha256, comment))
 
 
 def _decide(user: User, request: OutputRequest, given: _Given) -> OutputRequest:
+    given = replace(given, comment=plain_words(given.comment))
     with audited_change(user, project=request.project_id, subject=request.pk, refusal=REFUSED) as change:
         row = locked(request.pk)
         facts = row.as_facts()
         check_state(decide_transition(given.verb, facts.state))
         check(decide_decision(given.verb, user.as_person(), facts))
-        intact = given.verb is Verb.REJECT or held_snapshot_sha256(row) == facts.snapshot_sha256
+        intact = given.verb is not Verb.APPROVE or held_snapshot_sha256(row) == facts.snapshot_sha256
         if not intact:
             void(change, row, CHANGED)
         else:
@@ -84,13 +94,14 @@ def _check_given(user: User, facts: RequestFacts, given: _Given) -> None:
 
 def _keep(change: AuditedChange, user: User, row: OutputRequest, given: _Given) -> None:
     before = row.as_facts()
+    void = {} if given.verdict is Verdict.APPROVE else {"void_approvals_by": sorted(valid_approvers(before))}
     change.record(
         given.event,
         subject=row.pk,
         decision="allow" if given.verdict is Verdict.APPROVE else "deny",
         policies=("two-distinct-reviewers", f"output-request-{given.verb}"),
         counts={"approvals_before": len(valid_approvers(before))},
-        data={"snapshot_sha256": row.snapshot_sha256, "quarantined": before.is_quarantined},
+        data={"snapshot_sha256": row.snapshot_sha256, "quarantined": before.is_quarantined, **void},
         payload={"comment": given.comment} if given.comment else None,
     )
     Review.objects.create(
@@ -102,7 +113,7 @@ def _keep(change: AuditedChange, user: User, row: OutputRequest, given: _Given) 
         comment=given.comment,
     )
     row.state = next_state(given.verb, row.request_state).value
-    if given.verb is Verb.REJECT:
+    if given.verb is not Verb.APPROVE:
         row.closed_at = timezone.now()
     elif has_quorum(row.as_facts()):
         row.state = next_state(Verb.REACH_QUORUM, row.request_state).value

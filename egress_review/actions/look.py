@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import IO
 
@@ -34,7 +35,7 @@ def view_files(user: User, request: OutputRequest) -> dict[str, bytes]:
     with refusals_recorded(user, project=request.project_id, subject=request.pk):
         check_see(Part.FILES, user.as_person(), request.as_facts())
         contents = {file.name: held_bytes(file) for file in files}
-    _record_viewed(user, request, files)
+    record_viewed(user, request, files)
     return contents
 
 
@@ -44,11 +45,12 @@ def view_file(user: User, request: OutputRequest, position: int) -> tuple[Snapsh
         check_see(Part.FILES, user.as_person(), request.as_facts())
         file = request.file_at(position)
         content = held_bytes(file)
-    _record_viewed(user, request, (file,))
+    record_viewed(user, request, (file,))
     return file, content
 
 
-def _record_viewed(user: User, request: OutputRequest, files: tuple[SnapshotFile, ...]) -> None:
+def record_viewed(user: User, request: OutputRequest, files: Sequence[SnapshotFile]) -> None:
+    """The record that comes before bytes are shown to a reviewer."""
     record(
         EventType.OUTPUT_REQUEST_VIEWED,
         user,

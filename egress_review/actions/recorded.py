@@ -39,6 +39,11 @@ def open_reason(reason: str) -> str:
     return reason
 
 
+def plain_words(text: str) -> str:
+    """What a person wrote, as the database takes it: without outer space, and without NUL, which PostgreSQL refuses."""
+    return text.replace("\0", "").strip()
+
+
 @contextmanager
 def refusals_recorded(
     actor: User, *, project: str | None = None, subject: str | None = None, names: Sequence[str] = ()

@@ -6,22 +6,23 @@ what happens in the outbox afterwards changes nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from django.conf import settings
 
 from egress_review.actions.reading import ASKING, reading
-from egress_review.actions.recorded import REFUSED, refusals_recorded, vault
+from egress_review.actions.recorded import REFUSED, locked, plain_words, refusals_recorded, vault
 from egress_review.domain.findings import Finding, Severity, count_by_severity
-from egress_review.domain.rules import COMMENT_CHARACTERS, SubmitFacts, check_submit
+from egress_review.domain.rules import COMMENT_CHARACTERS, SubmitFacts, check_submit, decide_follow
 from egress_review.domain.sentences import Sentence
 from egress_review.domain.snapshots import SnapshotFile, sha256, snapshot_sha256
 from egress_review.domain.states import OPEN_STATES
 from egress_review.models import OutputFile, OutputFinding, OutputRequest, new_request_id
 from egress_review.snapshot import read_outbox
 from enclave.catalogue.manifests import CatalogueError, find_manifest
-from enclave.domain.decisions import RefusedError
+from enclave.domain.decisions import RefusedError, check
 from enclave.domain.events import EventType
 from enclave.domain.ids import ExtractVersion, ProjectId
 from enclave.domain.manifest import Manifest
@@ -32,13 +33,20 @@ from enclave.portal.models import Project, User
 from enclave.portal.record import audited_change
 
 TITLE_CHARACTERS = 200
+REQUEST_ID = re.compile(r"r-[0-9a-f]{12}")
 
 
-def submit(user: User, project: Project, names: Sequence[str], title: str, context: str) -> OutputRequest:
-    """Make an output request from ``names`` in ``user``'s outbox of ``project``. Raises RefusedError (recorded)."""
+def submit(
+    user: User, project: Project, names: Sequence[str], title: str, context: str, follows: str = ""
+) -> OutputRequest:
+    """Make an output request from ``names`` in ``user``'s outbox of ``project``. Raises RefusedError (recorded).
+
+    ``follows``: the id of the version before it, or empty. A request like any other: nothing of an earlier one counts.
+    """
     with refusals_recorded(user, project=project.pk, names=names):
         check_submit(user.as_person(), submit_facts(user, project))
-        title, context = title.strip(), context.strip()
+        earlier = _version_to_follow(user, project, find_request(follows)) if follows else None
+        title, context = plain_words(title), plain_words(context)
         _check_texts(title, context)
         permit, manifest = approved_permit(project), extract_manifest(project)
         with reading(user, ASKING) as reader:
@@ -53,8 +61,31 @@ def submit(user: User, project: Project, names: Sequence[str], title: str, conte
         context=context,
         permit_sha256=permit.sha256,
         extract_version=project.extract_version,
+        version=earlier.version + 1 if earlier else 1,
+        follows=earlier,
+        first_id=(earlier.first_id or earlier.pk) if earlier else None,
     )
     _save(row, [SnapshotFile(name, sha256(content), len(content)) for name, content in contents.items()], findings)
+    return row
+
+
+def version_to_follow(user: User, project: Project, request_id: str) -> OutputRequest:
+    """The request that ``user`` may make the next version of. Raises RefusedError (recorded)."""
+    with refusals_recorded(user, project=project.pk):
+        return _version_to_follow(user, project, find_request(request_id))
+
+
+def find_request(request_id: str) -> OutputRequest | None:
+    """By its id; None for one that does not exist or is no id at all."""
+    if not REQUEST_ID.fullmatch(request_id):
+        return None
+    return OutputRequest.objects.select_related("requester", "followed_by").filter(pk=request_id).first()
+
+
+def _version_to_follow(user: User, project: Project, row: OutputRequest | None) -> OutputRequest:
+    followed = row.as_followed() if row else None
+    check(decide_follow(user.as_person(), ProjectId(project.pk), followed))
+    assert row is not None  # noqa: S101 - the rule refuses None
     return row
 
 
@@ -116,6 +147,9 @@ def _save(row: OutputRequest, files: list[SnapshotFile], findings: tuple[Finding
     row.snapshot_sha256 = snapshot_sha256(row.pk, files)
     by_severity = count_by_severity(findings)
     with audited_change(row.requester, project=row.project_id, subject=row.pk, refusal=REFUSED) as change:
+        if row.follows_id:
+            # Again and under a lock: two next versions at once are one, and the other is told so.
+            _version_to_follow(row.requester, row.project, locked(row.follows_id))
         change.record(
             EventType.OUTPUT_REQUEST_SUBMITTED,
             subject=row.pk,
@@ -132,6 +166,8 @@ def _save(row: OutputRequest, files: list[SnapshotFile], findings: tuple[Finding
                 "checks": sorted({finding.check for finding in findings}),
                 "permit_sha256": row.permit_sha256,
                 "quarantined": by_severity[Severity.BLOCKING] > 0,
+                "version": row.version,
+                **({"follows": row.follows_id} if row.follows_id else {}),
             },
             payload={"title": row.title, "context": row.context, "files": [file.name for file in files]},
         )

@@ -7,8 +7,11 @@ The rules, in the order they are asked:
 4. the reviewer decides about the bytes they saw: the snapshot hash must be the current one (invariant 6);
 5. a finding that blocks quarantines: approving then needs a written justification (CNIL, EDS référentiel);
 6. a release needs two distinct approvals of exactly these bytes, a permit that still holds,
-   and a requester still active.
-Each rule comes as ``decide_x`` (the Decision), ``check_x`` (raises) and ``can_x`` (the boolean of the button).
+   and a requester still active;
+7. a reviewer remarks on files before deciding, never after: who has read the others is not independent of them;
+8. the next version of a request is made by its requester, in its project, once, after it was closed without a release.
+Each rule is a ``decide_x`` (the Decision); ``check_x`` raises, ``can_x`` is the boolean of a button. Approvals belong
+to one request: no rule looks at those of an earlier version.
 Not handled: whether the second reviewer belongs to another department; the enclave knows no departments.
 SATRE 3.1.05, 3.1.06, 3.3.04 and 3.3.05.
 """
@@ -20,9 +23,9 @@ from datetime import date
 from enum import StrEnum
 
 from egress_review.domain.sentences import Sentence
-from egress_review.domain.states import RequestState, Verb, decide_transition
+from egress_review.domain.states import RequestState, Verb, decide_followable, decide_open, decide_transition
 from enclave.domain.decisions import Allow, Decision, Deny, check
-from enclave.domain.ids import PersonId
+from enclave.domain.ids import PersonId, ProjectId
 from enclave.domain.people import Person, Role
 
 QUORUM = 2
@@ -30,6 +33,9 @@ REVIEWER_ROLES = frozenset({Role.OUTPUT_CHECKER, Role.DATA_STEWARD})
 JUSTIFICATION_CHARACTERS = 20
 """A justification shorter than this says nothing."""
 COMMENT_CHARACTERS = 4000
+REMARK_CHARACTERS = 1000
+REMARKS = 50
+"""Per person and request."""
 OPEN_REQUESTS = 20
 """Per person and project, so that nobody buries the reviewers."""
 
@@ -39,6 +45,7 @@ class Verdict(StrEnum):
 
     APPROVE = "approve"
     REJECT = "reject"
+    RETURN = "return"
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,16 @@ class RequestFacts:
     is_quarantined: bool
     """A blocking finding is there."""
     reviews: tuple[ReviewFact, ...] = ()
+
+
+@dataclass(frozen=True)
+class FollowedFacts:
+    """What the rules need to know of the request that another is to follow."""
+
+    requester: PersonId
+    project: ProjectId
+    state: RequestState
+    is_followed: bool
 
 
 @dataclass(frozen=True)
@@ -98,8 +115,8 @@ def valid_approvers(facts: RequestFacts) -> frozenset[PersonId]:
 
 
 def has_quorum(facts: RequestFacts) -> bool:
-    """Two distinct valid approvals and no rejection."""
-    return len(valid_approvers(facts)) >= QUORUM and all(r.verdict is not Verdict.REJECT for r in facts.reviews)
+    """Two distinct valid approvals and nobody who decided otherwise."""
+    return len(valid_approvers(facts)) >= QUORUM and all(r.verdict is Verdict.APPROVE for r in facts.reviews)
 
 
 def decide_submit(person: Person, facts: SubmitFacts) -> Decision:
@@ -130,27 +147,30 @@ def decide_reviewer(person: Person, facts: RequestFacts) -> Decision:
     return Allow(("two-distinct-reviewers",))
 
 
+def has_decided(person: Person, facts: RequestFacts) -> bool:
+    """Has ``person`` given a decision about this request?"""
+    return any(review.by == person.id for review in facts.reviews)
+
+
 def decide_decision(verb: Verb, person: Person, facts: RequestFacts) -> Decision:
-    """May ``person`` approve or reject now? What the two buttons ask."""
+    """May ``person`` approve, reject or send back now? What the three buttons ask."""
     for decision in (decide_transition(verb, facts.state), decide_reviewer(person, facts)):
         if isinstance(decision, Deny):
             return decision
-    if any(review.by == person.id for review in facts.reviews):
+    if has_decided(person, facts):
         return Deny((Sentence("You have already decided about this output request. Each person decides once."),))
     return Allow(("two-distinct-reviewers", f"output-request-{verb}"))
 
 
 def decide_review(verb: Verb, person: Person, facts: RequestFacts, seen_sha256: str, comment: str) -> Decision:
-    """May ``person`` approve or reject the bytes ``seen_sha256`` with this comment?"""
+    """May ``person`` approve, reject or send back the bytes ``seen_sha256`` with this comment?"""
     first = decide_decision(verb, person, facts)
     if isinstance(first, Deny):
         return first
     if len(comment) > COMMENT_CHARACTERS:
         return Deny((Sentence("A comment has at most %(limit)s characters. Shorten it.", limit=COMMENT_CHARACTERS),))
-    if verb is Verb.REJECT:
-        return (
-            first if comment.strip() else Deny((Sentence("Say why you reject, so that the researcher can mend it."),))
-        )
+    if verb in _NEEDS_WORDS:
+        return first if comment.strip() else Deny((_NEEDS_WORDS[verb],))
     if seen_sha256 != facts.snapshot_sha256:
         return Deny((STALE,))
     if facts.is_quarantined and len(comment.strip()) < JUSTIFICATION_CHARACTERS:
@@ -158,6 +178,10 @@ def decide_review(verb: Verb, person: Person, facts: RequestFacts, seen_sha256: 
     return first
 
 
+_NEEDS_WORDS = {
+    Verb.REJECT: Sentence("Say why you reject, so that the researcher can mend it."),
+    Verb.RETURN: Sentence("Say what should change, so that the researcher can do it."),
+}
 STALE = Sentence("The files differ from those you were shown, so nothing was approved. Open the request again.")
 NEEDS_JUSTIFICATION = Sentence(
     "A check failed, so approving needs a written justification of at least %(limit)s characters.",
@@ -168,6 +192,41 @@ NEEDS_JUSTIFICATION = Sentence(
 def is_stale(decision: Decision) -> bool:
     """A refusal because the reviewer was shown other bytes: a conflict (HTTP 409), not a question of who asks."""
     return isinstance(decision, Deny) and STALE in decision.reasons
+
+
+def decide_remark(person: Person, facts: RequestFacts, text: str, given: int) -> Decision:
+    """May ``person``, who has made ``given`` remarks on this request, make another? Only before their own decision."""
+    for decision in (decide_open(facts.state), decide_reviewer(person, facts)):
+        if isinstance(decision, Deny):
+            return decision
+    if has_decided(person, facts):
+        return Deny((Sentence("You have decided, and your remarks are part of your decision. It is final."),))
+    if given >= REMARKS:
+        return Deny((Sentence("You have made %(limit)s remarks. Put the rest into your comment.", limit=REMARKS),))
+    if not 0 < len(text.strip()) <= REMARK_CHARACTERS:
+        return Deny((Sentence("Expected a remark of 1 to %(limit)s characters.", limit=REMARK_CHARACTERS),))
+    return Allow(("output-request-remark",))
+
+
+def decide_follow(person: Person, project: ProjectId, followed: FollowedFacts | None) -> Decision:
+    """May ``person`` make the next version of ``followed`` in ``project``? None: there is no such request.
+
+    Another person's request is refused with the words for one that does not exist, so ids of others tell nothing.
+    """
+    if followed is None or followed.requester != person.id or followed.project != project:
+        return Deny(
+            (
+                Sentence(
+                    "Expected an output request of yours in this project, found none with this id. Look at the list."
+                ),
+            )
+        )
+    step = decide_followable(followed.state)
+    if isinstance(step, Deny):
+        return step
+    if followed.is_followed:
+        return Deny((Sentence("This version has a next one already. Make the next version of the latest."),))
+    return step
 
 
 def decide_withdraw(person: Person, facts: RequestFacts) -> Decision:
@@ -203,26 +262,11 @@ def can_submit(person: Person, facts: SubmitFacts) -> bool:
     return isinstance(decide_submit(person, facts), Allow)
 
 
-def check_review(verb: Verb, person: Person, facts: RequestFacts, seen_sha256: str, comment: str) -> None:
-    """Raises RefusedError; see decide_review."""
-    check(decide_review(verb, person, facts, seen_sha256, comment))
-
-
-def can_decide(verb: Verb, person: Person, facts: RequestFacts) -> bool:
-    """See decide_decision."""
-    return isinstance(decide_decision(verb, person, facts), Allow)
-
-
-def check_withdraw(person: Person, facts: RequestFacts) -> None:
-    """Raises RefusedError; see decide_withdraw."""
-    check(decide_withdraw(person, facts))
+def can_follow(person: Person, project: ProjectId, followed: FollowedFacts) -> bool:
+    """See decide_follow."""
+    return isinstance(decide_follow(person, project, followed), Allow)
 
 
 def can_withdraw(person: Person, facts: RequestFacts) -> bool:
     """See decide_withdraw."""
     return isinstance(decide_withdraw(person, facts), Allow)
-
-
-def check_release(facts: RequestFacts, now: ReleaseConditions) -> None:
-    """Raises RefusedError; see decide_release."""
-    check(decide_release(facts, now))

@@ -21,6 +21,8 @@ class RequestState(StrEnum):
     APPROVED = "approved"
     RELEASED = "released"
     REJECTED = "rejected"
+    RETURNED = "returned"
+    """Sent back for changes: what comes next is another request that follows this one."""
     WITHDRAWN = "withdrawn"
     VOIDED = "voided"
     """The bytes held no longer match what was reviewed, or a condition of the release no longer holds."""
@@ -31,6 +33,7 @@ class Verb(StrEnum):
 
     APPROVE = "approve"
     REJECT = "reject"
+    RETURN = "return"
     WITHDRAW = "withdraw"
     REACH_QUORUM = "reach-quorum"
     RELEASE = "release"
@@ -51,6 +54,7 @@ _OPEN = frozenset({_S.SUBMITTED, _S.IN_REVIEW})
 TRANSITIONS: dict[Verb, Transition] = {
     Verb.APPROVE: Transition(_OPEN, _S.IN_REVIEW),
     Verb.REJECT: Transition(_OPEN, _S.REJECTED),
+    Verb.RETURN: Transition(_OPEN, _S.RETURNED),
     Verb.WITHDRAW: Transition(_OPEN, _S.WITHDRAWN),
     Verb.REACH_QUORUM: Transition(frozenset({_S.IN_REVIEW}), _S.APPROVED),
     Verb.RELEASE: Transition(frozenset({_S.APPROVED}), _S.RELEASED),
@@ -59,6 +63,8 @@ TRANSITIONS: dict[Verb, Transition] = {
 
 OPEN_STATES: frozenset[RequestState] = _OPEN
 """Waiting for reviewers."""
+FOLLOWABLE_STATES: frozenset[RequestState] = frozenset({_S.RETURNED, _S.REJECTED, _S.WITHDRAWN, _S.VOIDED})
+"""Closed without a release: the requester may make the next version. Each is final: a follow-up is another request."""
 
 _CLOSED_BECAUSE: dict[RequestState, Sentence] = {
     _S.SUBMITTED: Sentence("This output request has not been reviewed yet. Wait for two reviewers to decide."),
@@ -66,6 +72,7 @@ _CLOSED_BECAUSE: dict[RequestState, Sentence] = {
     _S.APPROVED: Sentence("This output request is already approved; its release is under way."),
     _S.RELEASED: Sentence("This output request is already released. For other bytes, make a new output request."),
     _S.REJECTED: Sentence("This output request was rejected. Change the files and make a new output request."),
+    _S.RETURNED: Sentence("This output request was sent back for changes. Change the files and make the next version."),
     _S.WITHDRAWN: Sentence("This output request was withdrawn. Make a new output request."),
     _S.VOIDED: Sentence("This output request is void: its approvals no longer hold. Make a new output request."),
 }
@@ -75,6 +82,20 @@ def decide_transition(verb: Verb, state: RequestState) -> Decision:
     """May ``verb`` be done in ``state``, whoever asks?"""
     if state in TRANSITIONS[verb].sources:
         return Allow((f"output-request-{verb}",))
+    return Deny((_CLOSED_BECAUSE[state],))
+
+
+def decide_open(state: RequestState) -> Decision:
+    """Do reviewers still look at a request in ``state``? For what changes no state, such as a remark."""
+    return Allow(("output-request-open",)) if state in OPEN_STATES else Deny((_CLOSED_BECAUSE[state],))
+
+
+def decide_followable(state: RequestState) -> Decision:
+    """May a request in ``state`` have a next version?"""
+    if state in FOLLOWABLE_STATES:
+        return Allow(("output-request-follow",))
+    if state in OPEN_STATES:
+        return Deny((Sentence("Reviewers still look at this version. Wait for their decision, or withdraw it."),))
     return Deny((_CLOSED_BECAUSE[state],))
 
 

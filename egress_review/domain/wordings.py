@@ -1,4 +1,5 @@
-"""Every sentence a disclosure check can say, as one table: what comes out of the sandbox cites a line of it by number.
+"""Every sentence a disclosure check or a comparison of two versions can say, as one table: what comes out of the sandbox
+cites a line of it by number.
 
 The program that parses hostile bytes may be theirs by the time it answers, so it gets no words of its own: a line of
 this table, whole numbers, and names of tables that the extract's manifest knows. A test compares the table with the
@@ -42,6 +43,10 @@ WORDINGS: tuple[str, ...] = (
     "Metadata of more than %(limit)s bytes, which no reader shows.",
     "More than %(limit)s characters without a space: encoded data?",
     "No check can look into files of this type. Look at all of it yourself.",
+    "No line of text differs; the bytes do: line ends, metadata or the like.",
+    "Not compared line by line: more than %(limit)s lines.",
+    "Not compared line by line: one of the two versions cannot be read as text.",
+    "Not compared line by line: only text, CSV and notebooks of at most %(limit)s bytes are.",
     "The HTML output is too large or too tangled to be checked.",
     "The bytes are a database or data file, whatever the name says.",
     "The bytes are not of the type that the name says.",

@@ -19,10 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from egress_review.domain.findings import Finding, Location, Severity
 from egress_review.domain.wordings import CHECK_IDS, LARGEST_NUMBER, believed, number_of
 from egress_review.parsing.rendering import Rendered
+from egress_review.sdc.differences import CONTEXT, SHOWN_CHARACTERS, SHOWN_LINES, Differences, DiffLine, LineKind
 from egress_review.sdc.pixels import PIXELS, Pixels
 
 FINDINGS = 6000
 """17 checks with 3 severities and 101 places each are 5,151."""
+DIFF_LINES = SHOWN_LINES * (2 * CONTEXT + 2) + 1
+"""Each line that differs with its neighbours and a gap."""
 _HEAD = struct.Struct(">III")
 _COLOURS = {1: 0, 3: 2, 4: 6}
 _Place = Annotated[int, Field(ge=1, le=LARGEST_NUMBER)] | None
@@ -40,6 +43,24 @@ class _Said(BaseModel):
     wording: int
     values: Annotated[dict[str, int | str], Field(max_length=3)]
     place: tuple[_Place, _Place, _Place, _Place]
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    kind: LineKind
+    before: _Place
+    after: _Place
+    text: Annotated[str, Field(max_length=SHOWN_CHARACTERS * len("<U+10FFFF>") + 2)]
+
+
+class _Compared(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    lines: Annotated[list[_Line], Field(max_length=DIFF_LINES)]
+    left_out: Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
+    wording: int | None
+    values: Annotated[dict[str, int | str], Field(max_length=3)]
 
 
 _FINDINGS: TypeAdapter[list[_Said]] = TypeAdapter(Annotated[list[_Said], Field(max_length=FINDINGS)])
@@ -89,6 +110,38 @@ def read_rendered(answer: bytes) -> Rendered:
         return _RENDERED.validate_json(answer, strict=True)
     except ValidationError as error:
         raise NonsenseError("Expected a rendered file, found something else.") from error
+
+
+def differences_as_bytes(found: Differences) -> bytes:
+    """Raises KeyError for a sentence that is not in the table."""
+    note = found.note
+    said = (
+        {"wording": None, "values": {}} if note is None else {"wording": number_of(note), "values": dict(note.values)}
+    )
+    answer = {"lines": [vars(line) for line in found.lines], "left_out": found.left_out, **said}
+    return json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def read_differences(answer: bytes) -> Differences:
+    """Raises NonsenseError."""
+    try:
+        found = _Compared.model_validate_json(answer)
+        note = None if found.wording is None else believed(found.wording, found.values, ())
+    except ValueError as error:
+        raise NonsenseError("Expected lines that differ, found something else.") from error
+    lines = tuple(DiffLine(line.kind, line.before, line.after, line.text) for line in found.lines)
+    return Differences(lines, found.left_out, note)
+
+
+def versions_as_bytes(before: bytes, after: bytes) -> bytes:
+    """Two versions of a file as one: the length of the earlier in four bytes, then both."""
+    return struct.pack(">I", len(before)) + before + after
+
+
+def read_versions(content: bytes) -> tuple[bytes, bytes]:
+    """Inverse of ``versions_as_bytes``."""
+    end = 4 + int.from_bytes(content[:4], "big")
+    return content[4:end], content[end:]
 
 
 def pixels_as_bytes(pixels: Pixels) -> bytes:

@@ -20,11 +20,20 @@ import structlog
 from egress_review.domain.findings import Finding, Severity
 from egress_review.domain.sentences import Sentence
 from egress_review.domain.snapshots import SnapshotFile
-from egress_review.parsing.answers import NonsenseError, as_png, read_findings, read_pixels, read_rendered
+from egress_review.parsing.answers import (
+    NonsenseError,
+    as_png,
+    read_differences,
+    read_findings,
+    read_pixels,
+    read_rendered,
+    versions_as_bytes,
+)
 from egress_review.parsing.helper import End, Helper, Unanswered
 from egress_review.parsing.limits import PIXEL_BYTES, SVG_BYTES, ReadingLimits
 from egress_review.parsing.rendering import SVG, Rendered, ShownFile, as_shown
 from egress_review.sdc import check_unparsed, in_order, with_pseudonyms
+from egress_review.sdc.differences import Differences
 from enclave.domain.decisions import RefusedError
 from enclave.domain.manifest import Manifest
 from enclave.domain.permits import OutputRules
@@ -86,6 +95,16 @@ class FileReader:
         except RefusedError:
             answer = _NO_SANDBOX
         return not_shown(position, file, mine, answer)
+
+    def compare(self, name: str, before: bytes, after: bytes) -> Differences:
+        """Lines that differ between two versions of a file. Never raises: where there are none, a note says why."""
+        try:
+            answer = self._ask({"do": "compare"}, name, versions_as_bytes(before, after))
+            return Differences(note=answer) if isinstance(answer, Sentence) else read_differences(answer)
+        except NonsenseError:
+            return Differences(note=_not_believed("compare"))
+        except RefusedError:
+            return Differences(note=_NO_SANDBOX)
 
     def picture(self, name: str, content: bytes) -> bytes | None:
         """A PNG or JPEG file as a PNG of ours; None when there is nothing to show. Raises RefusedError."""

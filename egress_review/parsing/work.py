@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from egress_review.domain.findings import Location, Severity
-from egress_review.parsing.answers import findings_as_bytes, pixels_as_bytes, rendered_as_bytes
+from egress_review.parsing.answers import (
+    differences_as_bytes,
+    findings_as_bytes,
+    pixels_as_bytes,
+    read_versions,
+    rendered_as_bytes,
+)
 from egress_review.parsing.limits import NOTEBOOKS, PREPARED
 from egress_review.parsing.rendering import SVG, Flag, picture_of, render
 from egress_review.sdc import check_file
+from egress_review.sdc.differences import line_differences
 from egress_review.sdc.notebooks import NEXT_MINOR
 from egress_review.sdc.pixels import read_pixels
 from egress_review.sdc.reading import read
@@ -33,6 +40,8 @@ def perform(task: dict[str, Any], content: bytes) -> bytes:
             return findings_as_bytes(check_file(name, content, rules, manifest))
         case "render":
             return rendered_as_bytes(render(name, content, tuple(_flag(*place) for place in task["findings"])))
+        case "compare":
+            return differences_as_bytes(line_differences(name, *read_versions(content)))
         case "picture":
             return pixels_as_bytes(read_pixels(content))
         case "notebook-picture":
@@ -59,6 +68,7 @@ def warm(kind: str) -> None:
         findings_as_bytes(findings)
         flags = tuple(Flag(finding.severity, finding.location) for finding in findings)
         rendered_as_bytes(render(f"file{suffix}", content, flags))
+        differences_as_bytes(line_differences(f"file{suffix}", content, content + b"\n\xc2\xad"))
     if kind in PREPARED:
         _warm_pictures()
     if kind == NOTEBOOKS:

@@ -20,6 +20,7 @@ from django.views.decorators.http import require_POST
 from egress_review.actions.check import CheckedFile, check_outbox
 from egress_review.actions.submit import submit
 from egress_review.web.language import label_of, place_of, translated
+from egress_review.web.lists import sent_back
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
 from enclave.keys import token_public_key
@@ -30,7 +31,10 @@ from enclave.tokens import TokenClaims, TokenError, verify
 
 BODY_BYTES = 200_000
 _REVOKED = "This token belongs to nobody who may work here now. Log in to the portal and start the workspace again."
-_SHAPE = 'Expected {"token", "files": [names], "title", "context"}, found another body. Use enclave_client.'
+_SHAPE = (
+    'Expected {"token", "files": [names], "title", "context"} and perhaps {"follows": id}, found another body. '
+    "Use enclave_client."
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class _Asked:
     files: tuple[str, ...]
     title: str
     context: str
+    follows: str
 
 
 @service
@@ -55,18 +60,22 @@ def output_requests(request: HttpRequest) -> JsonResponse:
     except TokenError as error:
         return _token_refused(error)
     try:
-        row = submit(user, project, asked.files, asked.title, asked.context)
+        row = submit(user, project, asked.files, asked.title, asked.context, asked.follows)
     except RefusedError as refused:
         return JsonResponse({"reasons": list(refused.reasons)}, status=403)
     url = settings.ENCLAVE.portal_url + reverse("egress_review:detail", args=[row.pk])
     findings = row.findings.count()
-    return JsonResponse({"id": row.pk, "url": url, "state": row.state, "findings": findings}, status=201)
+    made = {"id": row.pk, "url": url, "state": row.state, "findings": findings, "version": row.version}
+    return JsonResponse(made, status=201)
 
 
 @service
 @require_POST
 def outbox_checks(request: HttpRequest) -> JsonResponse:
-    """``{"token", "language"}`` → ``{"files": [{"name", "bytes", "findings": [{"check", "severity", …}]}]}``."""
+    """``{"token", "language"}`` → ``{"files": [{"name", "bytes", "findings": [{"check", …}]}], "returned"}``.
+
+    ``returned``: this person's requests that were sent back and have no next version, ``{"id", "title", "version"}``.
+    """
     asked = _json(request)
     token, language = asked.get("token"), asked.get("language", "en")
     if not isinstance(token, str) or language not in dict(settings.LANGUAGES):
@@ -80,7 +89,8 @@ def outbox_checks(request: HttpRequest) -> JsonResponse:
             checked = check_outbox(user, project)
         except RefusedError as refused:
             return JsonResponse({"reasons": [translated(reason) for reason in refused.reasons]}, status=403)
-        return JsonResponse({"files": [_file_as_json(file) for file in checked]})
+        returned = [{"id": row.pk, "title": row.title, "version": row.version} for row in sent_back(user, project)]
+        return JsonResponse({"files": [_file_as_json(file) for file in checked], "returned": returned})
 
 
 def _file_as_json(file: CheckedFile) -> dict[str, Any]:
@@ -116,10 +126,10 @@ def _read(request: HttpRequest) -> _Asked | None:
     try:
         body: Any = json.loads(request.body)
         files = body["files"]
-        asked = _Asked(body["token"], tuple(files), body["title"], body.get("context") or "")
+        asked = _Asked(body["token"], tuple(files), body["title"], body.get("context") or "", body.get("follows") or "")
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return None
-    texts = (asked.token, asked.title, asked.context, *asked.files)
+    texts = (asked.token, asked.title, asked.context, asked.follows, *asked.files)
     return asked if isinstance(files, list) and all(isinstance(text, str) for text in texts) else None
 
 

@@ -11,6 +11,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
 from egress_review.domain.findings import Location, Severity
+from egress_review.domain.follow_ups import Change, Standing
 from egress_review.domain.sentences import Sentence
 from egress_review.domain.states import RequestState, Verb
 from enclave.domain.decisions import RefusedError
@@ -23,6 +24,7 @@ STATES: dict[str, str] = {
     RequestState.APPROVED: _("Approved, release under way"),
     RequestState.RELEASED: _("Released"),
     RequestState.REJECTED: _("Rejected"),
+    RequestState.RETURNED: _("Sent back for changes"),
     RequestState.WITHDRAWN: _("Withdrawn"),
     RequestState.VOIDED: _("Void"),
 }
@@ -32,6 +34,7 @@ TONES: dict[str, str] = {
     RequestState.APPROVED: "info",
     RequestState.RELEASED: "good",
     RequestState.REJECTED: "bad",
+    RequestState.RETURNED: "wait",
     RequestState.WITHDRAWN: "plain",
     RequestState.VOIDED: "bad",
     Severity.BLOCKING: "bad",
@@ -39,6 +42,14 @@ TONES: dict[str, str] = {
     Severity.INFO: "plain",
     Verb.APPROVE: "good",
     Verb.REJECT: "bad",
+    Verb.RETURN: "wait",
+    Change.UNCHANGED: "plain",
+    Change.CHANGED: "wait",
+    Change.ADDED: "info",
+    Change.REMOVED: "plain",
+    Standing.NEW: "info",
+    Standing.SAME: "plain",
+    Standing.GONE: "good",
 }
 OTHERS: dict[str, str] = {
     Severity.BLOCKING: _("Must be justified"),
@@ -46,6 +57,16 @@ OTHERS: dict[str, str] = {
     Severity.INFO: _("For information"),
     Verb.APPROVE: _("Approval"),
     Verb.REJECT: _("Rejection"),
+    Verb.RETURN: _("Changes asked for"),
+}
+SINCE: dict[str, str] = {
+    Change.UNCHANGED: _("Unchanged"),
+    Change.CHANGED: _("Changed"),
+    Change.ADDED: _("Added"),
+    Change.REMOVED: _("No longer there"),
+    Standing.NEW: _("New"),
+    Standing.SAME: _("At the same place"),
+    Standing.GONE: _("Gone"),
 }
 CHECKS: dict[str, str] = {
     "file-type": _("File type"),
@@ -66,11 +87,11 @@ CHECKS: dict[str, str] = {
     "hidden-metadata": _("Hidden metadata"),
     "long-value": _("Long value"),
 }
-LABELS: dict[str, str] = {**STATES, **OTHERS, **CHECKS}
+LABELS: dict[str, str] = {**STATES, **OTHERS, **SINCE, **CHECKS}
 
 
 def label_of(value: str) -> str:
-    """The label of a state, severity, verdict or check."""
+    """The label of a state, severity, verdict, change or check."""
     found = LABELS.get(value)
     return gettext(found) if found else value
 

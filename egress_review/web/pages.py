@@ -11,27 +11,22 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from egress_review.actions.ask_log import read_background
-from egress_review.actions.decide import approve, reject
-from egress_review.actions.look import check_part, view_files
-from egress_review.actions.reading import shown_files
-from egress_review.actions.submit import approved_permit, submit
+from egress_review.actions.compare import compare_with_earlier
+from egress_review.actions.look import check_part
+from egress_review.actions.submit import approved_permit, submit, version_to_follow
 from egress_review.actions.withdraw import withdraw
-from egress_review.domain.findings import count_by_severity
-from egress_review.domain.rules import JUSTIFICATION_CHARACTERS, can_withdraw, decide_decision
-from egress_review.domain.states import Verb
+from egress_review.domain.rules import can_withdraw
 from egress_review.domain.visibility import Part, Relation, can_see, relation
-from egress_review.models import OutputRequest, read_sentence
+from egress_review.models import OutputRequest
 from egress_review.snapshot import list_outbox
-from egress_review.web.background import show_background
+from egress_review.web.conversation import may_be_followed, readable_remarks, readable_reviews, what_changed
 from egress_review.web.language import in_readers_language
 from egress_review.web.lists import all_requests, own_requests, projects_to_submit_from, review_queue, reviewed_lately
-from enclave.domain.decisions import Deny, RefusedError
+from egress_review.web.review import REVIEWERS, get_request, review_page, what_happened
+from enclave.domain.decisions import RefusedError
 from enclave.domain.people import Role
 from enclave.portal.models import Project, User
 from enclave.portal.permissions import SignedInRequest, requires, signed_in
-
-REVIEWERS = (Role.OUTPUT_CHECKER, Role.DATA_STEWARD)
 
 
 @signed_in
@@ -39,10 +34,12 @@ REVIEWERS = (Role.OUTPUT_CHECKER, Role.DATA_STEWARD)
 def request_list(request: SignedInRequest) -> HttpResponse:
     """What waits for me, what I asked for; for auditors everything that happened."""
     user = request.user
+    own = own_requests(user)
     context = {
         "queue": review_queue(user),
         "reviewed": reviewed_lately(user),
-        "own": own_requests(user),
+        "own": own,
+        "awaited": [item for item in own if item.is_change_awaited],
         "all": all_requests(user) if Role.AUDITOR in user.role_set else [],
         "is_reviewer": bool(user.role_set & frozenset(REVIEWERS)),
         "is_auditor": Role.AUDITOR in user.role_set,
@@ -57,11 +54,13 @@ def request_list(request: SignedInRequest) -> HttpResponse:
 def new_request(request: SignedInRequest, project: str) -> HttpResponse:
     """Pick files of one's outbox and ask for their release."""
     found = _project_of_member(request.user, project)
+    follows = request.POST.get("follows", "") or request.GET.get("follows", "")
+    earlier = version_to_follow(request.user, found, follows) if follows else None
     reasons: tuple[str, ...] = ()
     if request.method == "POST":
         try:
             names, given = request.POST.getlist("files"), request.POST
-            row = submit(request.user, found, names, given.get("title", ""), given.get("context", ""))
+            row = submit(request.user, found, names, given.get("title", ""), given.get("context", ""), follows)
         except RefusedError as refused:
             reasons = refused.reasons
         else:
@@ -74,17 +73,30 @@ def new_request(request: SignedInRequest, project: str) -> HttpResponse:
         "reasons": reasons,
         "given": request.POST,
         "chosen": frozenset(request.POST.getlist("files")),
+        **_as_before(request, earlier),
     }
     return render(request, "egress_review/new.html", context, status=422 if reasons else 200)
 
 
+def _as_before(request: SignedInRequest, earlier: OutputRequest | None) -> dict[str, Any]:
+    """The version before, what was said about it, and its words and files to begin with."""
+    if earlier is None:
+        return {}
+    person, facts = request.user.as_person(), earlier.as_facts()
+    shown = {
+        "earlier": earlier,
+        "next_version": earlier.version + 1,
+        "reviews": readable_reviews(person, earlier, facts),
+        "remarks": readable_remarks(person, earlier, facts),
+    }
+    if request.method == "POST":
+        return shown
+    chosen = frozenset(file.name for file in earlier.snapshot_files())
+    return shown | {"given": {"title": earlier.title, "context": earlier.context}, "chosen": chosen}
+
+
 def _project_of_member(user: User, project: str) -> Project:
     return get_object_or_404(Project.objects.filter(memberships__user=user), pk=project)
-
-
-def _get(request_id: str) -> OutputRequest:
-    rows = OutputRequest.objects.select_related("project", "requester")
-    return get_object_or_404(rows, pk=request_id)
 
 
 @signed_in
@@ -92,84 +104,30 @@ def _get(request_id: str) -> OutputRequest:
 @in_readers_language
 def detail(request: SignedInRequest, request_id: str) -> HttpResponse:
     """One output request, as much of it as this person may see."""
-    row = _get(request_id)
+    row = get_request(request_id)
     person, facts = request.user.as_person(), row.as_facts()
     check_part(request.user, row, Part.STATUS)
-    if relation(person, facts) is Relation.REVIEWER:
-        return _review_page(request, row)
+    if can_see(Part.FILES, person, facts):
+        return review_page(request, row)
     files = enumerate(row.snapshot_files(), start=1)
-    context = _common(row) | {
-        "files": [{"position": position, "file": file} for position, file in files],
-        "is_auditor": relation(person, facts) is Relation.AUDITOR,
-        "may_download": can_see(Part.RELEASED_FILES, person, facts),
-        "may_withdraw": can_withdraw(person, facts),
-        "findings": row.all_findings() if can_see(Part.FINDINGS, person, facts) else (),
-    }
+    remarks = readable_remarks(person, row, facts)
+    findings = row.all_findings() if can_see(Part.FINDINGS, person, facts) else ()
+    is_auditor = relation(person, facts) is Relation.AUDITOR
+    context = (
+        what_happened(request.user, row)
+        | what_changed(person, None if is_auditor else compare_with_earlier(row, findings))
+        | {
+            "files": [{"position": n, "file": file, "remarks": remarks.get(file.name, ())} for n, file in files],
+            "has_remarks": bool(remarks),
+            "is_auditor": is_auditor,
+            "may_download": can_see(Part.RELEASED_FILES, person, facts),
+            "may_withdraw": can_withdraw(person, facts),
+            "may_follow": may_be_followed(person, row),
+            "next_version": row.version + 1,
+            "findings": findings,
+        }
+    )
     return render(request, "egress_review/detail.html", context)
-
-
-def _common(row: OutputRequest) -> dict[str, Any]:
-    counts = count_by_severity(row.all_findings())
-    return {
-        "row": row,
-        "reviews": list(row.reviews.select_related("reviewer")),
-        "severities": [(severity.value, number) for severity, number in reversed(counts.items()) if number],
-        "closing_reasons": [read_sentence(stored) for stored in row.closing_reasons],
-    }
-
-
-def _review_page(request: SignedInRequest, row: OutputRequest, **extra: Any) -> HttpResponse:
-    contents = view_files(request.user, row)
-    facts = row.as_facts()
-    decision = decide_decision(Verb.APPROVE, request.user.as_person(), facts)
-    context = _common(row) | {
-        **show_background(read_background(request.user, row)),
-        "shown": shown_files(request.user, row, contents),
-        "is_quarantined": facts.is_quarantined,
-        "may_decide": not isinstance(decision, Deny),
-        "withheld": decision.reasons[0] if isinstance(decision, Deny) else "",
-        "justification_characters": JUSTIFICATION_CHARACTERS,
-        **extra,
-    }
-    return render(request, "egress_review/review.html", context, status=422 if extra else 200)
-
-
-@requires(*REVIEWERS)
-@require_POST
-@in_readers_language
-def approve_request(request: SignedInRequest, request_id: str) -> HttpResponse:
-    """Approve the bytes whose hash the form carries."""
-    return _decide(request, request_id, Verb.APPROVE)
-
-
-@requires(*REVIEWERS)
-@require_POST
-@in_readers_language
-def reject_request(request: SignedInRequest, request_id: str) -> HttpResponse:
-    """Reject, with a reason."""
-    return _decide(request, request_id, Verb.REJECT)
-
-
-def _decide(request: SignedInRequest, request_id: str, verb: Verb) -> HttpResponse:
-    row = _get(request_id)
-    comment = request.POST.get("comment", "")
-    try:
-        if verb is Verb.APPROVE:
-            approve(request.user, row, comment, request.POST.get("snapshot_sha256", ""))
-        else:
-            reject(request.user, row, comment)
-    except RefusedError as refused:
-        if type(refused) is not RefusedError or not _may_still_decide(request.user, row, verb):
-            raise
-        # Only the comment was wanting: the form comes back with what was written.
-        return _review_page(request, row, reasons=refused.reasons, comment=comment)
-    messages.success(request, gettext("Your decision was recorded."))
-    return redirect("egress_review:detail", row.pk)
-
-
-def _may_still_decide(user: User, row: OutputRequest, verb: Verb) -> bool:
-    row.refresh_from_db()
-    return not isinstance(decide_decision(verb, user.as_person(), row.as_facts()), Deny)
 
 
 @signed_in
@@ -177,7 +135,7 @@ def _may_still_decide(user: User, row: OutputRequest, verb: Verb) -> bool:
 @in_readers_language
 def withdraw_request(request: SignedInRequest, request_id: str) -> HttpResponse:
     """Take one's own request back."""
-    row = withdraw(request.user, _get(request_id))
+    row = withdraw(request.user, get_request(request_id))
     messages.success(request, gettext("The output request was withdrawn."))
     return redirect("egress_review:detail", row.pk)
 

@@ -66,6 +66,8 @@ class EventType(StrEnum):
     OUTPUT_REQUEST_REFUSED = "output-request:refused"
     OUTPUT_REQUEST_APPROVED = "output-request:approved"
     OUTPUT_REQUEST_REJECTED = "output-request:rejected"
+    OUTPUT_REQUEST_RETURNED = "output-request:returned"
+    OUTPUT_REQUEST_REMARKED = "output-request:remarked"
     OUTPUT_REQUEST_WITHDRAWN = "output-request:withdrawn"
     OUTPUT_REQUEST_RELEASED = "output-request:released"
     OUTPUT_REQUEST_DOWNLOADED = "output-request:downloaded"

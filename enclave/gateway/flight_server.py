@@ -53,7 +53,7 @@ _ACTIONS = {
     "enclave.check_outbox": 'The disclosure checks over your outbox as it is now: {"language"}.',
     "enclave.tables": "The extract's tables as JSON.",
     "enclave.whoami": "Whom the token stands for, as JSON.",
-    "enclave.request_release": 'Ask for a release: {"files", "title", "context"}.',
+    "enclave.request_release": 'Ask for a release: {"files", "title", "context"}, perhaps {"follows"}.',
 }
 
 

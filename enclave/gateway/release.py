@@ -51,7 +51,8 @@ class ReleaseClient:
 
 
 def parse_request(body: bytes) -> dict[str, Any]:
-    """``{"files": [names], "title": text, "context": text}``, nothing else. Raises ReleaseRefusedError."""
+    """``{"files": [names], "title": text, "context": text}``, perhaps ``"follows"``: id of the version before; nothing
+    else. Raises ReleaseRefusedError."""
     expected = 'Expected {"files": [names in the outbox], "title": "…", "context": "…"}'
     if len(body) > MAXIMUM_BODY:
         raise ReleaseRefusedError(f"{expected}, found more than {MAXIMUM_BODY} bytes. Ask for fewer files at once.")
@@ -59,13 +60,15 @@ def parse_request(body: bytes) -> dict[str, Any]:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise ReleaseRefusedError(f"{expected}, found something that is not JSON.") from error
-    if not isinstance(content, dict) or set(content) != {"files", "title", "context"}:
+    if not isinstance(content, dict) or set(content) - {"follows"} != {"files", "title", "context"}:
         raise ReleaseRefusedError(f"{expected}, found other fields. Use enclave_client.request_release.")
     files = content["files"]
     if not isinstance(files, list) or not files or not all(isinstance(name, str) for name in files):
         raise ReleaseRefusedError(f"{expected}, found no list of file names.")
     if not isinstance(content["title"], str) or not isinstance(content["context"], str):
         raise ReleaseRefusedError(f"{expected}, found a title or context that is not text.")
+    if not isinstance(content.get("follows", ""), str):
+        raise ReleaseRefusedError(f"{expected}, found a version to follow that is no id. Copy it from the portal.")
     return content
 
 

@@ -107,6 +107,8 @@ EVENTS: dict[str, Label] = {
     EventType.OUTPUT_REQUEST_REFUSED: _("Output request refused"),
     EventType.OUTPUT_REQUEST_APPROVED: _("Output request approved"),
     EventType.OUTPUT_REQUEST_REJECTED: _("Output request rejected"),
+    EventType.OUTPUT_REQUEST_RETURNED: _("Output request sent back for changes"),
+    EventType.OUTPUT_REQUEST_REMARKED: _("Remark on an output request"),
     EventType.OUTPUT_REQUEST_WITHDRAWN: _("Output request withdrawn"),
     EventType.OUTPUT_REQUEST_RELEASED: _("Output released"),
     EventType.OUTPUT_REQUEST_DOWNLOADED: _("Output downloaded"),

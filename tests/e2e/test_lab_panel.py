@@ -49,10 +49,11 @@ def test_panel(visit: Any, open_lab: Any) -> None:
     expect(running).to_contain_text("stopped", timeout=LONG_MS)
     expect(lab.output("stopped")).to_be_visible(timeout=LONG_MS)
 
-    _release(visitor, lab)
+    address = _release(visitor, lab)
+    _next_version(visitor, lab, visit("stephane"), address)
 
 
-def _release(visitor: Any, lab: Any) -> None:
+def _release(visitor: Any, lab: Any) -> str:
     outbox = lab.section("Outbox")
     lab.run(SAVE.format(count=4))
     file = outbox.get_by_role("listitem").filter(has_text="counts.csv").first
@@ -70,6 +71,25 @@ def _release(visitor: Any, lab: Any) -> None:
     outbox.get_by_role("button", name="Ask for release").click()
     expect(outbox.get_by_text("Two reviewers now look at exactly these files")).to_be_visible(timeout=LONG_MS)
     visitor.shoot("researcher-panel-asked", full_page=False)
+    return str(outbox.locator(".enclave-address").inner_text())
+
+
+def _next_version(visitor: Any, lab: Any, steward: Any, address: str) -> None:
+    """Sent back by a reviewer: once the file has changed, the panel offers to make the next version."""
+    steward.log_in()
+    steward.page.goto(address)
+    steward.page.get_by_label("Comment").fill("Please count the others as well.")
+    steward.page.get_by_role("button", name="Ask for changes").click()
+    expect(steward.page.locator('.lead [data-state="returned"]')).to_be_visible()
+    outbox = lab.section("Outbox")
+    lab.run(SAVE.format(count=1322))
+    outbox.get_by_label("New version of").select_option(label="Patients by sex (version 1)", timeout=LONG_MS)
+    expect(outbox.get_by_label("Title")).to_have_value("Patients by sex")
+    outbox.get_by_label(re.compile("^counts.csv")).check()
+    outbox.get_by_role("button", name="Ask for release").click()
+    expect(outbox.locator(".enclave-address")).not_to_have_text(address, timeout=LONG_MS)
+    steward.page.goto(outbox.locator(".enclave-address").inner_text())
+    expect(steward.page.locator(".diff-added", has_text="M,1322")).to_be_visible()
 
 
 def test_panel_speaks_french_and_works_in_the_dark(visit: Any, open_lab: Any) -> None:

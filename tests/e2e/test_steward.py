@@ -1,7 +1,9 @@
-"""The data steward: sees the findings beside the file and what was asked before; approves; cannot approve their own."""
+"""The data steward: sees the findings beside the file and what was asked before, approves; cannot approve their own
+request; asks for changes and sees in the next version what was made of it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import expect
@@ -41,6 +43,52 @@ def test_steward(visit: Any) -> None:
     expect(row.get_by_text("Released")).to_be_visible()
 
 
+def test_changes_are_asked_for_and_made(visit: Any) -> None:
+    requester, steward = visit("amelie"), visit("stephane")
+    requester.log_in()
+    info = requester.enclave.info
+    outbox = Path(info["home"], "workspaces", info["project"], "amelie", "outbox")
+    (outbox / "bleeding.csv").write_text("age,people\nunder 60,172\n60 to 79,303\n80 and over,4\n")
+    _ask_for_release(requester, "Bleeding by age", "bleeding.csv", "first-distribution.csv")
+
+    steward.log_in()
+    steward.page.goto(requester.page.url)
+    file = steward.page.locator("#file-1")
+    file.get_by_text("Say something about this file").click()
+    file.get_by_label("About").select_option(index=1)
+    file.get_by_label("Your remark").fill("Four people: put them together with the group before.")
+    file.get_by_role("button", name="Add the remark").click()
+    expect(steward.page.get_by_text("Four people: put them together")).to_be_visible()
+    steward.page.get_by_label("Justification or reason").fill("Please merge the oldest group, then this can go.")
+    steward.page.get_by_role("button", name="Ask for changes").click()
+    expect(steward.page.locator('.lead [data-state="returned"]')).to_be_visible()
+
+    requester.portal("/outputs/")
+    expect(requester.page.get_by_text("The reviewers ask for changes.").first).to_be_visible()
+    requester.page.locator("#own").get_by_role("link", name="Bleeding by age").first.click()
+    requester.shoot("researcher-changes-asked-for")
+    (outbox / "bleeding.csv").write_text("age,people\nunder 60,172\n60 and over,307\n")
+    requester.page.get_by_role("link", name="Make version 2").click()
+    expect(requester.page.get_by_label("Title")).to_have_value("Bleeding by age")
+    expect(requester.page.get_by_label("bleeding.csv")).to_be_checked()
+    requester.page.get_by_role("button", name="Ask for their release").click()
+    expect(requester.page.get_by_text("What changed since version 1")).to_be_visible()
+
+    address = requester.page.url
+    checker = visit("sofia", locale="fr-FR")
+    checker.log_in()
+    for reviewer, changed, name in (
+        (steward, "What changed since version 1", "steward-what-changed"),
+        (checker, "Ce qui a changé depuis la version 1", "verificatrice-ce-qui-a-change"),
+    ):
+        reviewer.page.goto(address)
+        expect(reviewer.page.get_by_role("heading", name=changed)).to_be_visible()
+        expect(reviewer.page.locator(".diff-removed", has_text="80 and over,4")).to_be_visible()
+        expect(reviewer.page.locator(".diff-added", has_text="60 and over,307")).to_be_visible()
+        expect(reviewer.page.locator('#since [data-state="gone"]').first).to_be_visible()
+        reviewer.shoot(name)
+
+
 def test_nobody_approves_their_own_request(visit: Any) -> None:
     """The requester's page offers no decision; the journey shows that sending one anyway is refused and recorded."""
     requester = visit("amelie")
@@ -59,9 +107,10 @@ def _look_at_three_people(requester: Any) -> None:
     assert requester.enclave.ask(token, few) == 3
 
 
-def _ask_for_release(requester: Any, title: str) -> None:
+def _ask_for_release(requester: Any, title: str, *files: str) -> None:
     requester.portal(f"/outputs/new/{requester.enclave.info['project']}/")
-    requester.page.get_by_label("first-distribution.csv").check()
+    for file in files or ("first-distribution.csv",):
+        requester.page.get_by_label(file).check()
     requester.page.get_by_label("Title").fill(title)
     requester.page.get_by_label("Context").fill("Distinct people per group.")
     requester.page.get_by_role("button", name="Ask for their release").click()

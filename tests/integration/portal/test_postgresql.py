@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shutil
@@ -15,15 +16,24 @@ from urllib.parse import quote
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import connection, connections, transaction
+from django.db.utils import IntegrityError
 from portal_house import permit_text, running_house
 
+from egress_review.actions.decide import send_back
+from egress_review.actions.submit import submit
+from egress_review.models import OutputRequest
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
 from enclave.domain.people import Role
 from enclave.portal.actions import people, projects
 from enclave.portal.models import Project, User
 
+MANIFEST = {
+    "format": 1, "project": "pg-one", "extract_version": "v1", "dataset": "gibleed", "dataset_version": "2026-1",
+    "permit_sha256": "0" * 64, "built_at": "2026-01-01T00:00:00Z", "source_kind": "duckdb", "people": 2694,
+    "opt_outs_listed": 0, "opt_outs_matched": 0, "date_shift_days": 30, "dropped_tables": [], "files": [], "tables": [],
+}  # fmt: skip
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
@@ -99,6 +109,41 @@ def test_two_stewards_at_the_same_moment_count_once(pg_house: Any) -> None:
     assert sorted(outcomes) == ["approved", "refused"]
     assert len(Project.objects.get(pk="pg-race").given_approvals()) == 1
     assert len(pg_house.events(EventType.APPLICATION_APPROVED, project="pg-race")) == 1
+
+
+def test_two_next_versions_at_the_same_moment_are_one(pg_house: Any) -> None:
+    project = Project.objects.get(pk="pg-one")
+    extract = pg_house.settings.projects_dir / "pg-one" / "extracts" / "v1"
+    extract.mkdir(parents=True, exist_ok=True)
+    (extract / "manifest.json").write_text(json.dumps(MANIFEST))
+    outbox = pg_house.settings.workspaces_dir / "pg-one" / "amelie" / "outbox"
+    outbox.mkdir(parents=True)
+    (outbox / "a.csv").write_text("sex,n\nF,1373\n")
+    first = submit(person("amelie"), project, ["a.csv"], "Table", "")
+    send_back(person("sofia"), first, "Round the counts.")
+    barrier, outcomes = threading.Barrier(2), []
+
+    def follow() -> None:
+        try:
+            actor = person("amelie")
+            barrier.wait(60)
+            outcomes.append(submit(actor, project, ["a.csv"], "Table", "", first.pk).version)
+        except RefusedError as refused:
+            outcomes.append(str(refused))
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=follow) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(map(str, outcomes)) == [
+        "2",
+        "This version has a next one already. Make the next version of the latest.",
+    ]
+    with pytest.raises(IntegrityError), transaction.atomic():
+        OutputRequest.objects.filter(follows=first).update(version=1)
 
 
 def test_revoking(pg_house: Any) -> None:

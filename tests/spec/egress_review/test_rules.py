@@ -11,22 +11,28 @@ from hypothesis import strategies as st
 
 from egress_review.domain.rules import (
     QUORUM,
+    REMARK_CHARACTERS,
+    REMARKS,
+    FollowedFacts,
     ReleaseConditions,
     RequestFacts,
     ReviewFact,
     SubmitFacts,
     Verdict,
+    can_follow,
     can_submit,
     can_withdraw,
-    check_release,
-    check_review,
+    decide_follow,
+    decide_release,
+    decide_remark,
+    decide_review,
     has_quorum,
     valid_approvers,
 )
 from egress_review.domain.snapshots import SnapshotFile, snapshot_sha256
-from egress_review.domain.states import TRANSITIONS, RequestState, Verb, next_state
-from egress_review.domain.visibility import Part, can_see
-from enclave.domain.decisions import RefusedError
+from egress_review.domain.states import TRANSITIONS, RequestState, Verb, decide_transition, next_state
+from egress_review.domain.visibility import Part, can_read, can_see, shown_state
+from enclave.domain.decisions import Allow, Deny
 from enclave.domain.people import Person, Role
 
 S, V = RequestState, Verb
@@ -49,7 +55,7 @@ REVOKED = person(9, Role.OUTPUT_CHECKER, active=False)
 STEWARD_REQUESTER = person(1, Role.RESEARCHER, Role.DATA_STEWARD, Role.OUTPUT_CHECKER, Role.AUDITOR)
 
 OPEN = RequestFacts(REQUESTER.id, S.SUBMITTED, "a" * 64, is_quarantined=False)
-APPROVE, REJECT = Verdict.APPROVE, Verdict.REJECT
+APPROVE, REJECT, RETURN = Verdict.APPROVE, Verdict.REJECT, Verdict.RETURN
 
 
 def reviewed(*reviews: tuple[Person, Verdict, str], state: RequestState = S.IN_REVIEW) -> RequestFacts:
@@ -64,6 +70,8 @@ STEPS = {
     (V.RELEASE, S.APPROVED): S.RELEASED,
     (V.REJECT, S.SUBMITTED): S.REJECTED,
     (V.REJECT, S.IN_REVIEW): S.REJECTED,
+    (V.RETURN, S.SUBMITTED): S.RETURNED,
+    (V.RETURN, S.IN_REVIEW): S.RETURNED,
     (V.WITHDRAW, S.SUBMITTED): S.WITHDRAWN,
     (V.WITHDRAW, S.IN_REVIEW): S.WITHDRAWN,
     (V.VOID, S.SUBMITTED): S.VOIDED,
@@ -75,6 +83,7 @@ STEPS = {
 @pytest.mark.parametrize("verb", Verb)
 @pytest.mark.parametrize("state", RequestState)
 def test_states(verb: Verb, state: RequestState) -> None:
+    assert isinstance(decide_transition(verb, state), Allow) is ((verb, state) in STEPS)
     if (verb, state) in STEPS:
         assert next_state(verb, state) is STEPS[verb, state]
     else:
@@ -110,6 +119,18 @@ REVIEWS = [
     (V.REJECT, CHECKER, OPEN, "a", "", False),
     (V.REJECT, CHECKER, OPEN, "a", "  ", False),
     (V.REJECT, CHECKER, OPEN, "a", "too small", True),
+    (V.RETURN, CHECKER, OPEN, "a", " ", False),
+    (V.RETURN, CHECKER, OPEN, "a", "round the counts", True),
+    (V.RETURN, CHECKER, reviewed((STEWARD, APPROVE, "a")), "a", "round the counts", True),
+    (V.RETURN, STEWARD, reviewed((STEWARD, APPROVE, "a")), "a", "round the counts", False),
+    (V.RETURN, STEWARD_REQUESTER, OPEN, "a", "round the counts", False),
+    (V.RETURN, RESEARCHER, OPEN, "a", "round the counts", False),
+    (V.RETURN, AUDITOR, OPEN, "a", "round the counts", False),
+    (V.RETURN, CHECKER, OPEN, "a", "x" * 5000, False),
+    (V.RETURN, CHECKER, replace(OPEN, is_quarantined=True), "a", "no", True),
+    (V.RETURN, THIRD, replace(OPEN, state=S.APPROVED), "a", "late", False),
+    (V.RETURN, THIRD, replace(OPEN, state=S.RETURNED), "a", "again", False),
+    (V.APPROVE, THIRD, replace(OPEN, state=S.RETURNED), "a", LONG, False),
     (V.APPROVE, CHECKER, replace(OPEN, state=S.REJECTED), "a", "", False),
     (V.APPROVE, CHECKER, replace(OPEN, state=S.VOIDED), "a", "", False),
     (V.APPROVE, THIRD, replace(OPEN, state=S.APPROVED), "a", "", False),
@@ -119,11 +140,7 @@ REVIEWS = [
 
 @pytest.mark.parametrize(("verb", "who", "facts", "seen", "comment", "allowed"), REVIEWS)
 def test_reviews(verb: Verb, who: Person, facts: RequestFacts, seen: str, comment: str, allowed: bool) -> None:
-    if allowed:
-        check_review(verb, who, facts, seen * 64, comment)
-    else:
-        with pytest.raises(RefusedError):
-            check_review(verb, who, facts, seen * 64, comment)
+    assert isinstance(decide_review(verb, who, facts, seen * 64, comment), Allow) is allowed
 
 
 QUORA = [
@@ -135,6 +152,7 @@ QUORA = [
     (((STEWARD, APPROVE, "a"), (REQUESTER, APPROVE, "a")), False),
     (((STEWARD, APPROVE, "a"), (CHECKER, APPROVE, "a"), (THIRD, REJECT, "a")), False),
     (((STEWARD, APPROVE, "a"), (CHECKER, REJECT, "a")), False),
+    (((STEWARD, APPROVE, "a"), (CHECKER, APPROVE, "a"), (THIRD, RETURN, "a")), False),
 ]
 
 
@@ -161,11 +179,7 @@ RELEASES = [
 
 @pytest.mark.parametrize(("facts", "now", "allowed"), RELEASES)
 def test_release(facts: RequestFacts, now: ReleaseConditions, allowed: bool) -> None:
-    if allowed:
-        check_release(facts, now)
-    else:
-        with pytest.raises(RefusedError):
-            check_release(facts, now)
+    assert isinstance(decide_release(facts, now), Allow) is allowed
 
 
 MAY = SubmitFacts(True, True, TODAY, TODAY)
@@ -185,26 +199,98 @@ def test_submit(who: Person, facts: SubmitFacts, allowed: bool) -> None:
     assert can_submit(who, facts) is allowed
 
 
+SUBJECT = Part.STATUS, Part.HASHES, Part.FINDINGS
+WORDS = Part.REVIEWS, Part.REMARKS
 SEEN = {
-    # who: parts seen of an open request, of a released one
-    REQUESTER: ({Part.STATUS, Part.HASHES, Part.FINDINGS}, {Part.RELEASED_FILES}),
-    STEWARD_REQUESTER: ({Part.STATUS, Part.HASHES, Part.FINDINGS}, {Part.RELEASED_FILES}),
-    STEWARD: ({Part.STATUS, Part.HASHES, Part.FINDINGS, Part.FILES, Part.QUERIES}, set()),
-    CHECKER: ({Part.STATUS, Part.HASHES, Part.FINDINGS, Part.FILES, Part.QUERIES}, set()),
-    AUDITOR: ({Part.STATUS, Part.HASHES}, set()),
+    # who: parts seen of a request that waits for reviewers, and those seen as well once nobody can decide any more
+    REQUESTER: ({*SUBJECT}, {*WORDS}),
+    STEWARD_REQUESTER: ({*SUBJECT}, {*WORDS}),
+    STEWARD: ({*SUBJECT, Part.FILES, Part.QUERIES}, {*WORDS}),
+    CHECKER: ({*SUBJECT, Part.FILES, Part.QUERIES}, {*WORDS}),
+    AUDITOR: ({Part.STATUS, Part.HASHES, Part.REVIEWS}, set()),
     RESEARCHER: (set(), set()),
     ADMIN: (set(), set()),
     OFFICER: (set(), set()),
     REVOKED: (set(), set()),
 }
+CLOSED = [state for state in RequestState if state not in (S.SUBMITTED, S.IN_REVIEW)]
 
 
 @pytest.mark.parametrize("who", SEEN)
 @pytest.mark.parametrize("part", Part)
 def test_visibility(who: Person, part: Part) -> None:
     always, after = SEEN[who]
-    assert can_see(part, who, OPEN) is (part in always)
-    assert can_see(part, who, replace(OPEN, state=S.RELEASED)) is (part in always | after)
+    for state in (S.SUBMITTED, S.IN_REVIEW):
+        assert can_see(part, who, replace(OPEN, state=state)) is (part in always)
+    for state in CLOSED:
+        own = part is Part.RELEASED_FILES and state is S.RELEASED and who in (REQUESTER, STEWARD_REQUESTER)
+        assert can_see(part, who, replace(OPEN, state=state)) is (own or part in always | after)
+
+
+def test_who_has_decided_sees_what_others_decided() -> None:
+    facts = reviewed((STEWARD, APPROVE, "a"))
+    for part in Part:
+        assert can_see(part, STEWARD, facts) is (part is not Part.RELEASED_FILES)
+        assert can_see(part, CHECKER, facts) is (part in {*SUBJECT, Part.FILES, Part.QUERIES})
+
+
+SHOWN_STATES = {
+    # state that is: what the requester, a reviewer who has still to decide, one who has, and an auditor are told
+    S.SUBMITTED: (S.SUBMITTED, S.SUBMITTED, S.SUBMITTED, S.SUBMITTED),
+    S.IN_REVIEW: (S.SUBMITTED, S.SUBMITTED, S.IN_REVIEW, S.IN_REVIEW),
+    **{state: (state,) * 4 for state in CLOSED},
+}
+
+
+@pytest.mark.parametrize("state", RequestState)
+def test_the_state_tells_nobody_of_a_decision_too_early(state: RequestState) -> None:
+    facts = reviewed((STEWARD, APPROVE, "a"), state=state)
+    told = tuple(shown_state(who, facts) for who in (REQUESTER, CHECKER, STEWARD, AUDITOR))
+    assert told == SHOWN_STATES[state]
+
+
+def test_people_read_their_own_words_and_strangers_none() -> None:
+    for part in WORDS:
+        assert can_read(part, CHECKER.id, CHECKER, OPEN)
+        assert not can_read(part, STEWARD.id, CHECKER, OPEN)
+        assert not can_read(part, STEWARD.id, REQUESTER, OPEN)
+        assert not can_read(part, ADMIN.id, ADMIN, OPEN)
+        assert can_read(part, STEWARD.id, REQUESTER, replace(OPEN, state=S.RETURNED))
+
+
+REMARKED = [
+    # who, facts, text, remarks made before, allowed
+    (STEWARD, OPEN, "line 3?", 0, True),
+    (CHECKER, reviewed((STEWARD, APPROVE, "a")), "line 3?", REMARKS - 1, True),
+    (CHECKER, OPEN, "line 3?", REMARKS, False),
+    (CHECKER, OPEN, " ", 0, False),
+    (CHECKER, OPEN, "x" * (REMARK_CHARACTERS + 1), 0, False),
+    (STEWARD, reviewed((STEWARD, APPROVE, "a")), "one thing more", 1, False),
+    (REQUESTER, OPEN, "look", 0, False),
+    (STEWARD_REQUESTER, OPEN, "look", 0, False),
+    (RESEARCHER, OPEN, "look", 0, False),
+    (AUDITOR, OPEN, "look", 0, False),
+    (ADMIN, OPEN, "look", 0, False),
+    (REVOKED, OPEN, "look", 0, False),
+    *((CHECKER, replace(OPEN, state=state), "late", 0, False) for state in CLOSED),
+]
+
+
+@pytest.mark.parametrize(("who", "facts", "text", "given", "allowed"), REMARKED)
+def test_remarks(who: Person, facts: RequestFacts, text: str, given: int, allowed: bool) -> None:
+    assert isinstance(decide_remark(who, facts, text, given), Allow) is allowed
+
+
+@pytest.mark.parametrize("state", RequestState)
+def test_what_can_be_followed(state: RequestState) -> None:
+    """Closed without a release; by its requester, in its project, once."""
+    earlier = FollowedFacts(REQUESTER.id, "gut-study", state, is_followed=False)
+    may = state in (S.RETURNED, S.REJECTED, S.WITHDRAWN, S.VOIDED)
+    assert can_follow(REQUESTER, "gut-study", earlier) is may
+    assert not can_follow(REQUESTER, "gut-study", replace(earlier, is_followed=True))
+    for who, project in ((REQUESTER, "other-study"), (RESEARCHER, "gut-study"), (STEWARD, "gut-study")):
+        assert decide_follow(who, project, earlier) == decide_follow(who, project, None)
+        assert isinstance(decide_follow(who, project, earlier), Deny)
 
 
 def test_only_the_requester_withdraws_and_only_in_time() -> None:
@@ -215,19 +301,19 @@ def test_only_the_requester_withdraws_and_only_in_time() -> None:
 
 
 PEOPLE = st.sampled_from([REQUESTER, STEWARD_REQUESTER, STEWARD, CHECKER, THIRD, RESEARCHER, AUDITOR, ADMIN, REVOKED])
-TRIES = st.lists(st.tuples(st.sampled_from([V.APPROVE, V.REJECT]), PEOPLE, st.sampled_from("ab"), st.just(LONG)))
+TRIES = st.lists(
+    st.tuples(st.sampled_from([V.APPROVE, V.REJECT, V.RETURN]), PEOPLE, st.sampled_from("ab"), st.just(LONG))
+)
 
 
 @given(TRIES)
 def test_whatever_people_try_release_needs_two_others(tries: list[tuple[Verb, Person, str, str]]) -> None:
-    """State machine: only what check_review lets pass is applied, in any order."""
+    """State machine: only what decide_review lets pass is applied, in any order."""
     facts = OPEN
     for verb, who, seen, comment in tries:
-        try:
-            check_review(verb, who, facts, seen * 64, comment)
-        except RefusedError:
+        if isinstance(decide_review(verb, who, facts, seen * 64, comment), Deny):
             continue
-        verdict = APPROVE if verb is V.APPROVE else REJECT
+        verdict = Verdict(verb.value)
         facts = replace(
             facts,
             state=next_state(verb, facts.state),

@@ -156,6 +156,7 @@ def test_only_asked_server_facts_are_answered() -> None:
         b'{"files": [1], "title": "t", "context": "c"}',
         b'{"files": ["a"], "title": 1, "context": "c"}',
         b'{"files": ["a"], "title": "t", "context": "c", "token": "x"}',
+        b'{"files": ["a"], "title": "t", "context": "c", "follows": null}',
         b"[" * 50_000,
         b"x" * 100_001,
     ],
@@ -168,6 +169,8 @@ def test_release_requests_of_another_form_are_refused(body: bytes) -> None:
 def test_a_release_request_keeps_its_fields() -> None:
     content = b'{"files": ["a.csv"], "title": "t", "context": "c"}'
     assert parse_request(content) == {"files": ["a.csv"], "title": "t", "context": "c"}
+    follows = b'{"files": ["a.csv"], "title": "t", "context": "c", "follows": "r-0123456789ab"}'
+    assert parse_request(follows)["follows"] == "r-0123456789ab"
 
 
 @pytest.mark.parametrize(

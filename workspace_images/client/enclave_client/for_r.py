@@ -112,7 +112,12 @@ def answer(request: dict[str, Any], file: IO[bytes]) -> dict[str, Any]:
         case "project":
             return dict(project())
         case "request_release":
-            made = request_release(request["files"], title=request["title"], context=request["context"])
+            made = request_release(
+                request["files"],
+                title=request["title"],
+                context=request["context"],
+                follows=request.get("follows") or None,
+            )
             return {"id": made.id, "said": repr(made)}
         case other:
             raise EnclaveError(f"Expected sql, tables, project or request_release, found {other}.")

@@ -3,7 +3,7 @@
 #   enclave_project()                      which project this is, and until when
 #   enclave_tables()                       what is in your extract
 #   enclave_sql("SELECT ...")              a data.frame; ? marks are filled from parameters = list(...)
-#   enclave_request_release("table.csv", title = "...", context = "...")
+#   enclave_request_release("table.csv", title = "...", context = "...")     follows = "r-..." for the next version
 #
 # Types: whole numbers beyond 32 bits and decimals become numeric (with a warning where digits are lost), DATE Date,
 # TIMESTAMP POSIXct in UTC, TIME difftime in seconds, texts character. Other types: cast them in the query.
@@ -21,8 +21,9 @@ enclave_project <- function() {
   invisible(told)
 }
 
-enclave_request_release <- function(files, title, context) {
-  told <- .enclave_ask(list(do = "request_release", files = as.list(files), title = title, context = context))
+enclave_request_release <- function(files, title, context, follows = "") {
+  asked <- list(do = "request_release", files = as.list(files), title = title, context = context, follows = follows)
+  told <- .enclave_ask(asked)
   cat(told$said, "\n", sep = "")
   invisible(told$id)
 }

@@ -35,7 +35,7 @@ class OutboxFindings:
         self._failure = ""
 
     def look(self, language: str, *, again: bool = False) -> dict[str, Any]:
-        """``{"files": […], "stale": bool}``. Raises EnclaveError with the gateway's sentence."""
+        """``{"files": […], "returned": […], "stale": bool}``. Raises EnclaveError with the gateway's sentence."""
         with self._lock:
             now, stamp = self._clock(), stamp_of(self._folder)
             if self._known == (stamp, language) and not again:
@@ -53,7 +53,8 @@ class OutboxFindings:
         except EnclaveError as error:
             self._failed_at, self._failure = now, str(error)
             raise
-        self._answer = {"files": found.get("files", []) if isinstance(found, dict) else []}
+        told = found if isinstance(found, dict) else {}
+        self._answer = {"files": told.get("files", []), "returned": told.get("returned", [])}
         self._known, self._failure = (stamp, language), ""
         return {**self._answer, "stale": False}
 

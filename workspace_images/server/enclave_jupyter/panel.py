@@ -2,7 +2,7 @@
 
     GET  project   who, project, permit, caps and what is left of today      GET  tables   tables and columns
     GET  queries   this person's running and recent queries                  POST cancel   {"id"}
-    GET  outbox    files with the findings of the disclosure checks          POST release  {"files", "title", "context"}
+    GET  outbox    files with the findings of the disclosure checks          POST release  see ReleaseHandler
     GET  limits    until when this workspace runs, limits it has reached    POST keep     {}: somebody is here
 
 Who asks with ``?known=`` and the digest of an earlier answer (its ETag) gets ``{"unchanged": true}`` while that holds:
@@ -126,8 +126,8 @@ class ReleaseHandler(GatewayHandler):
 
     @web.authenticated
     async def post(self) -> None:
-        """``{"files": [names in the outbox], "title", "context"}`` → the output request as the portal took it."""
-        asked = self.fields("files", "title", "context")
+        """``{"files": [names in the outbox], "title", "context", "follows": id or empty}`` → the request as taken."""
+        asked = self.fields("files", "title", "context", "follows")
         await self.answer(lambda: call_action("enclave.request_release", asked))
 
 

@@ -29,13 +29,14 @@ export class Outbox {
   async update(ask) {
     const again = this.isAgain ? "&again=1" : "";
     this.isAgain = false;
-    const { files, stale } = await ask(`outbox?language=${this.t.language}${again}`);
-    const text = JSON.stringify(files || []);
+    const { files, returned, stale } = await ask(`outbox?language=${this.t.language}${again}`);
+    const text = JSON.stringify([files || [], returned || []]);
     this.state.hidden = !stale && (files || []).length > 0;
     this.state.textContent = stale ? this.t("Checking…") : this.t(EMPTY);
     if (text !== this.shown && files) {
       this.shown = text;
       this.files = files;
+      this.form.showReturned(returned || []);
       this.draw();
     }
   }
