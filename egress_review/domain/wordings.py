@@ -1,5 +1,5 @@
-"""Every sentence a disclosure check or a comparison of two versions can say, as one table: what comes out of the sandbox
-cites a line of it by number.
+"""Every sentence a disclosure check or a comparison can say, as one table: what comes out of the sandbox cites a
+line of it by number.
 
 The program that parses hostile bytes may be theirs by the time it answers, so it gets no words of its own: a line of
 this table, whole numbers, and names of tables that the extract's manifest knows. A test compares the table with the

@@ -26,6 +26,7 @@ from egress_review.parsing.files import FileReader
 from egress_review.parsing.helper import End, Helper, Unanswered
 from egress_review.parsing.limits import ReadingLimits
 from egress_review.sdc import check_file
+from egress_review.sdc.differences import line_differences
 from enclave.domain.decisions import RefusedError
 from enclave.domain.permits import OutputRules
 
@@ -124,6 +125,18 @@ HOSTILE: dict[str, tuple[bytes, ReadingLimits, str]] = {
     "answer.csv": (b"a,n\n" + b"x,3\n" * 50, replace(LIMITS, answer_bytes=99), "unreadable: Reading this file gave"),
     "late.csv": (b"a,n\n", replace(LIMITS, request_seconds=0.0), "unreadable: The other files took all the time"),
 }  # fmt: skip
+
+
+def test_the_sandbox_compares_as_the_function_does(reader: FileReader) -> None:
+    old, new = notebook(**{"text/plain": "n\n3"}), notebook(**{"text/plain": "n\n30", "image/png": "aGVsbG8="})
+    for name, before, after in (
+        ("t.csv", b"a,n\nx,3\n", b"a,n\nx,30\n"),
+        ("n.ipynb", old, new),
+        ("n.ipynb", old, b"[" * 50_000),
+        ("t.txt", b"x\n" * 400_000, b"y\n" * 400_000),
+        ("t.png", PICTURE, PICTURE),
+    ):
+        assert reader.compare(name, before, after) == line_differences(name, before, after)
 
 
 @pytest.mark.parametrize("name", HOSTILE)

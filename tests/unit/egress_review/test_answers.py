@@ -17,18 +17,24 @@ from egress_review.domain import wordings
 from egress_review.domain.findings import Finding, Location, Severity
 from egress_review.domain.sentences import Sentence
 from egress_review.parsing.answers import (
+    DIFF_LINES,
     FINDINGS,
     NonsenseError,
     as_png,
+    differences_as_bytes,
     findings_as_bytes,
     pixels_as_bytes,
+    read_differences,
     read_findings,
     read_pixels,
     read_rendered,
+    read_versions,
     rendered_as_bytes,
+    versions_as_bytes,
 )
 from egress_review.parsing.rendering import Flag, render
 from egress_review.sdc import notebooks, pixels, small_counts
+from egress_review.sdc.differences import SHOWN_CHARACTERS, line_differences
 from egress_review.sdc.pixels import Pixels
 from egress_review.sdc.tables import UnreadableError
 
@@ -114,7 +120,11 @@ def test_findings_that_are_not_believed(change: dict[str, Any]) -> None:
     ids=range(12),
 )
 def test_answers_that_are_none(answer: bytes) -> None:
-    for read in (lambda: read_findings(answer, "t.csv", {"person"}), lambda: read_rendered(answer)):
+    for read in (
+        lambda: read_findings(answer, "t.csv", {"person"}),
+        lambda: read_rendered(answer),
+        lambda: read_differences(answer),
+    ):
         with pytest.raises(NonsenseError):
             read()
 
@@ -133,6 +143,50 @@ def test_rendered_files_that_are_not_believed(change: dict[str, Any]) -> None:
     shown = json.loads(rendered_as_bytes(render("t.txt", b"a\n", ())))
     with pytest.raises(NonsenseError):
         read_rendered(json.dumps({**shown, **change}).encode())
+
+
+OLD = "\n".join(f"line {number}" for number in range(2000)).encode()
+VERSIONS = {
+    "a few lines": (OLD, OLD.replace(b"line 7\n", b"line seven\n")),
+    "every other line": (OLD, "\n".join(f"line {n}" if n % 6 else f"new {n}" for n in range(2000)).encode()),
+    "nothing in common": (OLD, b"\n".join([b"x"] * 3000)),
+    "nothing that shows": (b"a\n", b"a\r\n"),
+    "invisible signs": (b"a\n", ("\u200b\U000e0041" * SHOWN_CHARACTERS).encode()),
+    "no text": (b"a\n", b"\xff\x00"),
+    "too many lines": (b"a\n", b"b\n" * 30_000),
+}
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_differences_there_and_back(name: str) -> None:
+    assert read_versions(versions_as_bytes(*VERSIONS[name])) == VERSIONS[name]
+    found = line_differences("t.txt", *VERSIONS[name])
+    assert read_differences(differences_as_bytes(found)) == found
+
+
+COMPARED = json.loads(differences_as_bytes(line_differences("t.txt", *VERSIONS["a few lines"])))
+LINE = COMPARED["lines"][0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lines": [{**LINE, "kind": "script"}]},
+        {"lines": [{**LINE, "before": 0}]},
+        {"lines": [{**LINE, "before": "1"}]},
+        {"lines": [{**LINE, "text": "x" * 4003}]},
+        {"lines": [{**LINE, "more": 1}]},
+        {"lines": [LINE] * (DIFF_LINES + 1)},
+        {"left_out": -1},
+        {"left_out": None},
+        {"wording": len(wordings.WORDINGS)},
+        {"wording": 0, "values": {}},
+        {"wording": 0, "values": {"number": "Marie Dupont"}},
+    ],
+)
+def test_differences_that_are_not_believed(change: dict[str, Any]) -> None:
+    with pytest.raises(NonsenseError):
+        read_differences(json.dumps({**COMPARED, **change}).encode())
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
