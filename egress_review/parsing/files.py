@@ -128,7 +128,8 @@ class FileReader:
 
 def not_shown(position: int, file: SnapshotFile, findings: Iterable[Finding], why: Sentence) -> ShownFile:
     """A file of the review page that could not be rendered."""
-    return as_shown(position, file, Rendered("other"), [_unreadable(file.name, why), *findings])
+    said = dict.fromkeys((_unreadable(file.name, why), *findings))  # the checks may have met the same limit
+    return as_shown(position, file, Rendered("other"), said)
 
 
 def _unreadable(name: str, why: Sentence) -> Finding:
