@@ -15,7 +15,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(UV) install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(UV) install --quiet --python $(BIN)/python --no-deps --editable .
-	$(BIN)/python -c "from egress_review.parsing.work import warm; warm('.ipynb')"  # a sandbox cannot keep what it compiles
+	$(BIN)/python -c "from egress_review.parsing.inside import work; work.warm('.ipynb')"  # a sandbox keeps no .pyc
 	touch $@
 
 .images/python.ready: $(VENV)/.ready workspace_images/python/requirements.lock workspace_images/python/image.toml workspace_images/python/build

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from egress_review.actions.look import record_viewed
 from egress_review.actions.reading import REVIEWING, reading
 from egress_review.actions.recorded import held_bytes, refusals_recorded
+from egress_review.domain.differences import NOT_COMPARED, Differences, may_compare
 from egress_review.domain.findings import Finding
 from egress_review.domain.follow_ups import Change, ComparedFinding, FileChange, compare_files, compare_findings
 from egress_review.domain.sentences import Sentence
@@ -21,7 +22,6 @@ from egress_review.domain.visibility import Part, check_see
 from egress_review.models import OutputRequest
 from egress_review.parsing.files import FileReader
 from egress_review.parsing.turns import BusyError
-from egress_review.sdc.differences import NOT_COMPARED, Differences, may_compare
 from enclave.domain.decisions import RefusedError
 from enclave.portal.models import User
 

@@ -16,14 +16,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from egress_review.domain.differences import CONTEXT, SHOWN_CHARACTERS, SHOWN_LINES, Differences, DiffLine, LineKind
 from egress_review.domain.findings import Finding, Location, Severity
 from egress_review.domain.wordings import CHECK_IDS, LARGEST_NUMBER, believed, number_of
 from egress_review.parsing.rendering import Rendered
-from egress_review.sdc.differences import CONTEXT, SHOWN_CHARACTERS, SHOWN_LINES, Differences, DiffLine, LineKind
 from egress_review.sdc.pixels import PIXELS, Pixels
 
-FINDINGS = 6000
-"""17 checks with 3 severities and 101 places each are 5,151."""
+FINDINGS = 2000
+"""The checks have 18 pairs of name and severity that come with places, 101 of each at most."""
 DIFF_LINES = SHOWN_LINES * (2 * CONTEXT + 2) + 1
 """Each line that differs with its neighbours and a gap."""
 _HEAD = struct.Struct(">III")

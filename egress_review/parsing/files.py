@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from egress_review.domain.differences import Differences
 from egress_review.domain.findings import Finding, Severity
 from egress_review.domain.sentences import Sentence
 from egress_review.domain.snapshots import SnapshotFile
@@ -33,7 +34,6 @@ from egress_review.parsing.helper import End, Helper, Unanswered
 from egress_review.parsing.limits import PIXEL_BYTES, SVG_BYTES, ReadingLimits
 from egress_review.parsing.rendering import SVG, Rendered, ShownFile, as_shown
 from egress_review.sdc import check_unparsed, in_order, with_pseudonyms
-from egress_review.sdc.differences import Differences
 from enclave.domain.decisions import RefusedError
 from enclave.domain.manifest import Manifest
 from enclave.domain.permits import OutputRules
@@ -147,7 +147,8 @@ class FileReader:
 
 def not_shown(position: int, file: SnapshotFile, findings: Iterable[Finding], why: Sentence) -> ShownFile:
     """A file of the review page that could not be rendered."""
-    return as_shown(position, file, Rendered("other"), [_unreadable(file.name, why), *findings])
+    said = dict.fromkeys((_unreadable(file.name, why), *findings))  # the checks may have met the same limit
+    return as_shown(position, file, Rendered("other"), said)
 
 
 def _unreadable(name: str, why: Sentence) -> Finding:

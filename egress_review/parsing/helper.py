@@ -94,7 +94,11 @@ class Helper:
             self._send(json.dumps(order).encode(), [end.fileno() for end in (file, answer_end, verdict_end)])
             for end in (file, answer_end, verdict_end):
                 end.close()
-            return _await(answer, verdict, limits, most)
+            try:
+                return _await(answer, verdict, limits, most)
+            except TimeoutError:
+                self.close()  # not even a watcher says anything: the next file finds a fresh process
+                return Unanswered(End.SECONDS)
 
     def warm(self) -> None:
         """Start the process ahead of the first file. Raises SandboxError."""
@@ -173,7 +177,10 @@ def _pipe() -> tuple[io.FileIO, io.FileIO]:
 
 
 def _await(answer: io.FileIO, verdict: io.FileIO, limits: ReadingLimits, most: int) -> bytes | Unanswered:
-    """Both pipes to their ends. What comes after ``most`` bytes or too late is not waited for: the reader then ends."""
+    """Both pipes to their ends. What comes after ``most`` bytes is not waited for: the reader then ends.
+
+    Raises TimeoutError when no verdict comes although the file's time is over.
+    """
     ends_at = time.monotonic() + limits.seconds + _GRACE_SECONDS
     room = {answer.fileno(): most, verdict.fileno(): 1000}
     said: dict[int, list[bytes]] = {end: [] for end in room}
@@ -184,7 +191,7 @@ def _await(answer: io.FileIO, verdict: io.FileIO, limits: ReadingLimits, most: i
     while still_open:
         events = poller.poll(max(0.0, ends_at - time.monotonic()) * 1000)
         if not events:
-            return Unanswered(End.SECONDS)
+            raise TimeoutError
         for end, _event in events:
             chunk = os.read(end, _CHUNK)
             room[end] -= len(chunk)

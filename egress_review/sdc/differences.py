@@ -17,63 +17,31 @@ import unicodedata
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
+from egress_review.domain.differences import (
+    COMPARED_LINES,
+    CONTEXT,
+    NOT_COMPARED,
+    SHOWN_CHARACTERS,
+    SHOWN_LINES,
+    Differences,
+    DiffLine,
+    LineKind,
+    may_compare,
+)
 from egress_review.domain.sentences import Sentence
 from egress_review.sdc.notebooks import Cell, Notebook
-from egress_review.sdc.reading import read, suffix_of
+from egress_review.sdc.reading import read
 
-COMPARED_TYPES = frozenset({".csv", ".tsv", ".txt", ".md", ".json", ".ipynb"})
-COMPARED_BYTES = 1_000_000
-COMPARED_LINES = 20_000
-SHOWN_LINES = 300
-SHOWN_CHARACTERS = 400
-CONTEXT = 2
-"""Lines that are the same, shown before and after what differs."""
 DEPTH = 12
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _READABLE_OUTPUTS = ("text/plain", "text/markdown", "text/html", "application/json")
-
-
-class LineKind(StrEnum):
-    """What a shown line is."""
-
-    SAME = "same"
-    REMOVED = "removed"
-    ADDED = "added"
-    GAP = "gap"
-    """Stands for lines that are the same and not shown."""
-
-
-@dataclass(frozen=True)
-class DiffLine:
-    """One line; ``before`` and ``after`` are its numbers in the two versions, from 1."""
-
-    kind: LineKind
-    before: int | None = None
-    after: int | None = None
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class Differences:
-    """``left_out`` more lines differ than are shown. ``note`` says why there are no lines, or is None."""
-
-    lines: tuple[DiffLine, ...] = ()
-    left_out: int = 0
-    note: Sentence | None = None
 
 
 class _NotComparedError(Exception):
     def __init__(self, sentence: Sentence) -> None:
         super().__init__(sentence)
         self.sentence = sentence
-
-
-def may_compare(name: str, before_bytes: int, after_bytes: int) -> bool:
-    """Is it worth reading the two versions of this file?"""
-    return suffix_of(name) in COMPARED_TYPES and max(before_bytes, after_bytes) <= COMPARED_BYTES
 
 
 def line_differences(name: str, before: bytes, after: bytes) -> Differences:
@@ -93,9 +61,6 @@ def line_differences(name: str, before: bytes, after: bytes) -> Differences:
     return _shown(list(_script(old_ids, new_ids)), old, new)
 
 
-NOT_COMPARED = Sentence(
-    "Not compared line by line: only text, CSV and notebooks of at most %(limit)s bytes are.", limit=COMPARED_BYTES
-)
 _TOO_MANY_LINES = Sentence("Not compared line by line: more than %(limit)s lines.", limit=COMPARED_LINES)
 _UNREADABLE = Sentence("Not compared line by line: one of the two versions cannot be read as text.")
 _SAME_LINES = Sentence("No line of text differs; the bytes do: line ends, metadata or the like.")

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from egress_review.actions.compare import Comparison
+from egress_review.domain.differences import Differences
 from egress_review.domain.follow_ups import Change, ComparedFinding, FileChange, Standing, count_by_standing
 from egress_review.domain.rules import RequestFacts, can_follow
 from egress_review.domain.states import RequestState
 from egress_review.domain.visibility import Part, can_read, shown_state
 from egress_review.models import OutputRequest, Remark, Review
-from egress_review.sdc.differences import Differences
 from enclave.domain.ids import PersonId, ProjectId
 from enclave.domain.people import Person
 

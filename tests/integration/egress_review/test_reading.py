@@ -244,3 +244,11 @@ def test_killed_in_the_middle(helper: Helper, monkeypatch: pytest.MonkeyPatch, v
     assert shown.kind == "other" and "ended in the middle" in shown.findings[0].message
     monkeypatch.undo()
     assert FileReader(helper, LIMITS).show(1, file, long, ()).kind == "text", "and the next is read"
+
+
+def test_when_nothing_is_heard_the_process_is_replaced(helper: Helper, monkeypatch: pytest.MonkeyPatch) -> None:
+    helper.warm()
+    monkeypatch.setattr(helper_module, "_GRACE_SECONDS", -LIMITS.seconds)
+    found = FileReader(helper, LIMITS).check("slow.csv", SLOW, RULES, None)
+    assert any(sentence.startswith("unreadable: Reading this file took more than") for sentence in blocked(found))
+    assert helper.pid is None

@@ -9,18 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from egress_review.domain.differences import COMPARED_BYTES, COMPARED_LINES, SHOWN_LINES, LineKind
 from egress_review.domain.findings import Finding, Location, Severity
 from egress_review.domain.follow_ups import Change, Standing, compare_files, compare_findings, count_by_standing
 from egress_review.domain.sentences import Sentence
 from egress_review.domain.snapshots import SnapshotFile
-from egress_review.sdc.differences import (
-    COMPARED_BYTES,
-    COMPARED_LINES,
-    SHOWN_LINES,
-    LineKind,
-    line_differences,
-    visible,
-)
+from egress_review.sdc.differences import line_differences, visible
 
 C = Change
 

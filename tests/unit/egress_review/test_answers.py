@@ -13,7 +13,8 @@ import nbformat
 import pytest
 from PIL import Image
 
-from egress_review.domain import wordings
+from egress_review.domain import differences, wordings
+from egress_review.domain.differences import SHOWN_CHARACTERS
 from egress_review.domain.findings import Finding, Location, Severity
 from egress_review.domain.sentences import Sentence
 from egress_review.parsing.answers import (
@@ -34,7 +35,7 @@ from egress_review.parsing.answers import (
 )
 from egress_review.parsing.rendering import Flag, render
 from egress_review.sdc import notebooks, pixels, small_counts
-from egress_review.sdc.differences import SHOWN_CHARACTERS, line_differences
+from egress_review.sdc.differences import line_differences
 from egress_review.sdc.pixels import Pixels
 from egress_review.sdc.tables import UnreadableError
 
@@ -50,7 +51,7 @@ SAID: dict[str, Any] = json.loads(findings_as_bytes([FOUND]))[0]
 
 
 def _said_by_the_checks() -> Iterator[str]:
-    for path in Path(small_counts.__file__).parent.glob("*.py"):
+    for path in (*Path(small_counts.__file__).parent.glob("*.py"), Path(differences.__file__)):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Sentence":
                 assert node.args, path
