@@ -25,6 +25,9 @@ from enclave.portal.auditing.log import fresh_index
 from enclave.portal.models import User
 from enclave.portal.record import record
 
+ABOUT_RESULTS = frozenset({"differencing", "near-threshold", "shifting-filters", "mass-extraction"})
+"""Rules that speak of what was asked. Hours of work, refusals and accounts are the auditors' business."""
+
 
 @dataclass(frozen=True)
 class Background:
@@ -62,7 +65,8 @@ def read_background(user: User, request: OutputRequest) -> Background | None:
 
 def _concerns(alert: AlertState, request: OutputRequest, asked: Asked) -> bool:
     return (
-        alert.status is Status.OPEN
+        alert.rule in ABOUT_RESULTS
+        and alert.status is Status.OPEN
         and alert.actor == request.requester.person_id
         and alert.project in (request.project_id, None)
         and alert.raised_at >= asked.since

@@ -15,7 +15,8 @@ from egress_review_house import GOOD_CSV
 
 from audit.alerts import Alert, Severity
 from audit.alerts.raising import raised_event
-from egress_review.actions.ask_log import read_background
+from audit.alerts.rules import RULES_BY_ID
+from egress_review.actions.ask_log import ABOUT_RESULTS, read_background
 from egress_review.actions.submit import submit
 from egress_review.models import OutputRequest
 from enclave.domain.decisions import RefusedError
@@ -137,13 +138,17 @@ def _readings(house: Any) -> list[dict[str, Any]]:
     return [leaf for leaf in house.events(EventType.AUDIT_READ) if leaf["subject"] == "log:queries"]
 
 
-def _raise(about: Any, project: str | None, key: str) -> None:
+def test_the_rules_that_speak_of_results_are_rules() -> None:
+    assert set(RULES_BY_ID) > ABOUT_RESULTS
+
+
+def _raise(about: Any, project: str | None, key: str, rule: str = "differencing") -> None:
     now = datetime.now(UTC)
     facts = {"low": 40, "high": 43, "n": 2, "difference": 3}
     audit_client().record(
         raised_event(
             Alert(
-                "differencing",
+                rule,
                 key,
                 about.person_id,
                 project,
@@ -162,6 +167,7 @@ def test_open_alerts_about_the_requester_are_there(house: Any) -> None:
     row = _request(house, "karim", "alerted.csv")
     _raise(house.people["amelie"], "gut-study", "differencing-of-somebody-else")
     _raise(house.people["karim"], "other-study", "differencing-elsewhere")
+    _raise(house.people["karim"], "gut-study", "off-hours-here", "off-hours")
     house.events()
     assert "An alert about this person is open" not in _page(house, row)
     _raise(house.people["karim"], "gut-study", "differencing-here")
