@@ -87,22 +87,26 @@ def measure(stack: Any, parquet: Path, repeat: int, parts: int | None) -> dict[s
             _check_same(expected, run(), name)
         times = interleaved(ways, repeat)
         cut = lineitem.npartitions
-    medians = {name: statistics.median(taken) for name, taken in times.items()}
     return {
         "machine": started,
         "load_at_end": machine()["load_1_5_15"],
         "workers": 2,
         "parts": cut,
         "rows": len(lineitem),
-        "ways": {
-            name: {
-                "seconds": round(medians[name], 3),
-                "fastest": round(min(taken), 3),
-                "slowest": round(max(taken), 3),
-                "ratio_to_read_parquet": round(medians[name] / medians["read_parquet"], 2),
-            }
-            for name, taken in times.items()
-        },
+        "ways": _compared(times),
+    }
+
+
+def _compared(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    medians = {name: statistics.median(taken) for name, taken in times.items()}
+    return {
+        name: {
+            "seconds": round(medians[name], 3),
+            "fastest": round(min(taken), 3),
+            "slowest": round(max(taken), 3),
+            "ratio_to_read_parquet": round(medians[name] / medians["read_parquet"], 2),
+        }
+        for name, taken in times.items()
     }
 
 

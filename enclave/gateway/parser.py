@@ -63,11 +63,6 @@ class StatementParser:
                 raise StatementRefusedError("parser", "This statement could not be parsed. Simplify it.")
             return frame[1].decode()
 
-    def warm(self) -> None:
-        """Start the process ahead of the first statement."""
-        with contextlib.suppress(StatementRefusedError):
-            self.parse("SELECT 1")
-
     def close(self) -> None:
         """End the process."""
         with self._lock:

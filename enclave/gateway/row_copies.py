@@ -110,8 +110,8 @@ class RowCopies:
         target = room.folder / f"{CATALOG}-{number}.duckdb"
         try:
             if self._copy(table, target, room.memory_mb):
-                self._left -= _size(target)
                 self._show(table, target, f"{CATALOG}_{number}")
+                self._left -= _size(target)
                 return
         except (OSError, duckdb.Error, MemoryError):
             pass  # as when it does not fit

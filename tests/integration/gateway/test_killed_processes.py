@@ -111,8 +111,11 @@ def test_a_killed_front_opens_the_same_sockets_again(fresh_gateway: Any) -> None
     gateway.front.kill()
     gateway.front.wait(timeout=60)
     gateway.wait_for(lambda: not Path(f"/proc/{worker}").exists(), what="the worker's end")
+    (spill,) = gateway.settings.run_dir.glob("gw/*/*/spill")
+    (spill / "visible-0.duckdb").write_bytes(b"rows that somebody may see")
     gateway.settings.gateway_control_socket.unlink()
     gateway.start_front()
+    assert not spill.exists()
     assert gateway.fetch(SQL, token, socket) == [(1000,)]
     assert gateway.fetch(SQL) == [(1000,)]
 

@@ -223,7 +223,10 @@ def kill_worker(gateway: Any) -> None:
 def test_the_gateway_reads_the_copy_and_changed_rules_end_it(gateway: Any) -> None:
     wait_for_copy(gateway)
     assert fetch(gateway, "SELECT count(*) FROM visit WHERE label LIKE 'MARKER%'") == [(0,)]
+    copies = gateway.settings.run_dir / "gw" / ruled.PROJECT / BOB / "spill"
+    assert list(copies.glob("visible*"))
     ruled.set_rules(gateway, OTHER_ROWS)
+    gateway.wait_for(lambda: not copies.exists(), what="the end of the copy, before anybody asks")
     assert fetch(gateway, "SELECT count(*), max(visit_id) FROM visit") == [(10, 9)]
     ruled.set_rules(gateway, ruled.RULES)
 
