@@ -1,8 +1,8 @@
 """What one measurement of a home after the other means. Pure; ``enclave.workspaces.quota`` measures and acts.
 
-A limit on each process stops who keeps to it. Who starts a new process every few milliseconds, each before the last one
-is reached, goes on writing. No process can be kept from that, so, as with files (ADR 29), who writes ends: the kernels,
-and the workspace when it is not them.
+The limit of a process's files stops who keeps to it. Who starts a new process every few milliseconds, each before the
+last one is reached, goes on writing, and so does who maps a sparse file and fills its holes. No process can be kept
+from that, so, as with files (ADR 29), who writes ends: the kernels, and the workspace when it is not them.
 """
 
 from __future__ import annotations

@@ -9,9 +9,10 @@ either); without it, the workspace has to be opened anew.
 What does not hold: between two measurements a workspace can write what the disk takes in that time. A home with very
 many files takes seconds to measure, so it is measured seldom; but soon when the file system itself says that it may be
 full, and what is started while it is over its limit may not write either, five seconds later. Who starts and ends
-processes faster than they can be reached goes on writing: then the home grows all the same, and its kernels end
-(``enclave.workspaces.disk_use``). Empty files cost nothing here; ``enclave.workspaces.file_count`` counts them. A real
-quota is the file system's (XFS or ext4 project quotas): set one on ``workspaces/``.
+processes faster than they can be reached, or fills the holes of a mapped file, goes on writing: then the home grows all
+the same, and its kernels end (``enclave.workspaces.disk_use``). Empty files cost nothing here;
+``enclave.workspaces.file_count`` counts them. A real quota is the file system's (XFS or ext4 project quotas): set one
+on ``workspaces/``.
 """
 
 from __future__ import annotations
