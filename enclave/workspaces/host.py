@@ -75,7 +75,7 @@ class Host:
         self._server: Sandboxed | None = None
         self._usage: UsageWatch | None = None
         self._free_looks = 0
-        self._disk = self._disk_watch((plan.home, plan.ipc), plan.disk_mb, Limit.DISK, HOME)
+        self._disk = self._disk_watch((plan.home, plan.ipc, plan.log), plan.disk_mb, Limit.DISK, HOME)
         self._files = FileWatch(
             (plan.home, plan.ipc),
             plan.inside,

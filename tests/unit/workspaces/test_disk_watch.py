@@ -151,6 +151,21 @@ def test_kernels_end_and_then_the_workspace_each_on_record_first(tmp_path: Path,
     assert measured(60) is None and not host._kernels.is_barred
 
 
+def test_what_the_server_writes_into_its_log_counts_as_well(
+    tmp_path: Path, engine: UnsafeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its descriptor is inherited, and no folder that a sandbox sees holds the file."""
+    given = plan(tmp_path)
+    for folder in (given.home, given.inside):
+        folder.mkdir()
+    monkeypatch.setattr(quota, "started_below", lambda top: {})
+    host = Host(given, engine)
+    with given.log.open("wb") as log:
+        log.write(bytes(65 * MB))
+    host._disk.look()
+    assert host._disk.state is FULL
+
+
 def test_who_is_gone_before_they_can_be_limited_is_seen_to_write_all_the_same(house: House, tmp_path: Path) -> None:
     """A new process for each write: of none of those listed is there anybody left a moment later."""
     house.takes = 0.0
