@@ -68,6 +68,9 @@ class DiskWatch(threading.Thread):
         self._ended = threading.Event()
         self._use = DiskUse(limit_mb << 20)
         self._said: Told | None = None
+        self._size: int | None = None
+        self._reached: set[tuple[int, int]] = set()
+        """Processes that may write files of that size: number and start time."""
         self._mark = 0
         self._not_before = self._next_at = 0.0
 
@@ -128,10 +131,14 @@ class DiskWatch(threading.Thread):
     def _allow(self, writing: bool) -> None:
         size = self._use.most if writing else 0
         self._tell(writing)
-        for pid, began in started_below(self._top).items():
+        running = set(started_below(self._top).items())
+        self._reached = self._reached & running if self._size == size else set()  # nobody raises their own again
+        self._size = size
+        for pid, began in sorted(running - self._reached):
             with suppress(OSError, ValueError, subprocess.SubprocessError):  # it is gone, or cannot be reached
                 if start_time(pid) == began:  # who starts and ends thousands could have another one limited
                     limit_file_sizes(pid, size)
+                    self._reached.add((pid, began))
         self._say(None if writing else self._told)
 
     def _say(self, told: Told | None) -> None:
@@ -155,7 +162,7 @@ def _bytes_in_use(folders: tuple[Path, ...]) -> int:
 
 
 def limit_file_sizes(pid: int, size: int) -> None:
-    """No file of this process may be larger than ``size``. Raises OSError, ValueError.
+    """No file of this process may be larger than ``size``. Raises OSError, ValueError, SubprocessError.
 
     Root without CAP_SYS_RESOURCE (in many containers) may limit only its own account's processes: then the account
     of the process does it, which may lower a limit and not raise it.
@@ -168,7 +175,7 @@ def limit_file_sizes(pid: int, size: int) -> None:
             raise
         become = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
         command = [*become, "prlimit", f"--pid={pid}", f"--fsize={size}:{size}"]
-        subprocess.run(command, check=False, capture_output=True, timeout=10)
+        subprocess.run(command, check=True, capture_output=True, timeout=10)
 
 
 def _account_of(pid: int) -> int:
