@@ -30,6 +30,7 @@ from enclave.metering.readings import Meter
 from enclave.metering.watch import UsageWatch
 from enclave.sandbox import SandboxError, SandboxProfile
 from enclave.workspaces import cgroups
+from enclave.workspaces.disk_use import DiskState
 from enclave.workspaces.engines import Engine, Sandboxed, engine_of
 from enclave.workspaces.file_count import FileState, FileWatch, most_files
 from enclave.workspaces.host_plan import HostPlan
@@ -37,8 +38,9 @@ from enclave.workspaces.island_door import IslandDoor
 from enclave.workspaces.islands import MOST_ISLANDS, Islands
 from enclave.workspaces.kernels import MOST_KERNELS, Kernels
 from enclave.workspaces.limit_notes import FOLDER, Ended, Limit, LimitNotes
+from enclave.workspaces.limit_sentences import Told
 from enclave.workspaces.memory_kills import MemoryKills
-from enclave.workspaces.quota import SHARED, DiskWatch
+from enclave.workspaces.quota import HOME, SHARED, DiskWatch
 from enclave.workspaces.terminal_work import TerminalWork
 
 _LARGEST = 1 << 17
@@ -51,6 +53,7 @@ _PER_SANDBOX = 2
 """bubblewrap outside, and as process 1: ours as well, and not held against the account of what runs inside."""
 NO_SANDBOX = 69
 """Exit code when the engine could not make the server's sandbox (EX_UNAVAILABLE of sysexits.h)."""
+_GROWS = frozenset({DiskState.DEFIED, DiskState.RUNAWAY})
 _NICENESS = 5
 """Below the enclave's own processes: a workspace that computes must not slow down the gateway or the log."""
 
@@ -72,6 +75,7 @@ class Host:
         self._server: Sandboxed | None = None
         self._usage: UsageWatch | None = None
         self._free_looks = 0
+        self._disk = self._disk_watch((plan.home, plan.ipc, plan.log), plan.disk_mb, Limit.DISK, HOME)
         self._files = FileWatch(
             (plan.home, plan.ipc),
             plan.inside,
@@ -88,7 +92,7 @@ class Host:
             meter = Meter(self._own_groups, os.getpid(), self._containers)
             self._usage = UsageWatch(Ledger(plan.usage), meter.read)
             self._usage.start()
-        watches: list[DiskWatch | FileWatch] = [*self._disk_watches(), self._files]
+        watches: list[DiskWatch | FileWatch] = [self._disk, *self._shared_watch(), self._files]
         for watch in watches:
             watch.start()
         try:
@@ -120,19 +124,17 @@ class Host:
         if self._usage is not None:
             self._usage.end()
 
-    def _disk_watches(self) -> list[DiskWatch]:
-        plan, tell, language = self._plan, self._allow_writing, self._plan.language
-        top, note = os.getpid(), partial(self._notes.note, Limit.DISK, Ended.WRITING)
-        home = (plan.home, plan.ipc)
-        own = DiskWatch(home, plan.inside, plan.disk_mb, top, tell=tell, note=note, language=language)
-        if plan.shared is None:
-            return [own]
-        note = partial(self._notes.note, Limit.SHARED, Ended.WRITING)
-        folder = (plan.shared,)
-        shared = DiskWatch(
-            folder, plan.inside, plan.shared_mb, top, tell=tell, note=note, what=SHARED, language=language
+    def _disk_watch(self, folders: tuple[Path, ...], limit_mb: int, limit: Limit, what: Told) -> DiskWatch:
+        plan, note = self._plan, partial(self._notes.note, limit, Ended.WRITING)
+        tell, language = self._allow_writing, plan.language
+        return DiskWatch(
+            folders, plan.inside, limit_mb, os.getpid(), tell=tell, note=note, what=what, language=language
         )
-        return [own, shared]
+
+    def _shared_watch(self) -> list[DiskWatch]:
+        """Where no file system keeps its quota. Nobody's kernels end for it: a colleague may have filled it."""
+        plan = self._plan
+        return [self._disk_watch((plan.shared,), plan.shared_mb, Limit.SHARED, SHARED)] if plan.shared else []
 
     def _keep(self, should_stop: Callable[[], bool], wake: socket.socket) -> int:
         ours, servers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -166,14 +168,23 @@ class Host:
         self._islands.reap()
 
     def _bar_kernels(self) -> None:
-        """While the home holds far too many files, no kernel runs; see ``enclave.workspaces.file_count``."""
-        too_many = self._files.state is not FileState.FINE
-        if too_many and not self._kernels.is_barred:
-            print("the home holds too many files, so its kernels end", file=sys.stderr)  # noqa: T201
-            self._notes.note(Limit.FILES, Ended.KERNELS, self._files.found, most_files(self._plan.disk_mb))
-            self._kernels.bar(self._files.sentence)
-        elif not too_many and self._kernels.is_barred:
+        """While the home holds far too many files, or grows although nobody may write, no kernel runs.
+
+        See ``enclave.workspaces.file_count`` and ``enclave.workspaces.disk_use``.
+        """
+        note, plan = self._notes.note, self._plan
+        too_many, grows = self._files.state is not FileState.FINE, self._disk.state in _GROWS
+        if not (too_many or grows):
             self._kernels.bar("")
+            return
+        if self._kernels.is_barred:
+            return
+        print("the home holds too much, so its kernels end", file=sys.stderr)  # noqa: T201
+        if too_many:
+            note(Limit.FILES, Ended.KERNELS, self._files.found, most_files(plan.disk_mb))
+        else:
+            note(Limit.DISK, Ended.KERNELS, self._disk.found, plan.disk_mb << 20)
+        self._kernels.bar(self._files.sentence if too_many else self._disk.sentence)
 
     def _allow_writing(self, allowed: bool) -> None:
         for sandbox in self._sandboxes():
@@ -207,6 +218,9 @@ class Host:
         if self._files.state is FileState.RUNAWAY:
             noted(Limit.FILES, Ended.WORKSPACE, self._files.found, most_files(self._plan.disk_mb))
             return "it makes more and more files without any kernel"
+        if self._disk.state is DiskState.RUNAWAY:
+            noted(Limit.DISK, Ended.WORKSPACE, self._disk.found, self._plan.disk_mb << 20)
+            return "it writes more and more without any kernel"
         if now >= self._plan.ends_at:
             noted(Limit.HOURS, Ended.WORKSPACE, int(now - self._began), int(self._plan.ends_at - self._began))
             return "its hours are over"

@@ -276,6 +276,8 @@ def control_group(workspace: WorkspaceId) -> str:
 def log_tail(places: Places, characters: int = 2000) -> str:
     """The end of the workspace server's log (start-up messages; outputs are never in it)."""
     try:
-        return places.server_log.read_text(errors="replace")[-characters:]
+        with places.server_log.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - 4 * characters))  # a server may have written any amount
+            return log.read(4 * characters).decode(errors="replace")[-characters:]
     except OSError:
         return ""

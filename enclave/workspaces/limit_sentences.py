@@ -19,11 +19,19 @@ class Told(StrEnum):
 
     HOME_FULL = "home-full"
     SHARED_FULL = "shared-full"
+    HOME_GROWS = "home-grows"
     MANY_FILES = "many-files"
     NO_KERNEL = "no-kernel"
 
 
 SENTENCES: dict[Told, dict[str, str]] = {
+    Told.HOME_GROWS: {
+        "en": "Your home holds more than its {limit} MB and has grown although nothing may be written, so no kernel "
+        "runs now. Delete what you can spare in the file browser; a few seconds later kernels start again.",
+        "fr": "Votre dossier personnel contient plus que ses {limit} Mo et a grossi alors que rien ne peut y être "
+        "écrit ; aucun noyau ne tourne pour l’instant. Supprimez ce dont vous pouvez vous passer dans l’explorateur "
+        "de fichiers ; quelques secondes plus tard, les noyaux peuvent redémarrer.",
+    },
     Told.HOME_FULL: {
         "en": "Your home holds more than its {limit} MB, so nothing can be written now. Delete what you can spare; if "
         "that is not enough, close the workspace and open it again.",
@@ -53,6 +61,11 @@ SENTENCES: dict[Told, dict[str, str]] = {
 
 
 SHORT: dict[Told, dict[str, str]] = {
+    Told.HOME_GROWS: {
+        "en": "Your home grows beyond its {limit} MB: no kernel runs. Delete what you can spare (file browser).",
+        "fr": "Votre dossier grossit au-delà de ses {limit} Mo : aucun noyau ne tourne. Supprimez-y des fichiers "
+        "(explorateur).",
+    },
     Told.HOME_FULL: {
         "en": "Your home holds more than its {limit} MB: nothing can be written now. Delete what you can spare.",
         "fr": "Votre dossier dépasse ses {limit} Mo : rien ne peut être écrit. Supprimez ce que vous pouvez.",

@@ -8,9 +8,11 @@ either); without it, the workspace has to be opened anew.
 
 What does not hold: between two measurements a workspace can write what the disk takes in that time. A home with very
 many files takes seconds to measure, so it is measured seldom; but soon when the file system itself says that it may be
-full, and what is started while it is over its limit may not write either, five seconds later. Empty files cost nothing
-here; ``enclave.workspaces.file_count`` counts them. A real quota is the file system's (XFS or ext4 project quotas): set
-one on ``workspaces/``.
+full, and what is started while it is over its limit may not write either, five seconds later. Who starts and ends
+processes faster than they can be reached, or fills the holes of a mapped file, goes on writing: then the home grows all
+the same, and its kernels end (``enclave.workspaces.disk_use``). Empty files cost nothing here;
+``enclave.workspaces.file_count`` counts them. A real quota is the file system's (XFS or ext4 project quotas): set one
+on ``workspaces/``.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from enclave.process_table import start_time, started_below, status_words
-from enclave.workspaces.limit_sentences import Told, tell
+from enclave.workspaces.disk_use import DiskState, DiskUse
+from enclave.workspaces.limit_sentences import Told, sentence, tell
 
 LOOK_SECONDS = 5.0
 HOME, SHARED = Told.HOME_FULL, Told.SHARED_FULL
@@ -63,9 +66,32 @@ class DiskWatch(threading.Thread):
         self._folders, self._inside, self._limit_mb, self._top = folders, inside, limit_mb, top
         self._seconds, self._tell, self._note, self._what, self._language = seconds, tell, note, what, language
         self._ended = threading.Event()
-        self._over = False
-        self._margin = self._mark = 0
+        self._use = DiskUse(limit_mb << 20)
+        self._said: Told | None = None
+        self._size: int | None = None
+        self._reached: set[tuple[int, int]] = set()
+        """Processes that may write files of that size: number and start time."""
+        self._mark = 0
         self._not_before = self._next_at = 0.0
+
+    @property
+    def state(self) -> DiskState:
+        """As of the last measurement."""
+        return self._use.state
+
+    @property
+    def found(self) -> int:
+        """Bytes at the last measurement."""
+        return self._use.last
+
+    @property
+    def sentence(self) -> str:
+        """For the researcher, and for a kernel that is not started."""
+        return sentence(self._told, self._limit_mb, self._language)
+
+    @property
+    def _told(self) -> Told:
+        return Told.HOME_GROWS if self.state in (DiskState.DEFIED, DiskState.RUNAWAY) else self._what
 
     def run(self) -> None:
         """Look, act, rest."""
@@ -78,36 +104,51 @@ class DiskWatch(threading.Thread):
     def turn(self, now: float) -> None:
         """Measure if it is time to. In between, who was started since may not write either. Raises OSError."""
         held = _bytes_in_use(self._folders)
-        is_early = now >= self._not_before and abs(held - self._mark) >= self._margin
-        if now < self._next_at and not is_early:
-            self._act_on(self._over)
+        if now < self._next_at and (now < self._not_before or not self._may_have_changed(held - self._mark)):
+            if self.state is not DiskState.FINE:
+                self._allow(False)
             return
         began = time.monotonic()
         self.look()
         took = time.monotonic() - began
         self._mark, self._not_before, self._next_at = held, now + _BREATH * took, now + _REST * took
 
+    def _may_have_changed(self, more: int) -> bool:
+        """The file system as a whole holds ``more`` bytes than when the home was measured, by whomever."""
+        left = self._use.most - self._use.last
+        return more >= max(_LEAST_MARGIN, left) or (left < 0 and -more >= max(_LEAST_MARGIN, -left))
+
     def look(self) -> None:
         """Measure once, and stop or allow writing."""
-        most = self._limit_mb << 20
+        was_fine = self.state is DiskState.FINE
         used = sum(used_bytes(folder) for folder in self._folders)
-        self._margin = max(_LEAST_MARGIN, abs(most - used))
-        over = used > most
-        if over and not self._over:
-            self._note(used, most)
-        self._act_on(over)
-        self._over = over
+        is_fine = self._use.take(used) is DiskState.FINE
+        if was_fine and not is_fine:
+            self._note(used, self._use.most)
+        if not (was_fine and is_fine):
+            self._allow(is_fine)
 
-    def _act_on(self, over: bool) -> None:
-        if not (over or self._over):
-            return
-        size = 0 if over else self._limit_mb << 20
-        self._tell(not over)
-        for pid, began in started_below(self._top).items():
+    def _allow(self, writing: bool) -> None:
+        size = self._use.most if writing else 0
+        self._tell(writing)
+        running = set(started_below(self._top).items())
+        self._reached = self._reached & running if self._size == size else set()  # nobody raises their own again
+        self._size = size
+        for pid, began in sorted(running - self._reached):
             with suppress(OSError, ValueError, subprocess.SubprocessError):  # it is gone, or cannot be reached
                 if start_time(pid) == began:  # who starts and ends thousands could have another one limited
                     limit_file_sizes(pid, size)
-        say(self._inside, self._limit_mb, over, self._what, self._language)
+                    self._reached.add((pid, began))
+        self._say(None if writing else self._told)
+
+    def _say(self, told: Told | None) -> None:
+        """Write the sentence, or take it away."""
+        file = self._inside / _FILES[self._what]
+        if told is None:
+            file.unlink(missing_ok=True)
+        elif told is not self._said:
+            tell(file, told, self._limit_mb, self._language, limit_mb=self._limit_mb)
+        self._said = told
 
     def end(self) -> None:
         """Stop looking."""
@@ -121,7 +162,7 @@ def _bytes_in_use(folders: tuple[Path, ...]) -> int:
 
 
 def limit_file_sizes(pid: int, size: int) -> None:
-    """No file of this process may be larger than ``size``. Raises OSError, ValueError.
+    """No file of this process may be larger than ``size``. Raises OSError, ValueError, SubprocessError.
 
     Root without CAP_SYS_RESOURCE (in many containers) may limit only its own account's processes: then the account
     of the process does it, which may lower a limit and not raise it.
@@ -134,7 +175,7 @@ def limit_file_sizes(pid: int, size: int) -> None:
             raise
         become = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
         command = [*become, "prlimit", f"--pid={pid}", f"--fsize={size}:{size}"]
-        subprocess.run(command, check=False, capture_output=True, timeout=10)
+        subprocess.run(command, check=True, capture_output=True, timeout=10)
 
 
 def _account_of(pid: int) -> int:
@@ -168,12 +209,3 @@ def count_files(folder: Path) -> int:
     if not done.stdout:
         raise OSError(f"Expected the number of files of {folder.name}, found none.")
     return len(done.stdout)
-
-
-def say(inside: Path, limit_mb: int, over: bool, what: Told = HOME, language: str = "en") -> None:
-    """Write the sentence, or take it away."""
-    file = inside / _FILES[what]
-    if not over:
-        file.unlink(missing_ok=True)
-    elif not file.exists():
-        tell(file, what, limit_mb, language, limit_mb=limit_mb)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from unittest.mock import Mock
 
@@ -237,35 +237,35 @@ def _log_is_away(*_: object) -> None:
 def test_a_record_that_is_never_taken_ends_a_request_and_one_that_waits_does_not(
     house: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, folder = ask("tiny"), house.settings.projects_dir / "study/packages"
+    asked, made = ask("tiny"), house.settings.projects_dir / "study/packages/p99"
     packages.decide_package(user("sofia"), "study", asked.pk, PackageVerb.APPROVE)
-    before = sorted(folder.iterdir())
 
-    def take_turn(name: str, result: Callable[..., Any]) -> str:
-        with monkeypatch.context() as broken:
-            broken.setattr(f"enclave.packages.jobs.{name}", result)
+    def take_turn(wheels: int = 1, **broken: Any) -> str:
+        def make(*_: Any) -> PackageSet:
+            made.mkdir()
+            wheel = Pinned("toy", "1." + "0" * 300, "0" * 64)
+            return PackageSet(made.name, "0" * 64, {"tiny": "0.1"}, (wheel,) * wheels)
+
+        with monkeypatch.context() as patched:
+            for name, result in {"make_set": make, **broken}.items():
+                patched.setattr(f"enclave.packages.jobs.{name}", result)
             assert house.runner.take_turn()
         asked.refresh_from_db()
         return str(asked.state)
 
-    many = (Pinned("toy", "1." + "0" * 300, "0" * 64),) * 300  # what a hostile index says the package needs
-    too_many = PackageSet("p9", "0" * 64, {"tiny": "0.1"}, many)
-    assert take_turn("make_set", lambda *_: too_many) == "failed"
-    assert "does not take the record" in asked.outcome and not Job.objects.filter(state="queued").exists()
+    assert take_turn(wheels=300) == "failed", "so many wheels fit into no record; a hostile index names any number"
+    assert "does not take the record" in asked.outcome
     for error, said in ((AuditRefused("refused"), "does not take"), (RuntimeError("nobody saw"), "not foreseen")):
         packages.decide_package(user("tomas"), "study", asked.pk, PackageVerb.RETRY)
-        assert take_turn("deliver_packages", Mock(side_effect=error)) == "failed" and said in asked.outcome
-        assert sorted(folder.iterdir()) == before and not Job.objects.filter(state="queued").exists()
+        assert take_turn(deliver_packages=Mock(side_effect=error)) == "failed" and said in asked.outcome
+        assert not made.exists() and not Job.objects.filter(state="queued").exists()
 
     packages.decide_package(user("tomas"), "study", asked.pk, PackageVerb.RETRY)
-    with monkeypatch.context() as broken:
-        broken.setattr("enclave.packages.jobs.make_set", lambda *_: 1 // 0)
-        assert take_turn("fail_packages", _log_is_away) == "approved"
+    assert take_turn(make_set=Mock(side_effect=IngressError("slow")), fail_packages=_log_is_away) == "approved"
     again = Job.objects.get(state="queued")
     Job.objects.filter(pk=again.pk).update(not_before=again.created_at)
-    assert house.runner.take_turn()
-    asked.refresh_from_db()
-    assert asked.state == "available", "the log is back"
+    assert take_turn() == "available", "the log is back"
+    packages.decide_package(user("tomas"), "study", asked.pk, PackageVerb.REMOVE, "Not needed.")
 
 
 @pytest.mark.parametrize("verb", [PackageVerb.WITHDRAW, PackageVerb.REJECT])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from jupyterhub.spawner import SpawnException
 
 from enclave import keys
 from enclave.access import AccessFiles
-from enclave.domain.ids import PersonId, ProjectId, Username
+from enclave.domain.ids import PersonId, ProjectId, Username, WorkspaceId
 from enclave.domain.people import Person, Role
 from enclave.domain.projects import ProjectRecord, ProjectState
 from enclave.settings import Settings
@@ -214,3 +215,16 @@ async def start(
         for runner in runners:
             await runner.cleanup()
     return raised.value
+
+
+def test_of_a_log_without_end_only_the_end_is_read(settings: Settings) -> None:
+    """The server's descriptor of it is the server's; the hub reads what is left of it."""
+    places = launch.Places(settings.root, WorkspaceId("w-0123456789ab"))
+    assert launch.log_tail(places) == ""
+    places.create()
+    places.server_log.touch()
+    os.truncate(places.server_log, 1 << 40)
+    with places.server_log.open("ab") as log:
+        log.write("\nDernière ligne".encode())
+    assert launch.log_tail(places, 6) == " ligne" and launch.log_tail(places).endswith("\nDernière ligne")
+    assert len(launch.log_tail(places)) == 2000
