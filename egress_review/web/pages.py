@@ -13,9 +13,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from egress_review.actions.compare import compare_with_earlier
 from egress_review.actions.look import check_part
-from egress_review.actions.submit import approved_permit, submit, version_to_follow
+from egress_review.actions.submit import approved_permit, submit, submit_facts, version_to_follow
 from egress_review.actions.withdraw import withdraw
-from egress_review.domain.rules import can_withdraw
+from egress_review.domain.rules import can_submit, can_withdraw
 from egress_review.domain.visibility import Part, Relation, can_see, relation
 from egress_review.models import OutputRequest
 from egress_review.snapshot import list_outbox
@@ -122,7 +122,7 @@ def detail(request: SignedInRequest, request_id: str) -> HttpResponse:
             "is_auditor": is_auditor,
             "may_download": can_see(Part.RELEASED_FILES, person, facts),
             "may_withdraw": can_withdraw(person, facts),
-            "may_follow": may_be_followed(person, row),
+            "may_follow": may_be_followed(person, row) and can_submit(person, submit_facts(request.user, row.project)),
             "next_version": row.version + 1,
             "findings": findings,
         }
