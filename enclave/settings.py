@@ -47,7 +47,7 @@ class Settings(HousePlaces, BaseSettings):
     edge_tls_key: Path | None = None
     """PEM file with the certificate's key, readable by its owner only."""
     database_url: str = ""
-    """Empty: SQLite in ``portal/``. Otherwise ``postgresql://…``."""
+    """Empty: SQLite in ``portal/``. Otherwise ``postgresql://…``, with libpq's parameters (``?sslmode=…``)."""
     hospital: str = "Hôpital Sainte-Claire"
     """Name of the house, on every page."""
     site_language: Literal["fr", "en"] = "en"
