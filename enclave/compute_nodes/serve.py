@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import structlog
 
+from enclave.before_start import warn_of_unknown_variables
 from enclave.clusters.relay import Streams as Pair
 from enclave.compute_nodes.image import image_of
 from enclave.compute_nodes.listener import Listener, Names
@@ -176,6 +177,7 @@ def main() -> int:
     """0 after a clean stop, 2 when it cannot start."""
     configure("node")
     settings = get_settings()
+    warn_of_unknown_variables()
     try:
         check_machine(settings)
         node = read_node(settings)
