@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from enclave.edge.tls import is_plain_beyond_this_machine
 from enclave.settings import Settings
 from enclave.workspaces import cgroups
 
@@ -63,6 +64,16 @@ WITHOUT_ROOT: tuple[Loss, ...] = (
         lambda settings: bool(settings.cluster_workers),
     ),
 )
+GIVEN_UP: tuple[Loss, ...] = (
+    Loss(
+        "plain-http",
+        "no TLS between browsers and this machine (passwords_in_clear_over_the_network): who is on the way reads "
+        "passwords, sessions and all that is shown, and can act as anybody",
+        "nothing of Enclave's: only a network in which nobody else is on the way",
+        is_plain_beyond_this_machine,
+    ),
+)
+"""What a setting asks to do without, whichever account starts the enclave."""
 STAYS = (
     "server and each kernel or terminal in sandboxes of their own, without a network; a query worker per person that "
     "sees one extract (Landlock, locked DuckDB); the gateway's gate; the edge; the audit log; reviews and releases"
@@ -74,3 +85,8 @@ def losses(settings: Settings) -> tuple[Loss, ...]:
     if os.geteuid() == 0:
         return ()
     return tuple(loss for loss in WITHOUT_ROOT if loss.is_here(settings))
+
+
+def given_up(settings: Settings) -> tuple[Loss, ...]:
+    """What these settings ask to do without."""
+    return tuple(loss for loss in GIVEN_UP if loss.is_here(settings))

@@ -1,5 +1,6 @@
 """All settings, one frozen object: prefix ``ENCLAVE_``; file ``enclave.toml`` here or the one ``ENCLAVE_CONFIG`` names.
 
+A name in the file that no setting has refuses the start (``enclave.configuration``).
 Non-goal: secrets. Keys and service secrets are files under ``keys/`` (see ``enclave.keys``), never settings.
 """
 
@@ -14,9 +15,9 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
+from enclave.configuration import SettingsFile
 from enclave.domain.origins import workspace_label
 from enclave.places import HousePlaces
 
@@ -40,6 +41,8 @@ class Settings(HousePlaces, BaseSettings):
     """Host name of the hub; workspaces have names below it."""
     scheme: Literal["http", "https"] = "http"
     """What browsers speak; ``https`` also where a proxy of the site's ends TLS before the edge."""
+    passwords_in_clear_over_the_network: bool = False
+    """Listen with ``http`` beyond this machine although passwords and sessions can be read on the way. On record."""
     workspace_origins: bool = True
     """Each workspace under a name of its own, ``<username>--<project>.<hub_name>``; needs a wildcard DNS name."""
     edge_tls_certificate: Path | None = None
@@ -47,7 +50,7 @@ class Settings(HousePlaces, BaseSettings):
     edge_tls_key: Path | None = None
     """PEM file with the certificate's key, readable by its owner only."""
     database_url: str = ""
-    """Empty: SQLite in ``portal/``. Otherwise ``postgresql://…``."""
+    """Empty: SQLite in ``portal/``. Otherwise ``postgresql://…``, with libpq's parameters (``?sslmode=…``)."""
     hospital: str = "Hôpital Sainte-Claire"
     """Name of the house, on every page."""
     site_language: Literal["fr", "en"] = "en"
@@ -164,9 +167,10 @@ class Settings(HousePlaces, BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments win over the environment, the environment over the file."""
-        file = Path(os.environ.get("ENCLAVE_CONFIG", "enclave.toml"))
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+        """Arguments win over the environment, the environment over the file. Raises RefusedError for the file."""
+        named = os.environ.get("ENCLAVE_CONFIG")
+        file = SettingsFile(settings_cls, Path(named or "enclave.toml"), is_named=bool(named))
+        return init_settings, env_settings, file
 
     @property
     def portal_url(self) -> str:

@@ -30,7 +30,7 @@ from enclave.files import remove_tree, write_atomically
 from enclave.logs import configure
 from enclave.predecessors import await_predecessors
 from enclave.processes import ServiceSpec, accepts_connections, service_specs
-from enclave.rights import losses
+from enclave.rights import given_up, losses
 from enclave.sandbox import SandboxError
 from enclave.settings import Settings, get_settings
 from enclave.workspaces.engines import clear_away
@@ -83,9 +83,9 @@ class Supervisor:
         except BaseException:
             self.stop()
             raise
-        weaker = [loss.name for loss in losses(self._settings)]
+        weaker = [loss.name for loss in (*losses(self._settings), *given_up(self._settings))]
         if weaker:
-            log.warning("not-root", weaker=weaker, remedy="enclave doctor says what stands in its place")
+            log.warning("weaker", names=weaker, remedy="enclave doctor says what stands in its place")
         self._record(EventType.SYSTEM_STARTED, "system", processes=[s.name for s in self._specs], weaker=weaker)
 
     def _start_stage(self, specs: tuple[ServiceSpec, ...]) -> None:

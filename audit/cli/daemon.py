@@ -54,7 +54,10 @@ def redact(
 
 def prune(
     socket: SocketPath,
-    before: Annotated[datetime, typer.Option(help="Remove whole bundles of records older than this time (UTC).")],
+    before: Annotated[
+        datetime,
+        typer.Option(help="Remove whole bundles of records older than this time (UTC), a year ago or earlier."),
+    ],
     by: By,
     as_json: AsJson = False,
 ) -> None:

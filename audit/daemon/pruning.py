@@ -1,14 +1,15 @@
 """Retention by the tlog-tiles pruning rule: entries and payloads below a minimum index go, hashes stay.
 
 The record ``audit:pruned`` is durable before anything is removed; the start of the daemon finishes what a crash
-interrupted. Records are removed strictly from the front, so that one newer record keeps everything behind it (a clock
-that jumped back therefore keeps more, never less).
+interrupted. Nothing younger than a year is removed, neither by rule nor by order. Records are removed strictly from the
+front, so that one newer record keeps everything behind it (a clock that jumped back therefore keeps more, never less).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import orjson
 
 from audit.daemon.keys import StartRefused
 from audit.durable import fsync_directory, write_atomic
+from audit.event import EventError, timestamp
 from audit.own_events import OWN_WRITER, OwnEvent
 from audit.payload_segments import PayloadItem, PayloadSegments
 from audit.payloads import key_of
@@ -32,6 +34,15 @@ def check_keep_days(days: int) -> None:
         raise StartRefused(
             f"--keep-days: expected 0 (keep all) or at least {LEAST_KEEP_DAYS}, found {days}: EHDS article 73 asks for"
             " logs of at least one year."
+        )
+
+
+def check_before(before: datetime, now: datetime) -> None:
+    """Raise EventError when an order would remove records younger than a year, whoever gives it."""
+    if now - before < timedelta(days=LEAST_KEEP_DAYS):
+        raise EventError(
+            f"before: expected a time at least {LEAST_KEEP_DAYS} days ago, found {timestamp(before)}: EHDS article 73"
+            f" asks for logs of at least one year. Give {timestamp(now - timedelta(days=LEAST_KEEP_DAYS))} or earlier."
         )
 
 

@@ -40,6 +40,7 @@ class Retention:
         check_person(by)
         if before > now:
             raise EventError("before: expected a time in the past.")
+        pruning.check_before(before, now)
         minimum = pruning.choose_minimum(self._places.log_dir, published, self.minimum, timestamp(before))
         if minimum <= self.minimum:
             raise EventError(

@@ -10,19 +10,24 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from enclave.access import AccessFiles
 from enclave.clusters import obstacles
 from enclave.clusters.node_check import look_at_nodes, look_at_this_node
+from enclave.configuration import find_unknown_variables
+from enclave.domain.decisions import RefusedError
 from enclave.edge.budgets import Budgets
+from enclave.edge.tls import TlsError as EdgeTlsError
+from enclave.edge.tls import find_tls_context
 from enclave.gateway.landlock import landlock_version
 from enclave.gateway.tls import TlsError, read_listener
 from enclave.metering.address import MetricsAddressError, metrics_address
 from enclave.metering.prices import PricesError, load_prices
-from enclave.rights import STAYS, losses
+from enclave.portal.database_address import database_settings
+from enclave.rights import STAYS, Loss, given_up, losses
 from enclave.sandbox import SandboxError, SandboxProfile, popen
 from enclave.settings import Settings, get_settings
 from enclave.workspaces import cgroups
@@ -138,6 +143,33 @@ def _gateway_tls(settings: Settings) -> Finding:
     return Finding("gateway TLS", problem, remedy)
 
 
+def _edge(settings: Settings) -> Finding:
+    problem = ""
+    try:
+        find_tls_context(settings)
+    except EdgeTlsError as error:
+        problem = str(error).removesuffix(".")
+    return Finding("edge", problem, "see docs/operations.md, Names and certificate")
+
+
+def _database(settings: Settings) -> Finding:
+    """The address alone; whether the server answers is for the portal's start to say."""
+    problem = ""
+    try:
+        database_settings(settings)
+    except RefusedError as error:
+        problem = str(error).removesuffix(".")
+    return Finding("database address", problem, "correct ENCLAVE_DATABASE_URL; see docs/operations.md, Run")
+
+
+def _variables(settings: Settings) -> Finding:
+    """A problem where a setting is near; a name like no setting's may be somebody else's and is a note."""
+    near = [found for found in find_unknown_variables(os.environ, Settings.model_fields) if found.meant]
+    said = ", ".join(f"{found.name} (did you mean {found.meant}?)" for found in near)
+    problem = f"no setting has the name of these variables, so nobody reads them: {said}" if near else ""
+    return Finding("names of settings", problem, f"unset {' '.join(found.name for found in near)}")
+
+
 def _workspace_limits(settings: Settings) -> Finding:
     """Never a problem: it says what limits a workspace here."""
     return Finding(f"workspaces: {cgroups.describe()}", "", "")
@@ -182,6 +214,9 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _docker,
     _workspace_limits,
     _home,
+    _variables,
+    _database,
+    _edge,
     _gateway_tls,
     _clusters,
     _compute_nodes,
@@ -204,15 +239,30 @@ def doctor() -> None:
         print(f"{'missing' if finding.problem else 'ok':8} {finding.name}")
         if finding.problem:
             print(f"         {finding.problem}. Mend it with:  {finding.remedy}")
+    for note in _notes(settings):
+        print(f"{'note':8} {note}")
     _say_losses(settings)
     raise SystemExit(1 if failed else 0)
 
 
+def _notes(settings: Settings) -> Iterator[str]:
+    """Not problems of this machine, or not for certain: they change no exit code."""
+    for found in find_unknown_variables(os.environ, Settings.model_fields):
+        if not found.meant:
+            yield f"{found.name} is in the environment, and nothing of Enclave reads it."
+
+
 def _say_losses(settings: Settings) -> None:
     """Not problems: the enclave runs, with less around it."""
-    if not (found := losses(settings)):
-        return
-    print("\nThis account is not root, so the following falls away:")
+    if asked := given_up(settings):
+        print("\nThe settings ask for less than there could be:")
+        _say(asked)
+    if found := losses(settings):
+        print("\nThis account is not root, so the following falls away:")
+        _say(found)
+        print(f"{'stays':8} {STAYS}")
+
+
+def _say(found: tuple[Loss, ...]) -> None:
     for loss in found:
         print(f"{'weaker':8} {loss.name}: {loss.gone}\n         instead: {loss.instead}")
-    print(f"{'stays':8} {STAYS}")

@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from enclave.before_start import warn_of_unknown_variables
+from enclave.logs import configure
+
 app = typer.Typer(help="The query gateway.", no_args_is_help=True)
 
 
@@ -24,6 +27,8 @@ def serve(
     """Run a replica of the gateway over the ENCLAVE_HOME of a running enclave, until SIGTERM or Ctrl-C."""
     from enclave.gateway.front import main  # the other commands need not load the gateway
 
+    configure(f"gateway-{replica}")
+    warn_of_unknown_variables()
     code = main(["--replica", replica, *(["--tcp", tcp] if tcp else [])])
     sys.stderr.flush()
     os._exit(code)  # gRPC's own threads must not run on into the interpreter's end

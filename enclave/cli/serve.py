@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enclave.before_start import check_before_start, warn_of_unknown_variables
 from enclave.domain.decisions import RefusedError
 from enclave.guardian import guard
 from enclave.keys import ensure_keys
@@ -19,6 +20,8 @@ def serve() -> None:
             "Expected no run_folder for a whole enclave, found one: it is for a replica of the gateway on another "
             "machine (`enclave gateway serve`). Unset ENCLAVE_RUN_FOLDER."
         )
+    warn_of_unknown_variables()
+    check_before_start(settings)
     settings.root.mkdir(parents=True, exist_ok=True)
     ensure_keys(settings)
     raise SystemExit(guard(settings, StopSignal()))

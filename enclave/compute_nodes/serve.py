@@ -21,6 +21,7 @@ from typing import IO, Any
 import structlog
 
 from enclave import descriptors
+from enclave.before_start import warn_of_unknown_variables
 from enclave.clusters.relay import Streams as Pair
 from enclave.compute_nodes.image import image_of
 from enclave.compute_nodes.listener import Listener, Names
@@ -179,6 +180,7 @@ def main() -> int:
     configure("node")
     descriptors.raise_limit()
     settings = get_settings()
+    warn_of_unknown_variables()
     try:
         check_machine(settings)
         node = read_node(settings)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from enclave.before_start import check_before_start
 from enclave.demo.guarding import Guarded, find_guardian
 from enclave.demo.install import install_people, install_source, prepare_home
 from enclave.demo.options import DemoOptions
@@ -42,6 +43,7 @@ def run_demo(options: DemoOptions) -> None:
     """Start the enclave; then go through the journey, or wait until interrupted. Leaves nothing behind unless kept."""
     permit = _read(options.permit)
     settings = _settings(options)
+    check_before_start(settings)
     started = time.monotonic()
     _claim_home(settings, fresh=options.journey or options.seed)
     guarded: Guarded | None = None

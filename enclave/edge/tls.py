@@ -1,13 +1,15 @@
 """TLS at the edge: certificate and key from the settings, or a sentence why not.
 
-TLS 1.2 and newer with Python's default ciphers. Non-goals: fetching or renewing certificates (restart the edge after
-renewing: its routes survive), client certificates. SATRE 2.8.02.
+TLS 1.2 and newer with Python's default ciphers; plain HTTP only on loopback, or on the site's word (ADR 37).
+Non-goals: fetching or renewing certificates (restart the edge after renewing: its routes survive), client certificates.
+SATRE 2.8.02.
 """
 
 from __future__ import annotations
 
 import ssl
 import stat
+from ipaddress import ip_address
 from pathlib import Path
 
 from enclave.settings import Settings
@@ -17,8 +19,32 @@ class TlsError(Exception):
     """The edge must not start like this; the sentence says why."""
 
 
+def is_plain_beyond_this_machine(settings: Settings) -> bool:
+    """Browsers elsewhere would send passwords and sessions in clear. A name but ``localhost`` may be any machine's."""
+    return settings.scheme == "http" and not _is_loopback(settings.host)
+
+
+def check_listener(settings: Settings) -> None:
+    """Raise TlsError when the edge would listen for plain HTTP beyond this machine and nobody asked for that."""
+    if is_plain_beyond_this_machine(settings) and not settings.passwords_in_clear_over_the_network:
+        raise TlsError(
+            f"Expected https for browsers of other machines, found scheme http and host {settings.host!r}: passwords "
+            "and sessions would go over the network in clear. Set ENCLAVE_SCHEME=https with a certificate "
+            "(ENCLAVE_EDGE_TLS_CERTIFICATE, ENCLAVE_EDGE_TLS_KEY) or a TLS terminator of yours before the edge, or "
+            "ENCLAVE_HOST=127.0.0.1."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def find_tls_context(settings: Settings) -> ssl.SSLContext | None:
     """What the public listener speaks; None without a certificate in the settings. Raises TlsError."""
+    check_listener(settings)
     certificate, key = settings.edge_tls_certificate, settings.edge_tls_key
     if certificate is None and key is None:
         return None

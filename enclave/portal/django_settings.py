@@ -7,10 +7,9 @@ so that nothing is ever signed with a known value.
 from __future__ import annotations
 
 import secrets
-from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from enclave.keys import KeyMissingError, django_secret
+from enclave.portal.database_address import database_settings
 from enclave.settings import REPOSITORY, Settings, get_settings
 
 ENCLAVE: Settings = get_settings()
@@ -23,38 +22,6 @@ def _secret_key() -> str:
         return django_secret(ENCLAVE)
     except KeyMissingError:
         return secrets.token_hex(32)
-
-
-def database_settings(settings: Settings) -> dict[str, Any]:
-    """Django's ``DATABASES["default"]`` for ``settings``: PostgreSQL by URL, else SQLite in ``portal/``."""
-    if not settings.database_url:
-        return {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": settings.database_dir / "db.sqlite3",
-            "OPTIONS": {
-                "timeout": 20,
-                # A write lock from the first statement on: two approvals at the same moment wait for each other
-                # instead of failing at commit.
-                "transaction_mode": "IMMEDIATE",
-                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
-            },
-        }
-    url = urlsplit(settings.database_url)
-    return {
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": unquote(url.path.removeprefix("/")),
-        "USER": unquote(url.username or ""),
-        "PASSWORD": unquote(url.password or ""),
-        "HOST": unquote(url.hostname or "") or _query(url.query, "host"),
-        "PORT": str(url.port or _query(url.query, "port")),
-        "CONN_MAX_AGE": 60,
-        "CONN_HEALTH_CHECKS": True,
-    }
-
-
-def _query(query: str, name: str) -> str:
-    pairs = (part.partition("=") for part in query.split("&"))
-    return next((unquote(value) for key, _sign, value in pairs if key == name), "")
 
 
 SECRET_KEY = _secret_key()

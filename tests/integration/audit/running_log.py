@@ -15,6 +15,9 @@ from audit.event import AuditEvent
 
 ORIGIN = "log.example.test/enclave"
 DEADLINE_SECONDS = 60
+DAEMON = ("-m", "audit.daemon")
+UNSAFE_KEEPS_NO_YEAR = (str(Path(__file__).with_name("unsafe_keeps_no_year.py")),)
+"""A daemon that prunes what is younger than a year: nobody can wait for one in a test."""
 
 
 class RunningLog:
@@ -28,6 +31,7 @@ class RunningLog:
         self.state_dir = self.home / "state"
         self.errors = self.home / "daemon.err"
         self.process: subprocess.Popen[bytes] | None = None
+        self.program: tuple[str, ...] = DAEMON
 
     @property
     def vkey(self) -> str:
@@ -38,10 +42,13 @@ class RunningLog:
         return sorted((self.state_dir / "wal").iterdir())
 
     def command(self, *more: str) -> list[str]:
+        return [sys.executable, *self.program, *self.arguments(*more)]
+
+    def arguments(self, *more: str) -> list[str]:
         places = ["--socket", str(self.socket), "--log", str(self.log_dir), "--state", str(self.state_dir)]
         # no records about its own life unless a test asks for them: indexes then count the test's own records
         quiet = [] if "--heartbeat-seconds" in more else ["--heartbeat-seconds", "0"]
-        return [sys.executable, "-m", "audit.daemon", *places, "--origin", ORIGIN, *quiet, *more]
+        return [*places, "--origin", ORIGIN, *quiet, *more]
 
     def start(self, *more: str) -> RunningLog:
         self.socket.unlink(missing_ok=True)

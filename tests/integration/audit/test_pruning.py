@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from in_process import NOVEMBER, Clock, opened, own_leaves, put
-from running_log import event, wait_until
+from running_log import UNSAFE_KEEPS_NO_YEAR, event, wait_until
 from typer.testing import CliRunner
 
 from audit.cli import app
@@ -19,6 +19,8 @@ from audit.proof import prove, verify_proof
 from audit.reader import LogUnreadable, read_entry
 
 DAY = 86_400.0
+LATER = datetime(2027, 12, 1, tzinfo=UTC)
+"""More than a year after all records of ``old_log``: nothing younger is ever removed."""
 PAYLOAD = '{"sql":"SELECT 1"}'
 
 
@@ -36,6 +38,7 @@ def old_log(tmp_path):
         for number in range(300):
             put(log, month * 300 + number, payload=PAYLOAD)
     log.publishing.flush()
+    clock.now = LATER
     yield log
     log.close()
 
@@ -75,12 +78,22 @@ def test_a_newer_record_in_front_keeps_what_is_behind_it(tmp_path):
     clock.now = datetime(2026, 9, 1, tzinfo=UTC)
     for number in range(600):
         put(log, number)
-    clock.now = NOVEMBER
+    clock.now = LATER
     with pytest.raises(EventError, match="Nothing to prune"):
         log.prune(datetime(2026, 10, 1, tzinfo=UTC), "u-dpo")
     with pytest.raises(EventError, match="in the past"):
-        log.prune(datetime(2027, 1, 1, tzinfo=UTC), "u-dpo")
+        log.prune(datetime(2028, 1, 1, tzinfo=UTC), "u-dpo")
     log.close()
+
+
+def test_an_order_that_would_remove_what_is_younger_than_a_year_is_refused(old_log, tmp_path):
+    old_log._clock.now = datetime(2027, 9, 25, 12, tzinfo=UTC)
+    before, kept = old_log.size, bundles(tmp_path)
+    with pytest.raises(EventError, match=r"365 days ago, found 2026-09-25T12:00:01.*Give 2026-09-25T12:00:00"):
+        old_log.prune(datetime(2026, 9, 25, 12, 0, 1, tzinfo=UTC), "u-dpo")
+    assert (old_log.size, old_log.minimum, bundles(tmp_path)) == (before, 0, kept)
+    old_log.prune(datetime(2026, 9, 25, 12, tzinfo=UTC), "u-dpo")
+    assert old_log.minimum == 256
 
 
 @pytest.mark.parametrize(
@@ -99,14 +112,14 @@ def test_a_crash_after_the_record_is_made_good_at_start(old_log, tmp_path, monke
         with pytest.raises(KeyboardInterrupt):
             old_log.prune(datetime(2026, 11, 15, tzinfo=UTC), "u-dpo")
     old_log.close()
-    again = opened(tmp_path, Clock(), segment_bytes=40_000)
+    again = opened(tmp_path, Clock(LATER), segment_bytes=40_000)
     assert (again.minimum, again.size) == (512, 901)
     assert bundles(tmp_path)[0] == "002"
     assert sorted(path.parent.name for path in tmp_path.glob("state/keys/*/*.key")) == ["2026-11"]
     assert again.erasure.read(899) == PAYLOAD
     put(again, 1000, payload=PAYLOAD)
     again.close()
-    opened(tmp_path, Clock()).close()
+    opened(tmp_path, Clock(LATER)).close()
     assert [kind for kind, _ in own_leaves(tmp_path / "log", 512)] == ["audit:pruned"]
 
 
@@ -115,7 +128,7 @@ def test_a_log_can_be_pruned_up_to_its_end_and_goes_on(tmp_path):
     log = opened(tmp_path, clock)
     for number in range(512):
         put(log, number, payload=PAYLOAD)
-    clock.now = NOVEMBER
+    clock.now = LATER
     log.prune(datetime(2026, 10, 1, tzinfo=UTC), "u-dpo")
     put(log, 513)
     log.close()
@@ -161,6 +174,11 @@ def test_pruning_on_the_command_line(running_log):
     assert (refused.exit_code, "Nothing to prune" in refused.stdout) == (2, True)
     wait_until(lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S") > before)
     later = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    young = CliRunner().invoke(app, [*arguments, later])
+    assert (young.exit_code, "at least 365 days ago" in young.stdout) == (2, True)
+    assert running_log.stop() == 0
+    running_log.program = UNSAFE_KEEPS_NO_YEAR
+    running_log.start()
     done = CliRunner().invoke(app, [*arguments, later])
     assert (done.exit_code, json.loads(done.stdout)["index"]) == (0, 300)
     assert [path.name for path in (running_log.log_dir / "tile/entries").iterdir()] == ["001.p"]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from running_log import event
+from running_log import UNSAFE_KEEPS_NO_YEAR, event
 
 from audit.cosignature import Cosigner
 from audit.policy import parse_policy
@@ -26,8 +26,10 @@ def payload_verdict(log):
 
 
 @pytest.fixture
-def log(running_log):
+def log(prepared_log):
     """600 records in a few projects, each tenth with a payload, all published."""
+    prepared_log.program = UNSAFE_KEEPS_NO_YEAR
+    running_log = prepared_log.start()
     client = running_log.client("gateway")
     for number in range(600):
         payload = {"sql": f"SELECT {number}"} if number % 10 == 0 else None

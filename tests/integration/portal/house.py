@@ -36,7 +36,7 @@ from audit.reader import read_entries
 from enclave.domain.events import EventType
 from enclave.domain.people import Role
 from enclave.keys import ensure_keys
-from enclave.portal.django_settings import database_settings
+from enclave.portal.database_address import database_settings
 from enclave.portal.provision_people import create_person
 from enclave.portal.record import audit_client, record
 from enclave.settings import REPOSITORY, Settings

@@ -1,4 +1,4 @@
-"""The same migrations and the same rules on PostgreSQL: a private cluster on a unix socket."""
+"""The same migrations and the same rules on PostgreSQL: a private cluster on a unix socket, and on TCP for TLS."""
 
 from __future__ import annotations
 
@@ -9,15 +9,23 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from django.core.management import call_command
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
+from django.db.backends.postgresql.base import DatabaseWrapper
 from django.db.utils import IntegrityError
+from enclave_test_ports import free_port  # type: ignore[import-not-found]
 from portal_house import permit_text, running_house
 
 from egress_review.actions.decide import send_back
@@ -27,7 +35,9 @@ from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
 from enclave.domain.people import Role
 from enclave.portal.actions import people, projects
+from enclave.portal.database_address import database_settings
 from enclave.portal.models import Project, User
+from enclave.settings import Settings
 
 MANIFEST = {
     "format": 1, "project": "pg-one", "extract_version": "v1", "dataset": "gibleed", "dataset_version": "2026-1",
@@ -52,10 +62,11 @@ def cluster() -> Iterator[str]:
         os.chown(folder, owner.pw_uid, owner.pw_gid)
     data = str(folder / "data")
     _as_postgres(str(programs / "initdb"), "-D", data, "-U", "enclave", "-A", "trust", "--no-sync", "-E", "UTF8")
-    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+    port = free_port()
+    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
     _as_postgres(str(programs / "pg_ctl"), "-D", data, "-w", "-o", options, "-l", str(folder / "log"), "start")
     try:
-        yield f"postgresql://enclave@/postgres?host={quote(str(folder), safe='')}"
+        yield f"postgresql://enclave@/postgres?host={quote(str(folder), safe='')}&port={port}"
     finally:
         _as_postgres(str(programs / "pg_ctl"), "-D", data, "-w", "-m", "immediate", "stop")
         shutil.rmtree(folder, ignore_errors=True)
@@ -144,6 +155,62 @@ def test_two_next_versions_at_the_same_moment_are_one(pg_house: Any) -> None:
     ]
     with pytest.raises(IntegrityError), transaction.atomic():
         OutputRequest.objects.filter(follows=first).update(version=1)
+
+
+def answers(cluster: str, query: str) -> tuple[Any, ...]:
+    """The name that this connection has in pg_stat_activity and whether it is over TLS; on TCP, asked for as told."""
+    port = cluster.rpartition("=")[2]
+    made = database_settings(Settings(database_url=f"postgresql://enclave@127.0.0.1:{port}/postgres?{query}"))
+    wrapper = DatabaseWrapper({**connections["default"].settings_dict, **made}, "default")
+    asked = "SELECT application_name, ssl FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)"
+    try:
+        with wrapper.cursor() as cursor:
+            cursor.execute(f"{asked} WHERE pid = pg_backend_pid()")
+            return tuple(cursor.fetchone())
+    finally:
+        wrapper.close()
+
+
+def make_certificate(key_file: Path, certificate_file: Path) -> None:
+    """One for 127.0.0.1 that is its own authority."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+    certificate_file.write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    private = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    key_file.write_bytes(key.private_bytes(serialization.Encoding.PEM, *private))
+
+
+def turn_tls_on(cluster: str, tmp_path: Path) -> Path:
+    """The server's certificate, once it answers over TLS."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW data_directory")
+        data = Path(cursor.fetchone()[0])
+        make_certificate(data / "server.key", data / "server.crt")
+        if os.geteuid() == 0:
+            shutil.chown(data / "server.key", "postgres", "postgres")
+        (data / "server.key").chmod(0o600)
+        cursor.execute("ALTER SYSTEM SET ssl = on")
+        cursor.execute("SELECT pg_reload_conf()")
+    deadline = time.monotonic() + 60
+    while answers(cluster, "sslmode=prefer") != ("", True):
+        assert time.monotonic() < deadline, "the server does not speak TLS"
+        time.sleep(0.02)
+    return Path(shutil.copy(data / "server.crt", tmp_path))
+
+
+def test_how_the_line_is_to_be_protected_reaches_libpq(pg_house: Any, cluster: str, tmp_path: Path) -> None:
+    assert answers(cluster, "sslmode=disable&application_name=portal%20one") == ("portal one", False)
+    with pytest.raises(OperationalError, match="does not support SSL"):
+        answers(cluster, "sslmode=require")
+    right, other = turn_tls_on(cluster, tmp_path), tmp_path / "other.crt"
+    make_certificate(tmp_path / "other.key", other)
+    assert answers(cluster, f"sslmode=verify-full&sslrootcert={quote(str(right))}") == ("", True)
+    with pytest.raises(OperationalError, match="certificate verify failed"):
+        answers(cluster, f"sslmode=verify-full&sslrootcert={quote(str(other))}")
+    assert answers(cluster, "sslmode=disable") == ("", False)
 
 
 def test_revoking(pg_house: Any) -> None:

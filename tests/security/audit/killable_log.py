@@ -37,7 +37,7 @@ class KillableLog(RunningLog):
     def spawn(self) -> None:
         """Start a daemon without waiting for it."""
         self.socket.unlink(missing_ok=True)
-        arguments = self.command(*self.options)[3:]
+        arguments = self.arguments(*self.options)
         assert self._nursery.stdin is not None and self._nursery.stdout is not None
         print(json.dumps({"arguments": arguments, "errors": str(self.errors)}), file=self._nursery.stdin, flush=True)
         self.pid = int(self._nursery.stdout.readline())

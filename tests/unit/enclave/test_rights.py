@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
 from enclave.cli.doctor import _say_losses
-from enclave.rights import WITHOUT_ROOT, losses
+from enclave.rights import GIVEN_UP, WITHOUT_ROOT, given_up, losses
 from enclave.settings import Settings
 from enclave.workspaces import cgroups
 
@@ -43,5 +44,25 @@ def test_what_falls_away(
 
 
 def test_every_loss_says_what_stands_in_its_place() -> None:
-    assert len({loss.name for loss in WITHOUT_ROOT}) == len(WITHOUT_ROOT)
-    assert all(loss.gone.startswith("no ") and len(loss.instead) > 40 for loss in WITHOUT_ROOT)
+    table = (*WITHOUT_ROOT, *GIVEN_UP)
+    assert len({loss.name for loss in table}) == len(table)
+    assert all(loss.gone.startswith("no ") and len(loss.instead) > 40 for loss in table)
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ({}, []),
+        ({"host": "0.0.0.0", "scheme": "https"}, []),
+        ({"host": "10.0.0.5", "passwords_in_clear_over_the_network": True}, ["plain-http"]),
+        ({"passwords_in_clear_over_the_network": True}, []),  # on loopback nothing is given up
+    ],
+)
+def test_what_settings_give_up_as_root_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], settings: dict[str, Any], wanted: list[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    asked = Settings(**settings)
+    assert [loss.name for loss in given_up(asked)] == wanted
+    _say_losses(asked)
+    assert ("weaker   plain-http: " in capsys.readouterr().out) == bool(wanted)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from psycopg.pq import Conninfo
 
 from audit.index import Histogram, Wanted
+from enclave.domain.decisions import RefusedError
 from enclave.domain.projects import ProjectState
 from enclave.portal.auditing import filters
 from enclave.portal.auditing.timeline import timeline_of
-from enclave.portal.django_settings import database_settings
+from enclave.portal.database_address import PASSED_ON, database_settings
 from enclave.portal.middleware import status_of
 from enclave.portal.project_page import steps_of
 from enclave.settings import REPOSITORY, Settings
@@ -75,13 +78,59 @@ def test_importing_the_settings_creates_nothing_and_signs_with_no_known_key(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_database_address_becomes_djangos_settings() -> None:
-    url = "postgresql://enclave:p%40ss@db.internal:5433/portal"
+DATABASE = ("NAME", "USER", "PASSWORD", "HOST", "PORT")
+
+
+@pytest.mark.parametrize(
+    ("url", "places", "options"),
+    [
+        (
+            "postgresql://enclave:p%40ss@db.internal:5433/portal",
+            ["portal", "enclave", "p@ss", "db.internal", "5433"],
+            {},
+        ),
+        ("postgres://enclave@/portal?host=%2Frun%2Fpg", ["portal", "enclave", "", "/run/pg", ""], {}),
+        ("postgresql://e@[::1]/portal", ["portal", "e", "", "::1", ""], {}),
+        (
+            "postgresql://e@a.internal:5433,b.internal:5434/portal?target_session_attrs=read-write",
+            ["portal", "e", "", "a.internal,b.internal", "5433,5434"],
+            {"target_session_attrs": "read-write"},
+        ),
+        (
+            "postgresql://e@db/portal?sslmode=verify-full&sslrootcert=%2Fetc%2Fsite%20ca.pem&connect_timeout=5",
+            ["portal", "e", "", "db", ""],
+            {"sslmode": "verify-full", "sslrootcert": "/etc/site ca.pem", "connect_timeout": "5"},
+        ),
+    ],
+)
+def test_a_database_address_becomes_djangos_settings(url: str, places: list[str], options: dict[str, str]) -> None:
     found = database_settings(Settings(database_url=url))
-    assert (found["NAME"], found["USER"], found["PASSWORD"]) == ("portal", "enclave", "p@ss")
-    assert (found["HOST"], found["PORT"]) == ("db.internal", "5433")
-    on_socket = database_settings(Settings(database_url="postgresql://enclave@/portal?host=%2Frun%2Fpg"))
-    assert (on_socket["HOST"], on_socket["PORT"]) == ("/run/pg", "")
+    assert [found[name] for name in DATABASE] == places
+    assert found["OPTIONS"] == options
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://e:s3cret@db/portal?sslmod=require", "found sslmod. "),
+        ("postgresql://e:s3cret@db/portal?sslmode=require&service=other&replication=on", "found replication, service."),
+        ("postgresql://e:s3cret@db/portal?application_name=a#b&service=other", "found service."),
+        ("postgresql://e:s3cret@db", "name of a database"),
+        ("postgresql://e:s3cret%zz@db/portal", "libpq can read"),
+        ("postgresql://e:s3cret@[::1/portal", "libpq can read"),
+        ("mysql://e:s3cret@db/portal", "address of PostgreSQL"),
+        ("host=db password=s3cret", "address of PostgreSQL"),
+    ],
+)
+def test_an_address_that_cannot_be_meant_is_refused_without_repeating_it(url: str, said: str) -> None:
+    with pytest.raises(RefusedError, match=re.escape(said)) as refused:
+        database_settings(Settings(database_url=url))
+    assert "s3cret" not in str(refused.value)
+
+
+def test_libpq_knows_every_parameter_that_is_passed_on() -> None:
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    assert known >= PASSED_ON
 
 
 def test_errors_that_are_not_ours_get_no_page_of_ours() -> None:
