@@ -24,9 +24,15 @@ ENCLAVE = Path(sys.executable).with_name("enclave")
 
 def _enclave(home: Path, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("ENCLAVE_")}
-    environment = {**kept, "ENCLAVE_HOME": str(home), "ENCLAVE_CONFIG": os.devnull}
     return subprocess.run(
-        [ENCLAVE, *arguments], env=environment, input=given, capture_output=True, text=True, timeout=120, check=False
+        [ENCLAVE, *arguments],
+        env={**kept, "ENCLAVE_HOME": str(home)},
+        cwd=home,  # where no enclave.toml is
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
