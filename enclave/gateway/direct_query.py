@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from enclave.gateway.parameters import MAXIMUM_BYTES, one_row
-from enclave.gateway.protobuf_wire import WireError
+from enclave.gateway.protobuf_wire import WireError, check_size
 
 PREFIX = b"enclave.query/1\n"
 ID_BYTES = 16
@@ -38,6 +38,7 @@ def is_direct(ticket: bytes) -> bool:
 
 def parse_direct(ticket: bytes) -> DirectQuery:
     """Raises WireError, StatementRefusedError."""
+    check_size(len(ticket))
     id_end = len(PREFIX) + ID_BYTES
     start = id_end + _LENGTH.size
     if len(ticket) < start:

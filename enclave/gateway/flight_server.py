@@ -28,6 +28,7 @@ from enclave.gateway.gate import StatementRefusedError
 from enclave.gateway.metadata import MetadataCommand, metadata_schema, metadata_table
 from enclave.gateway.parameters import one_row
 from enclave.gateway.partitions import Partitions
+from enclave.gateway.protobuf_wire import check_size
 from enclave.gateway.relay import Relay
 from enclave.gateway.service import GatewayService
 from enclave.gateway.statements import Prepared, StatementStore
@@ -151,6 +152,7 @@ class GatewayFlightServer(flight.FlightServerBase):  # type: ignore[misc]
 
     def do_action(self, context: Any, action: Any) -> list[bytes]:
         with as_flight_errors():
+            check_size(action.body.size)
             return [self._act(context, action.type, action.body.to_pybytes())]
 
     def list_actions(self, context: Any) -> list[tuple[str, str]]:

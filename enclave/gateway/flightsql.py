@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from enclave.gateway.protobuf_wire import (
+    MOST_FIELDS,
     WireError,
     decode_varint,
     field_bytes,
@@ -22,6 +23,8 @@ from enclave.gateway.protobuf_wire import (
 
 _PREFIX = "type.googleapis.com/arrow.flight.protocol.sql."
 _FLIGHT_PREFIX = "type.googleapis.com/arrow.flight.protocol."
+_LONGEST_NAME = 60
+"""Characters; what is longer is none of ours, and what we do not know is repeated in its refusal."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def unpack_any(data: bytes) -> tuple[str, bytes]:
     url = last_text(fields, 1) or ""
     if not url.startswith(_FLIGHT_PREFIX):
         raise WireError("expected a Flight SQL command, found something else; use a Flight SQL client")
-    return url.rsplit(".", 1)[-1], last_bytes(fields, 2) or b""
+    return url.rsplit(".", 1)[-1][:_LONGEST_NAME], last_bytes(fields, 2) or b""
 
 
 def pack_any(name: str, body: bytes) -> bytes:
@@ -180,6 +183,8 @@ def _codes(values: list[int | bytes]) -> tuple[int, ...]:
         while offset < len(value):
             code, offset = decode_varint(value, offset)
             found.append(code)
+            if len(found) > MOST_FIELDS:
+                raise WireError(f"expected at most {MOST_FIELDS} codes, found more")
     return tuple(found)
 
 

@@ -1,16 +1,22 @@
 """The few rules of the protobuf wire format that Flight SQL messages need (varints and length-delimited fields).
 
-Contract: ``parse_fields`` accepts any bytes and either returns all fields or raises WireError; ``field_bytes`` and
-``field_int`` write one field. Why not the ``protobuf`` package: docs/adr/0003-flight-sql-codec.md.
+Contract: ``parse_fields`` accepts any bytes and either returns all fields or raises WireError, at once when they are
+more than a message of Flight SQL has: it is asked before anybody is admitted. ``field_bytes`` and ``field_int`` write
+one field. Why not the ``protobuf`` package: docs/adr/0003-flight-sql-codec.md.
 Source: protobuf.dev, "Encoding". Non-goals: groups, packed fields, signed (zigzag) integers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAXIMUM_VARINT_BYTES = 10
+LARGEST = 64 << 20
+"""Bytes of a message: more than the longest statement that a permit may allow."""
+MOST_FIELDS = 1000
+"""Each takes some forty times its bytes in memory (measured)."""
 
 
 class WireError(ValueError):
@@ -50,7 +56,17 @@ def decode_varint(data: bytes, offset: int) -> tuple[int, int]:
 
 def parse_fields(data: bytes) -> list[Field]:
     """Every field of a message in order. Fixed-width fields are read as bytes."""
-    return list(_fields(bytes(data)))
+    check_size(len(data))
+    found = list(islice(_fields(bytes(data)), MOST_FIELDS + 1))
+    if len(found) > MOST_FIELDS:
+        raise WireError(f"expected at most {MOST_FIELDS} fields, found more")
+    return found
+
+
+def check_size(size: int) -> None:
+    """Raise WireError when a message is longer than any of ours."""
+    if size > LARGEST:
+        raise WireError(f"expected a message of at most {LARGEST} bytes, found {size}")
 
 
 def _fields(data: bytes) -> Iterator[Field]:

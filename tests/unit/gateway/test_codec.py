@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enclave.gateway import flightsql as fs
+from enclave.gateway.direct_query import PREFIX, parse_direct
 from enclave.gateway.protobuf_wire import (
+    LARGEST,
     WireError,
     decode_varint,
     encode_varint,
@@ -46,6 +51,43 @@ def test_any_body_in_a_known_command_parses_or_is_refused(body: bytes) -> None:
             fs.parse_command(fs.pack_any(name, body))
         except WireError as error:
             assert str(error)
+
+
+_INFO = "CommandGetSqlInfo"
+
+
+@pytest.mark.parametrize(
+    ("parse", "data"),
+    [
+        (parse_fields, b"x" * 4_000_000),
+        (fs.parse_command, b"x" * 4_000_000),
+        (fs.parse_command, fs.pack_any(_INFO, field_int(1, 8) * 2_000_000)),
+        (fs.parse_command, fs.pack_any(_INFO, field_bytes(1, b"\x08" * 4_000_000))),
+        (fs.parse_command, bytes(LARGEST + 1)),
+        (parse_direct, PREFIX + bytes(LARGEST)),
+    ],
+    ids=["fields", "a command of fields", "codes one by one", "packed codes", "a long command", "a long ticket"],
+)
+def test_what_is_more_than_any_message_of_ours_is_refused_before_it_fills_the_memory(
+    parse: Callable[[bytes], object], data: bytes
+) -> None:
+    """Asked before anybody is admitted: 100 MB of fields took 4.3 GB of the front."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(WireError, match=r"expected (at most|a message of at most)"):
+            parse(data)
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(data) + (1 << 20)
+    finally:
+        tracemalloc.stop()
+
+
+def test_as_many_codes_as_any_client_asks_for_are_read() -> None:
+    packed = b"".join(encode_varint(code) for code in range(1000))
+    assert fs.parse_command(fs.pack_any(_INFO, field_bytes(1, packed))) == fs.GetSqlInfo(tuple(range(1000)))
+
+
+def test_the_name_of_an_unknown_command_is_cut() -> None:
+    assert fs.parse_command(fs.pack_any("x" * 500_000, b"")) == fs.Unsupported("x" * 60)
 
 
 @pytest.mark.parametrize("value", [-1, 2**64])
