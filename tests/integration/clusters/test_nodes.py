@@ -30,6 +30,7 @@ from enclave_node_stand import (  # type: ignore[import-not-found]
 )
 from enclave_test_stand import is_alive, wait_for  # type: ignore[import-not-found]
 
+from enclave.metering.ledger import Ledger
 from enclave.processes import accepts_connections
 from enclave.workspaces import cgroups
 
@@ -117,8 +118,8 @@ def test_she_computes_on_both_machines_and_is_recorded(stand: Any, kernel: str) 
 
 BESIDE = """
 from enclave_client import dask as enclave_dask
-client = enclave_dask.client(3)
-client.wait_for_workers(3, timeout=120)
+client = enclave_dask.client(2)
+client.wait_for_workers(2, timeout=120)
 def look():
     import os
     from enclave_client import sql
@@ -146,7 +147,13 @@ def test_somebody_else_computes_on_the_same_node_and_they_do_not_meet(stand: Any
     assert him != PERSON and stand.wait_event("query:outcome", workspace=workspace)["actor"] == him
     bob.execute(there, his_kernel, "client.close()", 200)
     wait_for(lambda: stand.at_node() == hers, "the end of his workers, and of no other")
+    (ledger,) = stand.settings.metering_dir.glob(f"{PROJECT}/workspaces/*/{workspace}-*.json")
+    wait_for(lambda: used_cpu_ns(ledger) > 10**8, "the record of what they used there")
     assert run(stand, kernel, "print(client.submit(sum, [1, 2], workers=[far]).result())") == "3\n"
+
+
+def used_cpu_ns(ledger: Path) -> int:
+    return sum(used.cpu_ns for used in Ledger(ledger).read().days.values())
 
 
 def walls(pid: int) -> tuple[int, str]:
@@ -288,7 +295,7 @@ while not (len(found()) == 3 and far not in found() and here in found() and thir
     wait_for(lambda: stand.folders_at_node() == [], "the end of its folders")
     assert ended(stand) == []
     said, problem = stand.doctor()
-    assert f"{SECOND} (3 workers, certificate until 20" in said and NODE in said
+    assert f"{SECOND} (4 workers, certificate until 20" in said and NODE in said
     assert problem == f"{NODE} does not answer as a node (ConnectionRefusedError)"
 
 
