@@ -109,7 +109,7 @@ class IslandBackend(DBBackendBase):  # type: ignore[misc]  # dask-gateway has no
             self._starting.pop(cluster.name).set()
         if cluster.target > JobStatus.RUNNING:
             raise PublicException("The cluster was stopped before it began, by you or with its workspace.")
-        self._members.begin(cluster.name, _terms(user), machines)
+        self._members.begin(cluster.name, owner, _terms(user), machines)
         self.queue.put(cluster)
         return str(cluster.name)
 

@@ -19,7 +19,9 @@ import structlog
 
 from enclave.clusters.islands import HostAwayError, HostRefusedError, HostSocket
 from enclave.clusters.machine_records import MachineRecords
+from enclave.clusters.node_use import NodeUses
 from enclave.clusters.nodes import Node, Nodes
+from enclave.clusters.records import Owner
 from enclave.clusters.relay import Address, Between
 from enclave.clusters.relay import Streams as Pair
 from enclave.clusters.slots import HOME, Slot, Slots
@@ -57,6 +59,7 @@ class Members:
         self._terms: dict[str, Terms] = {}
         self._spread: dict[str, Between] = {}
         """Clusters that may use nodes."""
+        self._use = NodeUses(settings.metering_dir)
         self._slots = Slots(self._most)
         self._left: dict[int, list[Slot]] = {}
         self._refusals = Refusals()
@@ -94,11 +97,12 @@ class Members:
                 _log.info("home-only", workspace=workspace, reason=str(error))  # and its scheduler will not start
         return names
 
-    def begin(self, cluster: str, terms: Terms, machines: list[str]) -> None:
+    def begin(self, cluster: str, owner: Owner, terms: Terms, machines: list[str]) -> None:
         """Before anything of it starts; ``machines``: as they were recorded."""
         self._terms[cluster] = terms
         if len(machines) > 1:
             self._spread[cluster] = Between(HOME, len(machines), self._most)
+            self._use.begin(cluster, owner, terms.memory_mb)
 
     def open_streams(self, cluster: str, folder: Path) -> None:
         """The ways to other machines; ``folder``: the island's. Raises OSError."""
@@ -202,10 +206,15 @@ class Members:
         terms = self._terms.pop(cluster, None)
         waiting = [self._quietly(self.host(terms.workspace).stop(cluster))] if terms else []
         if self._spread.pop(cluster, None) is not None and self._home is not None:
-            waiting += [self._quietly(node.stop(cluster)) for node in self._nodes.nodes.values() if node.is_usable]
+            waiting += [self._quietly(self._stop_part(node, cluster)) for node in self._nodes.nodes.values()]
             await self._streams.close(cluster)
         await asyncio.gather(*waiting)
         self._slots.free_cluster(cluster)
+        await self._use.end(cluster)
+
+    async def _stop_part(self, node: Node, cluster: str) -> None:
+        if node.is_usable:
+            self._use.note(cluster, node.part, await node.stop(cluster))
 
     def host(self, workspace: str) -> HostSocket:
         """The workspace's own."""
@@ -247,10 +256,12 @@ class Members:
     def _on_polled(self, node: Node) -> None:
         """What nobody wanted any more when it was asked is gone, but for what the node could not end yet."""
         self._slots.free_left([slot for slot in self._left.get(node.part, []) if slot.cluster not in node.busy])
+        self._use.take_poll(node.part, node.used)
 
     def _on_lost(self, node: Node) -> None:
         _log.warning("node-lost", node=node.machine.name)
         self._streams.drop(node.machine.name)
+        self._use.lose(node.part)
         self._lost(self._slots.workers_at(node.part))
 
     def _token(self, workspace: str) -> str:

@@ -24,6 +24,7 @@ from enclave.clusters.islands import HostAwayError, HostRefusedError
 from enclave.compute_nodes.machines import Machine
 from enclave.compute_nodes.refusals import believed
 from enclave.compute_nodes.wire import LONGEST_COMMAND, connect_tls, read_frame, write_frame
+from enclave.metering.readings import Reading
 from enclave.workspaces.islands import MOST_SLOTS
 
 _log = structlog.get_logger()
@@ -66,6 +67,7 @@ class Polled:
     """Clusters of which something may be left that was to end."""
     refused: dict[str, int]
     recorded: dict[str, int]
+    used: dict[str, Reading]
 
     @classmethod
     def read(cls, answer: Question) -> Polled:
@@ -79,8 +81,21 @@ class Polled:
                 "busy": list(busy),
             } if all(map(_is_name, busy)) and all(isinstance(members, dict) for members in clusters.values()):
                 counts = believed(answer.get("refused")), believed(answer.get("recorded"))
-                return cls(boot, image, min(most, MOST_SLOTS), clusters, frozenset(busy), *counts)
+                used = _used_by_cluster(answer.get("used"))
+                return cls(boot, image, min(most, MOST_SLOTS), clusters, frozenset(busy), *counts, used)
         raise HostAwayError("Expected a compute node's answer to a poll, found something else. Update it.")
+
+
+def _used_by_cluster(given: object) -> dict[str, Reading]:
+    read = {name: read_used(one) for name, one in given.items()} if isinstance(given, dict) else {}
+    return {name: used for name, used in read.items() if used is not None}
+
+
+def read_used(given: object) -> Reading | None:
+    """What a node says a part has used; None for what cannot be that."""
+    if not isinstance(given, list) or len(given) != 2 or not all(type(n) is int and 0 <= n < 1 << 62 for n in given):
+        return None
+    return Reading(*given)
 
 
 def _is_name(given: object) -> bool:
@@ -98,6 +113,7 @@ class Node:
         self.workers = 0
         self.members: dict[str, dict[str, int | None]] = {}
         self.busy: frozenset[str] = frozenset()
+        self.used: dict[str, Reading] = {}
         self._client, self._image = client, image
         self._lock = asyncio.Lock()
         self._missed = 0
@@ -111,15 +127,19 @@ class Node:
             await ask(self.machine, self._client, question, _ANSWER_SECONDS)
             self.members.setdefault(question["cluster"], {})[question["member"]] = None
 
-    async def stop(self, cluster: str, member: str | None = None) -> None:
-        """End a worker or the part; nothing is left of it when this returns. Raises as above."""
+    async def stop(self, cluster: str, member: str | None = None) -> Reading | None:
+        """End a worker or the part; nothing is left of it when this returns. What the part has used, if it was there.
+
+        Raises as above.
+        """
         async with self._lock:
             question = {"do": "stop", "cluster": cluster, **({"member": member} if member else {})}
-            await ask(self.machine, self._client, question, _ANSWER_SECONDS)
+            answer = await ask(self.machine, self._client, question, _ANSWER_SECONDS)
             if member is None:
                 self.members.pop(cluster, None)
             else:
                 self.members.get(cluster, {}).pop(member, None)
+        return read_used(answer.get("used"))
 
     async def poll(self, kept: Callable[[], dict[str, Question]]) -> bool:
         """True when it answered; ``kept`` is asked when it is its turn. Never raises."""
@@ -153,7 +173,7 @@ class Node:
             self._recorded.clear()
         self._recorded |= Counter(polled.recorded)  # there may be more since it was asked
         self._boot, self._refused = polled.boot, polled.refused
-        self.members, self.busy, self.workers = polled.members, polled.busy, polled.workers
+        self.members, self.busy, self.workers, self.used = polled.members, polled.busy, polled.workers, polled.used
         if self._missed or self.has_restarted or not self.is_usable:
             _log.info("node-answers", node=self.machine.name)
         self._missed = 0

@@ -27,6 +27,7 @@ from enclave.compute_nodes.part_plan import group_of, places_of, plan_part
 from enclave.compute_nodes.part_process import LARGEST
 from enclave.compute_nodes.requests import Start
 from enclave.compute_nodes.streams import Part, Streams
+from enclave.metering.readings import Meter
 from enclave.sandbox import SandboxError
 from enclave.settings import Settings
 from enclave.workspaces import cgroups
@@ -41,6 +42,8 @@ _TURN_SECONDS = 20.0
 _PATIENCE_SECONDS = 4.0
 """Less than home waits for the answer to a poll."""
 Codes = dict[str, int | None]
+Used = tuple[int, int]
+"""Of a part: nanoseconds of processor time since it began, and bytes of memory now."""
 
 
 @dataclass
@@ -49,8 +52,16 @@ class _Running:
     places: Places
     process: subprocess.Popen[bytes]
     channel: socket.socket
+    meter: Meter
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     members: set[str] = field(default_factory=set)
+    used: Used = (0, 0)
+
+    async def read_used(self) -> Used:
+        with suppress(OSError):  # its groups go just now
+            found = await asyncio.to_thread(self.meter.read)
+            self.used = found.cpu_ns, found.memory_bytes
+        return self.used
 
     async def ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
         """Raises RefusedRequest, OSError when it has ended or has to."""
@@ -74,7 +85,19 @@ class _Running:
 @dataclass
 class _Ending:
     number: int
-    task: asyncio.Task[None]
+    task: asyncio.Task[Used]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is there after home's word."""
+
+    clusters: dict[str, Codes]
+    """Exit codes of all members, None: it runs, or is not known to have ended."""
+    busy: list[str]
+    """Clusters that need longer to do what was said than home waits."""
+    used: dict[str, Used]
+    """Of every part that there is."""
 
 
 class Parts:
@@ -130,41 +153,44 @@ class Parts:
         except TimeoutError as error:
             raise RefusedRequest("Expected a node with time for a start, found it busy. Try again.") from error
 
-    async def stop(self, cluster: str, member: str | None = None) -> None:
-        """End a worker, or the part; nothing of it is left when this returns, and no error when there is none."""
+    async def stop(self, cluster: str, member: str | None = None) -> Used | None:
+        """End a worker, or the part; nothing of it is left when this returns, and no error when there is none.
+
+        What a part has used that ended, as far as it is known.
+        """
         part = self._running.get(cluster)
         if part is not None and member is not None:
             await part.ask({"do": "stop", "cluster": cluster, "member": member})
             part.members.discard(member)
-            return
+            return None
         if part is not None:
             del self._running[cluster]
             self._ending[cluster] = _Ending(part.number, asyncio.create_task(self._see_off(cluster, part)))
-        await self._ended(cluster)
+        return await self._ended(cluster)
 
-    async def _see_off(self, cluster: str, part: _Running) -> None:
+    async def _see_off(self, cluster: str, part: _Running) -> Used:
         try:
-            await self._end(cluster, part)
+            return await self._end(cluster, part)
         finally:
             del self._ending[cluster]
 
-    async def _ended(self, cluster: str) -> None:
-        if (ending := self._ending.get(cluster)) is not None:
-            await asyncio.shield(ending.task)
+    async def _ended(self, cluster: str) -> Used | None:
+        ending = self._ending.get(cluster)
+        return None if ending is None else await asyncio.shield(ending.task)
 
-    async def keep_only(self, kept: Mapping[str, tuple[frozenset[str], str]]) -> tuple[dict[str, Codes], list[str]]:
-        """End what home does not name, give the rest its token; exit codes of all members, None: it runs or is not
-        known to have ended. And the clusters that need longer for it than home waits."""
+    async def keep_only(self, kept: Mapping[str, tuple[frozenset[str], str]]) -> Kept:
+        """End what home does not name, give the rest its token."""
         busy = list(self._keeping)  # since an earlier poll, whose names they go by
         for cluster in sorted({*self._running, *self._ending}.difference(busy)):
             task = self._keeping[cluster] = asyncio.create_task(self._keep(cluster, kept.get(cluster)))
             task.add_done_callback(lambda _, cluster=cluster: self._keeping.pop(cluster))  # type: ignore[misc]
         asked = dict(self._keeping)
         await self._be_patient(asked)
-        found = {cluster: codes for cluster, task in asked.items() if task.done() and (codes := task.result())}
+        codes = {cluster: codes for cluster, task in asked.items() if task.done() and (codes := task.result())}
         busy += [cluster for cluster, task in asked.items() if not task.done() and cluster not in busy]
-        running = {cluster: part for cluster in busy if (part := self._running.get(cluster)) is not None}
-        return {**{cluster: dict.fromkeys(part.members) for cluster, part in running.items()}, **found}, busy
+        unknown = {cluster: dict.fromkeys(part.members) for cluster, part in self._running.items() if cluster in busy}
+        used = {cluster: await part.read_used() for cluster, part in list(self._running.items())}
+        return Kept({**unknown, **codes}, busy, used)
 
     async def _be_patient(self, asked: Mapping[str, asyncio.Task[Any]]) -> None:
         if asked:
@@ -208,7 +234,8 @@ class Parts:
         with theirs:
             command = [sys.executable, "-m", "enclave.compute_nodes.part_process", str(theirs.fileno())]
             process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), start_new_session=True)
-        part = self._running[start.cluster] = _Running(number, places, process, ours)
+        meter = Meter(lambda: cgroups.groups_of(group_of(start.cluster)), process.pid)
+        part = self._running[start.cluster] = _Running(number, places, process, ours, meter)
         try:
             await part.ask(json.loads(plan.to_json()))
             self._streams.open(self._part(start, places))
@@ -224,7 +251,8 @@ class Parts:
             path.chmod(mode)
         return Part(start.cluster, start.between, start.machines, folder, places.inside / "gateway.sock")
 
-    async def _end(self, cluster: str, part: _Running) -> None:
+    async def _end(self, cluster: str, part: _Running) -> Used:
+        used = await part.read_used()
         await self._streams.close(cluster)
         part.hang_up()
         async with part.lock:
@@ -235,6 +263,7 @@ class Parts:
                 part.process.kill()
             await asyncio.sleep(_LOOK_SECONDS)
         await asyncio.to_thread(_clear_away, part, cluster)
+        return used
 
 
 def _clear_away(part: _Running, cluster: str) -> None:

@@ -15,6 +15,7 @@ import shutil
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -124,12 +125,12 @@ class NodeServer:
 
     async def _poll(self, asked: dict[str, Any]) -> dict[str, Any]:
         self._refusals.note(asked.get("boot"), asked.get("recorded"))
-        members, busy = await self._parts.keep_only(read_kept(asked))
-        return {**await self._hello(asked), **self._refusals.said(), "clusters": members, "busy": busy}
+        kept = await self._parts.keep_only(read_kept(asked))
+        return {**await self._hello(asked), **self._refusals.said(), **asdict(kept)}
 
     async def _stop(self, asked: dict[str, Any]) -> dict[str, Any]:
-        await self._parts.stop(read_cluster(asked), read_member(asked) if asked.get("member") is not None else None)
-        return {}
+        member = read_member(asked) if asked.get("member") is not None else None
+        return {"used": await self._parts.stop(read_cluster(asked), member)}
 
 
 def take_folder(folder: Path) -> IO[bytes]:

@@ -22,7 +22,8 @@ LOOK_SECONDS = 10.0
 
 
 class UsageWatch(threading.Thread):
-    """``end`` stops it with a look; it may be called again."""
+    """``end`` stops it with a look; it may be called again. ``counts_open``: also the time that passes, which is a
+    workspace's."""
 
     def __init__(
         self,
@@ -30,11 +31,12 @@ class UsageWatch(threading.Thread):
         read: Callable[[], Reading],
         *,
         seconds: float = LOOK_SECONDS,
+        counts_open: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
         day: Callable[[], date] = today,
     ) -> None:
         super().__init__(name="usage-watch", daemon=True)
-        self._ledger, self._read, self._seconds = ledger, read, seconds
+        self._ledger, self._read, self._seconds, self._counts_open = ledger, read, seconds, counts_open
         self._monotonic, self._day = monotonic, day
         self._ended = threading.Event()
         self._at = monotonic()
@@ -76,7 +78,7 @@ class UsageWatch(threading.Thread):
         now = self._monotonic()
         passed = now - self._at
         self._byte_seconds += (self._memory + reading.memory_bytes) / 2 * passed
-        self._open_seconds += passed
+        self._open_seconds += passed if self._counts_open else 0.0
         self._peak = max(self._peak, reading.memory_bytes)
         self._at, self._memory = now, reading.memory_bytes
 

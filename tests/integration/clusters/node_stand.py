@@ -157,7 +157,7 @@ class NodeStand(ClusterStand):  # type: ignore[misc]
             "ENCLAVE_HOME": str(self.root / "nowhere"),
             "ENCLAVE_NODE_ADDRESS": f"{machine.address}:{NODE_PORT}",
             "ENCLAVE_NODE_HOME": HOME,
-            "ENCLAVE_NODE_WORKERS": "3",
+            "ENCLAVE_NODE_WORKERS": "4",
             "ENCLAVE_NODE_FOLDER": str(self.folders / name),
             **self._identity(name),
         }

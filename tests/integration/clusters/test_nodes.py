@@ -30,6 +30,7 @@ from enclave_node_stand import (  # type: ignore[import-not-found]
 )
 from enclave_test_stand import is_alive, wait_for  # type: ignore[import-not-found]
 
+from enclave.metering.ledger import Ledger
 from enclave.processes import accepts_connections
 from enclave.workspaces import cgroups
 
@@ -117,8 +118,8 @@ def test_she_computes_on_both_machines_and_is_recorded(stand: Any, kernel: str) 
 
 BESIDE = """
 from enclave_client import dask as enclave_dask
-client = enclave_dask.client(3)
-client.wait_for_workers(3, timeout=120)
+client = enclave_dask.client(2)
+client.wait_for_workers(2, timeout=120)
 def look():
     import os
     from enclave_client import sql
@@ -144,9 +145,15 @@ def test_somebody_else_computes_on_the_same_node_and_they_do_not_meet(stand: Any
     assert his and not her_walls & his_walls
     him = stand.wait_event("cluster:started", workspace=workspace)["actor"]
     assert him != PERSON and stand.wait_event("query:outcome", workspace=workspace)["actor"] == him
-    bob.execute(there, his_kernel, "client.shutdown()", 200)
+    bob.execute(there, his_kernel, "client.close()", 200)
     wait_for(lambda: stand.at_node() == hers, "the end of his workers, and of no other")
+    (ledger,) = stand.settings.metering_dir.glob(f"{PROJECT}/workspaces/*/{workspace}-*.json")
+    wait_for(lambda: used_cpu_ns(ledger) > 10**8, "the record of what they used there")
     assert run(stand, kernel, "print(client.submit(sum, [1, 2], workers=[far]).result())") == "3\n"
+
+
+def used_cpu_ns(ledger: Path) -> int:
+    return sum(used.cpu_ns for used in Ledger(ledger).read().days.values())
 
 
 def walls(pid: int) -> tuple[int, str]:
@@ -217,7 +224,7 @@ REFUSED: list[tuple[str, str | None, Any, str]] = [
 
 
 def test_what_a_machine_refuses_is_recorded(stand: Any) -> None:
-    own = stand.wait_event("cluster:started")["subject"]
+    own = stand.wait_event("cluster:started", workspace=stand.workspace)["subject"]
     for at, name, said, _ in REFUSED:
         content = said if isinstance(said, bytes | int) else json.dumps(said).replace(OWN, own).encode()
         frame = struct.pack("!I", content) if isinstance(content, int) else struct.pack("!I", len(content)) + content
@@ -267,6 +274,11 @@ def test_plain_bytes_and_an_older_tls_get_no_answer(stand: Any) -> None:
         pass
 
 
+def ended(stand: Any) -> list[Any]:
+    """Records of the end of her cluster."""
+    return [event for event in stand.events("cluster:stopped") if event["workspace"] == stand.workspace]
+
+
 def test_a_killed_nodes_workers_are_replaced_on_other_machines(stand: Any, kernel: str) -> None:
     held = "blocks = client.map(make, range(8))\nfrom distributed import wait\nprint(len(wait(blocks).done))"
     assert run(stand, kernel, held) == "8\n"
@@ -281,9 +293,9 @@ while not (len(found()) == 3 and far not in found() and here in found() and thir
     assert run(stand, kernel, code) == "28000000\n"
     wait_for(lambda: not any(is_alive(pid) for pid in below), "the end of the killed node's workers")
     wait_for(lambda: stand.folders_at_node() == [], "the end of its folders")
-    assert stand.events("cluster:stopped") == []
+    assert ended(stand) == []
     said, problem = stand.doctor()
-    assert f"{SECOND} (3 workers, certificate until 20" in said and NODE in said
+    assert f"{SECOND} (4 workers, certificate until 20" in said and NODE in said
     assert problem == f"{NODE} does not answer as a node (ConnectionRefusedError)"
 
 
@@ -300,14 +312,15 @@ print(client.submit(add, *blocks, workers=[far]).result())
     assert run(stand, kernel, code) == "28000000\n"
     wait_for(lambda: not any(is_alive(pid) for pid in below), "the end of the lease")
     wait_for(lambda: stand.folders_at_node(SECOND) == [], "the end of its folders")
-    assert stand.nodes[SECOND].poll() is None and stand.events("cluster:stopped") == []
+    assert stand.nodes[SECOND].poll() is None and ended(stand) == []
 
 
 def test_a_revoked_persons_workers_end_on_the_node_that_came_back(stand: Any) -> None:
     """The last of this file: her workspace is gone."""
     below = wait_for(stand.at_node, "her worker")
     stand.portal.revoke("alice")
-    assert stand.wait_event("cluster:stopped")["data"]["reason"] in ("workspace-stopped", "scheduler-ended", "failed")
+    found = stand.wait_event("cluster:stopped", workspace=stand.workspace)
+    assert found["data"]["reason"] in ("workspace-stopped", "scheduler-ended", "failed")
     wait_for(lambda: not any(is_alive(pid) for pid in below), "the end of a revoked person's workers")
     wait_for(lambda: stand.folders_at_node() == [], "the end of their folders")
     stand.stop(stand.nodes[NODE])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from enclave.clusters.islands import HostAwayError, HostRefusedError, HostSocket
 from enclave.clusters.machine_records import MOST, MachineRecords
 from enclave.clusters.members import Members, Terms
 from enclave.clusters.nodes import Node
+from enclave.clusters.records import Owner
 from enclave.compute_nodes.machines import Home, Identity, Machine
 from enclave.settings import Settings
 
 CLUSTER, WORKSPACE = "c" * 32, "w-0123456789ab"
 ALL = ["home", "node-1", "node-2"]
+OWNER = Owner("u-0123456789ab", "heart-study", WORKSPACE)
 
 
 class UnsafeMachines:
@@ -62,7 +65,7 @@ def machines(monkeypatch: pytest.MonkeyPatch) -> UnsafeMachines:
 
 
 @pytest.fixture
-def members(tmp_path: Path, machines: UnsafeMachines) -> Members:
+def members(tmp_path: Path, machines: UnsafeMachines) -> Iterator[Members]:
     token = tmp_path / "run" / "ws" / WORKSPACE / "in" / "token"
     token.parent.mkdir(parents=True)
     token.write_text("token\n")
@@ -73,8 +76,10 @@ def members(tmp_path: Path, machines: UnsafeMachines) -> Members:
     found = Members(settings, home, machines.lost.append)
     for node in found._nodes.nodes.values():
         node.is_usable, node.workers = True, 2
-    found.begin(CLUSTER, Terms(WORKSPACE, "alice", 1024, 64, 64), ALL)
-    return found
+    found.begin(CLUSTER, OWNER, Terms(WORKSPACE, "alice", 1024, 64, 64), ALL)
+    yield found
+    for cluster in (CLUSTER, "d" * 32):
+        asyncio.run(found._use.end(cluster))
 
 
 def start(members: Members, *workers: str) -> None:
@@ -155,7 +160,7 @@ def test_which_machines_a_cluster_may_use(
 ) -> None:
     machines.has_packages = has_packages
     assert asyncio.run(members.machines_for(WORKSPACE)) == expected
-    members.begin("d" * 32, Terms(WORKSPACE, "alice", 1024, 64, 64), expected)
+    members.begin("d" * 32, OWNER, Terms(WORKSPACE, "alice", 1024, 64, 64), expected)
     work = members.start_worker("d" * 32, "a", lambda at: {"cluster": "d" * 32, "member": "w", "at": at})
     asyncio.run(work)
     assert machines.asked == [("home", None if has_packages else (0, 8800))]

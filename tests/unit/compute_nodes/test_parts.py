@@ -13,7 +13,7 @@ import pytest
 
 from enclave.compute_nodes import part_process
 from enclave.compute_nodes import parts as parts_module
-from enclave.compute_nodes.parts import Parts
+from enclave.compute_nodes.parts import Kept, Parts
 from enclave.compute_nodes.requests import read_start
 from enclave.workspaces.kernels import RefusedRequest
 
@@ -32,6 +32,9 @@ class UnsafePart:
 
     def write_token(self, token: str) -> None:
         self.token = token
+
+    async def read_used(self) -> tuple[int, int]:
+        return 7 + self.number, 9
 
     async def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         if self.is_gone:
@@ -60,17 +63,19 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_what_home_does_not_name_is_ended(running: Any) -> None:
     hers = running._running[HERS]
-    assert asyncio.run(running.keep_only({HERS: (frozenset("a"), "fresh")})) == ({HERS: {"a": None}}, [])
+    assert asyncio.run(running.keep_only({HERS: (frozenset("a"), "fresh")})) == Kept(
+        {HERS: {"a": None}}, [], {HERS: (7, 9)}
+    )
     assert running.ended == [HIS] and hers.token == "fresh"
     assert hers.asked == [("stop", "b"), ("poll", None)] and running.workers == 1
-    assert asyncio.run(running.keep_only({})) == ({}, [])
+    assert asyncio.run(running.keep_only({})) == Kept({}, [], {})
     assert running.ended == [HIS, HERS] and running.count == 0
 
 
 def test_a_part_whose_process_has_ended_is_cleared_away(running: Any) -> None:
     running._running[HERS].is_gone = True
     kept = {HERS: (frozenset("ab"), "t"), HIS: (frozenset("c"), "t"), "3" * 32: (frozenset("d"), "t")}
-    assert HERS not in asyncio.run(running.keep_only(kept))[0]
+    assert HERS not in asyncio.run(running.keep_only(kept)).clusters
     assert running.ended == [HERS] and running.count == 1
 
 
@@ -91,20 +96,20 @@ def test_a_part_that_does_not_answer_or_does_not_end_keeps_home_waiting_for_no_o
     async def run() -> None:
         for his_token in "12":
             said = await running.keep_only({**kept, HIS: (frozenset("c"), his_token)})
-            assert said == ({HERS: {"a": None, "b": None}, HIS: {"c": None}}, [HERS]) and his.token == his_token
+            assert (said.clusters, said.busy) == ({HERS: {"a": None, "b": None}, HIS: {"c": None}}, [HERS])
+            assert his.token == his_token and said.used == {HERS: (7, 9), HIS: (8, 9)}
         hers.may_answer.set()
         await asyncio.gather(*running._keeping.values())
         hers.is_gone = True
         running.may_end.clear()
         late.add(HIS)
-        _, busy = await running.keep_only({HERS: kept[HERS]})
-        assert busy == [HERS, HIS]
+        assert (await running.keep_only({HERS: kept[HERS]})).busy == [HERS, HIS]
         while running.count:  # one is told on a thread
             await asyncio.sleep(0)
-        assert await running.keep_only({HERS: kept[HERS]}) == ({}, [HERS, HIS]) and running.ended == []
+        assert await running.keep_only({HERS: kept[HERS]}) == Kept({}, [HERS, HIS], {}) and running.ended == []
         running.may_end.set()
         await asyncio.gather(*running._keeping.values())
-        assert await running.keep_only({}) == ({}, [])
+        assert await running.keep_only({}) == Kept({}, [], {})
 
     asyncio.run(run())
     assert sorted(running.ended) == [HERS, HIS]
@@ -118,12 +123,12 @@ def test_what_was_asked_before_a_poll_does_not_speak_for_it(running: Any, monkey
     hers.may_answer.clear()
 
     async def run() -> None:
-        _, busy = await running.keep_only({HERS: (frozenset("ab"), "t")})
-        assert busy == [HERS]
+        assert (await running.keep_only({HERS: (frozenset("ab"), "t")})).busy == [HERS]
         late.clear()
         hers.may_answer.set()
-        assert await running.keep_only({HERS: (frozenset("a"), "t")}) == ({HERS: {"a": None, "b": None}}, [HERS])
-        assert await running.keep_only({HERS: (frozenset("a"), "t")}) == ({HERS: {"a": None}}, [])
+        for busy, left in (([HERS], "ab"), ([], "a")):
+            said = await running.keep_only({HERS: (frozenset("a"), "t")})
+            assert (said.busy, said.clusters) == (busy, {HERS: dict.fromkeys(left)})
 
     asyncio.run(run())
 
@@ -186,7 +191,7 @@ def test_an_answer_that_comes_too_late_is_the_answer_to_nothing(monkeypatch: pyt
     nothing: Any = None
 
     async def run() -> None:
-        part = parts_module._Running(0, nothing, nothing, ours)
+        part = parts_module._Running(0, nothing, nothing, ours, nothing)
         with pytest.raises(OSError):
             await part.ask({"do": "start"})
         monkeypatch.setattr(parts_module, "_ANSWER_SECONDS", 60)

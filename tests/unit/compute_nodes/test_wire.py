@@ -12,6 +12,7 @@ from unittest.mock import AsyncMock, Mock
 
 import pytest
 
+from enclave.compute_nodes.parts import Kept
 from enclave.compute_nodes.serve import NodeServer
 from enclave.compute_nodes.wire import carry, read_frame, write_frame
 from enclave.settings import Settings
@@ -94,7 +95,7 @@ class UnsafeParts:
         self.ended += 1
 
     async def keep_only(self, kept: Any) -> Any:
-        return {}, []
+        return Kept({}, [], {})
 
 
 def test_a_node_that_does_not_hear_home_ends_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
