@@ -12,6 +12,7 @@ import pytest
 from enclave_test_stand import is_alive, wait_for  # type: ignore[import-not-found]
 
 from enclave.workspaces import cgroups
+from enclave.workspaces.disk_use import DiskState
 from enclave.workspaces.quota import DiskWatch, used_bytes
 
 
@@ -95,6 +96,42 @@ def test_a_home_over_its_limit_cannot_grow_and_may_be_emptied(tmp_path: Path) ->
         watch.look()
         assert not (inside / "disk.json").exists()
         assert ask("c 10") == ("done" if can_give_back() else "27")
+        child.stdin.close()
+
+
+FILLING = """
+import mmap, sys
+file = open(sys.argv[1], "w+b", buffering=0)
+file.truncate(256 << 20)
+holes, at = mmap.mmap(file.fileno(), 0), 0
+for megabytes in map(int, sys.stdin):
+    for at in range(at, at + (megabytes << 20), 4096):
+        holes[at] = 1
+    at += 4096
+    holes.flush()
+    try:
+        file.write(b"x")
+    except OSError as error:
+        print(error.errno, flush=True)
+    else:
+        print("written", flush=True)
+"""
+
+
+def test_who_fills_the_holes_of_a_mapped_file_is_seen_to_write_all_the_same(tmp_path: Path) -> None:
+    """No limit of a process holds against that: its kernels end."""
+    home = tmp_path / "home"
+    home.mkdir()
+    command = ["/bin/sh", "-c", '"$0" "$@"; exit', sys.executable, "-c", FILLING, str(home / "file")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as child:
+        assert child.stdin is not None and child.stdout is not None
+        watch, states = DiskWatch((home,), tmp_path, 1, child.pid), []
+        for megabytes, answer in ((2, "written"), (2, "27"), (70, "27")):
+            child.stdin.write(f"{megabytes}\n")
+            assert child.stdout.readline().strip() == answer
+            watch.look()
+            states.append(watch.state)
+        assert states == [DiskState.FULL, DiskState.FULL, DiskState.DEFIED]
         child.stdin.close()
 
 
