@@ -148,6 +148,7 @@ def remark_on_file(request: SignedInRequest, request_id: str, position: int) -> 
     except RefusedError as refused:
         if type(refused) is not RefusedError or not _may_still_decide(request.user, row, Verb.APPROVE):
             raise
-        return review_page(request, row, reasons=refused.reasons, remark_at=position, remark_text=text)
+        at = position if row.files.filter(position=position).exists() else 0  # 0: said beside the decision
+        return review_page(request, row, reasons=refused.reasons, remark_at=at, remark_text=text)
     messages.success(request, gettext("Your remark was recorded. It is read once the request is decided."))
     return redirect(f"{reverse('egress_review:detail', args=[row.pk])}#file-{position}")

@@ -1,4 +1,4 @@
-"""The rules of the egress review as tables: states and verbs, who may decide, who sees what, when bytes may leave."""
+"""The rules of the egress review as tables: states and verbs, who may decide, remark, follow, when bytes may leave."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ from egress_review.domain.rules import (
 )
 from egress_review.domain.snapshots import SnapshotFile, snapshot_sha256
 from egress_review.domain.states import TRANSITIONS, RequestState, Verb, decide_transition, next_state
-from egress_review.domain.visibility import Part, can_read, can_see, shown_state
 from enclave.domain.decisions import Allow, Deny
 from enclave.domain.people import Person, Role
 
@@ -199,65 +198,7 @@ def test_submit(who: Person, facts: SubmitFacts, allowed: bool) -> None:
     assert can_submit(who, facts) is allowed
 
 
-SUBJECT = Part.STATUS, Part.HASHES, Part.FINDINGS
-WORDS = Part.REVIEWS, Part.REMARKS
-SEEN = {
-    # who: parts seen of a request that waits for reviewers, and those seen as well once nobody can decide any more
-    REQUESTER: ({*SUBJECT}, {*WORDS}),
-    STEWARD_REQUESTER: ({*SUBJECT}, {*WORDS}),
-    STEWARD: ({*SUBJECT, Part.FILES, Part.QUERIES}, {*WORDS}),
-    CHECKER: ({*SUBJECT, Part.FILES, Part.QUERIES}, {*WORDS}),
-    AUDITOR: ({Part.STATUS, Part.HASHES, Part.REVIEWS}, set()),
-    RESEARCHER: (set(), set()),
-    ADMIN: (set(), set()),
-    OFFICER: (set(), set()),
-    REVOKED: (set(), set()),
-}
 CLOSED = [state for state in RequestState if state not in (S.SUBMITTED, S.IN_REVIEW)]
-
-
-@pytest.mark.parametrize("who", SEEN)
-@pytest.mark.parametrize("part", Part)
-def test_visibility(who: Person, part: Part) -> None:
-    always, after = SEEN[who]
-    for state in (S.SUBMITTED, S.IN_REVIEW):
-        assert can_see(part, who, replace(OPEN, state=state)) is (part in always)
-    for state in CLOSED:
-        own = part is Part.RELEASED_FILES and state is S.RELEASED and who in (REQUESTER, STEWARD_REQUESTER)
-        assert can_see(part, who, replace(OPEN, state=state)) is (own or part in always | after)
-
-
-def test_who_has_decided_sees_what_others_decided() -> None:
-    facts = reviewed((STEWARD, APPROVE, "a"))
-    for part in Part:
-        assert can_see(part, STEWARD, facts) is (part is not Part.RELEASED_FILES)
-        assert can_see(part, CHECKER, facts) is (part in {*SUBJECT, Part.FILES, Part.QUERIES})
-
-
-SHOWN_STATES = {
-    # state that is: what the requester, a reviewer who has still to decide, one who has, and an auditor are told
-    S.SUBMITTED: (S.SUBMITTED, S.SUBMITTED, S.SUBMITTED, S.SUBMITTED),
-    S.IN_REVIEW: (S.SUBMITTED, S.SUBMITTED, S.IN_REVIEW, S.IN_REVIEW),
-    **{state: (state,) * 4 for state in CLOSED},
-}
-
-
-@pytest.mark.parametrize("state", RequestState)
-def test_the_state_tells_nobody_of_a_decision_too_early(state: RequestState) -> None:
-    facts = reviewed((STEWARD, APPROVE, "a"), state=state)
-    told = tuple(shown_state(who, facts) for who in (REQUESTER, CHECKER, STEWARD, AUDITOR))
-    assert told == SHOWN_STATES[state]
-
-
-def test_people_read_their_own_words_and_strangers_none() -> None:
-    for part in WORDS:
-        assert can_read(part, CHECKER.id, CHECKER, OPEN)
-        assert not can_read(part, STEWARD.id, CHECKER, OPEN)
-        assert not can_read(part, STEWARD.id, REQUESTER, OPEN)
-        assert not can_read(part, ADMIN.id, ADMIN, OPEN)
-        assert can_read(part, STEWARD.id, REQUESTER, replace(OPEN, state=S.RETURNED))
-
-
 REMARKED = [
     # who, facts, text, remarks made before, allowed
     (STEWARD, OPEN, "line 3?", 0, True),
