@@ -15,14 +15,15 @@ from urllib.parse import quote
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import IntegrityError, connection, connections, transaction
 from portal_house import permit_text, running_house
 
+from enclave.domain.accounts import OrderVerb
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
 from enclave.domain.people import Role
-from enclave.portal.actions import people, projects
-from enclave.portal.models import Project, User
+from enclave.portal.actions import accounts, people, projects
+from enclave.portal.models import AccountOrder, Project, User
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
@@ -104,3 +105,15 @@ def test_two_stewards_at_the_same_moment_count_once(pg_house: Any) -> None:
 def test_revoking(pg_house: Any) -> None:
     people.revoke_person(person("ines"), person("karim").person_id)
     assert not person("karim").is_active
+
+
+def test_an_order_by_two_people_and_what_the_database_refuses(pg_house: Any) -> None:
+    order = accounts.order_role(person("ines"), person("amelie").person_id, Role.AUDITOR, "Covers for Victor.")
+    with pytest.raises(RefusedError):
+        accounts.decide_account_order(person("ines"), order.pk, OrderVerb.CONFIRM)
+    accounts.decide_account_order(person("diane"), order.pk, OrderVerb.CONFIRM)
+    assert person("amelie").role_set == {Role.RESEARCHER, Role.AUDITOR}
+    with pytest.raises(IntegrityError), transaction.atomic():
+        AccountOrder.objects.filter(pk=order.pk).update(decided_by=order.ordered_by)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        User.objects.filter(username="diane").update(reviewed_by=person("diane"), reviewed_at=order.ordered_at)
