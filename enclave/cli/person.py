@@ -23,7 +23,7 @@ def create(
     name: Annotated[str, typer.Option(help="Full name.")],
     role: Annotated[list[Role], typer.Option(help="May be given several times.")],
 ) -> None:
-    """Make an account and print its first password, once. The second factor is set up at the first log-in."""
+    """Make an account and print its first password, once. Password and second factor become the person's at log-in."""
     settings = set_up_portal()
     from enclave.portal.actions.people import first_password
     from enclave.portal.provision_people import create_person
@@ -32,4 +32,5 @@ def create(
     create_person(username, name, role, password, None)
     print(f"{name} can log in as {username} at {settings.portal_url}")
     print(f"First password, shown only here: {password}")
-    print("At the first log-in the portal asks to set up the second factor. Who has not got this far has no access.")
+    print("At the first log-in the portal asks for a password of their own, then to set up the second factor.")
+    print("Who has not got this far has no access.")

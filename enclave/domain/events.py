@@ -22,6 +22,14 @@ class EventType(StrEnum):
     PERSON_REVOKED = "person:revoked"
     PERSON_RESTORED = "person:restored"
     PERSON_CREDENTIALS_CHANGED = "person:credentials-changed"
+    PERSON_RESET_ORDERED = "person:reset-ordered"
+    PERSON_RESET_CONFIRMED = "person:reset-confirmed"
+    PERSON_RESET_REFUSED = "person:reset-refused"
+    PERSON_ROLE_ORDERED = "person:role-ordered"
+    PERSON_ROLE_ADDED = "person:role-added"
+    PERSON_ROLE_REFUSED = "person:role-refused"
+    PERSON_ROLE_REMOVED = "person:role-removed"
+    PERSON_ACCESS_REVIEWED = "person:access-reviewed"
     DATASET_REGISTERED = "dataset:registered"
     TOKEN_ISSUED = "token:issued"  # noqa: S105
     TOKEN_REFUSED = "token:refused"  # noqa: S105

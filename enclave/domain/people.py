@@ -27,5 +27,6 @@ class Person:
     username: Username
     roles: frozenset[Role]
     active: bool = True
+    """False after a revocation, and until a first password has been replaced by the person's own."""
     tokens_valid_from: int = 0
     """Unix seconds: a token issued before this moment is refused. Revoking a person moves it to now."""

@@ -33,6 +33,12 @@ class ClosedAccounts(DefaultAccountAdapter):  # type: ignore[misc]
         record(EventType.LOGIN_SUCCEEDED, user, subject=user.person_id, decision="allow")
         super().login(request, user)
 
+    def set_password(self, user: User, password: str) -> None:
+        """The person chose it: recorded first; a first password that somebody else saw is over."""
+        from enclave.portal.actions.people import choose_password
+
+        choose_password(user, password)
+
     def get_client_ip(self, request: HttpRequest) -> str:
         """The browser's address as the edge says it; our own processes on the unix socket count as one."""
         if not request.headers.get("X-Forwarded-For") and not request.META.get("REMOTE_ADDR"):
@@ -52,11 +58,11 @@ class EncryptedSecondFactors(DefaultMFAAdapter):  # type: ignore[misc]
 
     def encrypt(self, text: str) -> str:
         """Ciphertext for the database."""
-        return _cipher().encrypt(text.encode()).decode()
+        return seal(text)
 
     def decrypt(self, encrypted_text: str) -> str:
         """The secret back; raises ``InvalidToken`` when it was encrypted under another key."""
-        return _cipher().decrypt(encrypted_text.encode()).decode()
+        return unseal(encrypted_text)
 
     def can_delete_authenticator(self, authenticator: Authenticator) -> bool:
         """The authenticator app stays; recovery codes may be replaced."""
@@ -66,11 +72,26 @@ class EncryptedSecondFactors(DefaultMFAAdapter):  # type: ignore[misc]
         """The enclave sends no mail."""
 
 
+def seal(text: str) -> str:
+    """Ciphertext for the database."""
+    return _cipher().encrypt(text.encode()).decode()
+
+
+def unseal(sealed: str) -> str:
+    """The text back; raises ``InvalidToken`` when it was encrypted under another key."""
+    return _cipher().decrypt(sealed.encode()).decode()
+
+
 def _cipher() -> Fernet:
     derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"enclave portal second factors").derive(
         django_secret(settings.ENCLAVE).encode()
     )
     return Fernet(base64.urlsafe_b64encode(derived))
+
+
+def remove_second_factor(user: User) -> None:
+    """Authenticator app and recovery codes go: the person sets up new ones. Recorded by the caller."""
+    Authenticator.objects.filter(user=user).delete()
 
 
 def set_second_factor(user: User, totp_secret: str) -> None:

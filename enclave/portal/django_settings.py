@@ -63,7 +63,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "enclave.portal.middleware.DeclaredPermissions",
-    "enclave.portal.middleware.SecondFactorRequired",
+    "enclave.portal.middleware.OwnCredentialsRequired",
     "enclave.portal.middleware.ErrorPages",
 ]
 TEMPLATES = [
@@ -138,7 +138,10 @@ LOGOUT_REDIRECT_URL = "/accounts/login/"
 
 ALLAUTH_TRUSTED_PROXY_COUNT = 1
 ACCOUNT_ADAPTER = "enclave.portal.accounts.ClosedAccounts"
-ACCOUNT_FORMS = {"login": "enclave.portal.forms.NameAndPasswordForm"}
+ACCOUNT_FORMS = {
+    "login": "enclave.portal.forms.NameAndPasswordForm",
+    "change_password": "enclave.portal.forms.OwnPasswordForm",
+}
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"

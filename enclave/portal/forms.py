@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.account.forms import LoginForm
+from allauth.account.forms import ChangePasswordForm, LoginForm
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
@@ -22,6 +22,25 @@ class NameAndPasswordForm(LoginForm):  # type: ignore[misc]
         self.fields["password"].help_text = ""
         for name in ("login", "password"):
             self.fields[name].widget.attrs.pop("placeholder", None)
+
+
+class OwnPasswordForm(ChangePasswordForm):  # type: ignore[misc]
+    """A new password, without the link to a reset by mail. The old one again is no new one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["oldpassword"].help_text = ""
+        for name in ("oldpassword", "password1", "password2"):
+            self.fields[name].widget.attrs.pop("placeholder", None)
+        if self.user.must_change_password:
+            self.fields["oldpassword"].label = _("First password, as you got it")
+
+    def clean_password1(self) -> str:
+        """Another one than the one that is being replaced."""
+        chosen = str(self.cleaned_data["password1"])
+        if self.user.check_password(chosen):
+            raise forms.ValidationError(_("Expected a new password, found the present one. Choose another."))
+        return chosen
 
 
 class ApplicationForm(forms.Form):
@@ -108,3 +127,10 @@ class PersonForm(forms.Form):
         choices=[(role, label) for role, label in ROLES.items()],
         widget=forms.CheckboxSelectMultiple,
     )
+
+
+class AccountOrderForm(forms.Form):
+    """What an admin orders for somebody's account, and why; the second person reads the reason."""
+
+    reason = forms.CharField(max_length=2000)
+    role = forms.ChoiceField(choices=[(role.value, role.value) for role in Role], required=False)

@@ -8,6 +8,7 @@ from django.utils.translation import pgettext_lazy
 
 from audit.own_events import OwnEvent
 from enclave.destruction.remains import RemainKind
+from enclave.domain.accounts import OrderState, ReviewState
 from enclave.domain.events import EventType
 from enclave.domain.packages import PackageState
 from enclave.domain.people import Role
@@ -64,6 +65,14 @@ EVENTS: dict[str, Label] = {
     EventType.PERSON_REVOKED: _("Person's access revoked"),
     EventType.PERSON_RESTORED: _("Person's access restored"),
     EventType.PERSON_CREDENTIALS_CHANGED: _("Password or second factor changed"),
+    EventType.PERSON_RESET_ORDERED: _("New credentials ordered"),
+    EventType.PERSON_RESET_CONFIRMED: _("Credentials reset"),
+    EventType.PERSON_RESET_REFUSED: _("New credentials refused"),
+    EventType.PERSON_ROLE_ORDERED: _("Further role ordered"),
+    EventType.PERSON_ROLE_ADDED: _("Role added"),
+    EventType.PERSON_ROLE_REFUSED: _("Further role refused"),
+    EventType.PERSON_ROLE_REMOVED: _("Role taken away"),
+    EventType.PERSON_ACCESS_REVIEWED: _("Access reviewed"),
     EventType.DATASET_REGISTERED: _("Dataset registered"),
     EventType.TOKEN_ISSUED: _("Token issued"),
     EventType.TOKEN_REFUSED: _("Token refused"),
@@ -181,6 +190,7 @@ OTHERS: dict[str, Label] = {
     "stopped": pgettext_lazy("workspace", "Stopped"),
     "revoked": _("Revoked"),
     "in-use": _("Has access"),
+    "first-password": _("First password"),
     "released": _("Released"),
     "withdrawn": _("Withdrawn"),
     PackageState.AVAILABLE: _("Available"),
@@ -195,6 +205,13 @@ OTHERS: dict[str, Label] = {
     "open": _("Open"),
     "muted": _("Muted"),
     "muted-for-ever": _("Muted for good"),
+    OrderState.CONFIRMED: _("Confirmed"),
+    OrderState.REFUSED: _("Turned down"),
+    OrderState.EXPIRED: _("Expired after 24 hours"),
+    ReviewState.CURRENT: _("Reviewed"),
+    ReviewState.SOON: _("Due soon"),
+    ReviewState.DUE: _("Review due"),
+    ReviewState.ENDED: _("No access"),
 }
 LABELS: dict[str, Label] = {**OTHERS, **POSITIONS, **STORAGE, **ROLES, **STATES, **TREATMENTS, **OWN_EVENTS, **EVENTS}
 
@@ -212,6 +229,7 @@ _TONES: dict[str, str] = {
     "stopped": "plain",
     "revoked": "bad",
     "in-use": "good",
+    "first-password": "wait",
     "released": "good",
     "withdrawn": "plain",
     PackageState.AVAILABLE: "good",
@@ -227,6 +245,13 @@ _TONES: dict[str, str] = {
     "open": "wait",
     "muted": "plain",
     "muted-for-ever": "plain",
+    OrderState.CONFIRMED: "good",
+    OrderState.REFUSED: "bad",
+    OrderState.EXPIRED: "plain",
+    ReviewState.CURRENT: "good",
+    ReviewState.SOON: "wait",
+    ReviewState.DUE: "bad",
+    ReviewState.ENDED: "plain",
 }
 
 

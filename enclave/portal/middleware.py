@@ -1,4 +1,4 @@
-"""What holds for every request: headers, declared permissions, second factor, and errors as pages in plain words."""
+"""What holds for every request: headers, declared permissions, own credentials, and errors as pages in plain words."""
 
 from __future__ import annotations
 
@@ -75,10 +75,17 @@ class DeclaredPermissions:
         return None
 
 
-class SecondFactorRequired:
-    """A person without a second factor sets it up before anything else (TOTP, RFC 6238; SATRE 3.2.04)."""
+class OwnCredentialsRequired:
+    """First a password that nobody else has seen, then a second factor (TOTP, RFC 6238), then everything else.
 
-    ALLOWED = frozenset({"mfa_activate_totp", "account_logout", "account_reauthenticate", "set_language", "health"})
+    The password comes first, so that the second factor is set up by somebody who is known to be the person.
+    SATRE 1.5.02, 3.2.04. The log-in to the hub is one of the pages held back; access files do the same for tokens
+    and workspaces (``User.as_person``).
+    """
+
+    ALWAYS = frozenset({"account_logout", "set_language", "health"})
+    FOR_PASSWORD = ALWAYS | {"account_change_password"}
+    FOR_SECOND_FACTOR = ALWAYS | {"mfa_activate_totp", "account_reauthenticate"}
 
     def __init__(self, get_response: Respond) -> None:
         self._respond = get_response
@@ -88,13 +95,15 @@ class SecondFactorRequired:
         return self._respond(request)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-        """Send a logged-in person without a second factor to the page that sets it up."""
+        """Send a logged-in person to the page that is still missing."""
         name = request.resolver_match.view_name if request.resolver_match else ""
-        if request.path.startswith(INTERNAL) or name in self.ALLOWED or not isinstance(request.user, User):
+        if request.path.startswith(INTERNAL) or not isinstance(request.user, User):
             return None
+        if request.user.must_change_password:
+            return None if name in self.FOR_PASSWORD else redirect("account_change_password")
         if Authenticator.objects.filter(user=request.user, type=Authenticator.Type.TOTP).exists():
             return None
-        return redirect("mfa_activate_totp")
+        return None if name in self.FOR_SECOND_FACTOR else redirect("mfa_activate_totp")
 
 
 class ErrorPages:

@@ -6,43 +6,15 @@ States are stored as the strings of the domain's enums. Rows are changed only in
 
 from __future__ import annotations
 
-from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.utils import timezone
 
-from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, Username, new_person_id, new_workspace_id
+from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, new_workspace_id
 from enclave.domain.packages import IN_THE_WAY, PackageState, Requirement
-from enclave.domain.people import Person, Role
+from enclave.domain.people import Role
 from enclave.domain.projects import Approval, ProjectRecord, ProjectState
-
-
-class User(AbstractUser):
-    """A named person (EHDS art. 73(1)(a), (d); SATRE 3.2.01). ``username`` has the shape of ``domain.ids.Username``."""
-
-    person_id = models.CharField(max_length=14, unique=True, default=new_person_id, editable=False)
-    display_name = models.CharField(max_length=120, blank=True)
-    roles = models.JSONField(default=list)
-    """List of ``Role`` values."""
-    tokens_valid_from = models.BigIntegerField(default=0)
-    """Unix seconds: a token issued earlier is refused."""
-
-    def __str__(self) -> str:
-        return self.display_name or self.username
-
-    @property
-    def role_set(self) -> frozenset[Role]:
-        """``roles`` as enum members."""
-        return frozenset(Role(role) for role in self.roles)
-
-    def as_person(self) -> Person:
-        """The frozen value that access files and rules use."""
-        return Person(
-            id=PersonId(self.person_id),
-            username=Username(self.username),
-            roles=self.role_set,
-            active=self.is_active,
-            tokens_valid_from=self.tokens_valid_from,
-        )
+from enclave.portal.people_models import AccountOrder as AccountOrder
+from enclave.portal.people_models import User as User
 
 
 class Project(models.Model):

@@ -32,6 +32,7 @@ NAVIGATION: tuple[NavigationItem, ...] = (
     NavigationItem("egress_review:list", _("Outputs"), _ALL - {Role.AUDITOR, Role.ADMIN}),
     NavigationItem("dataset-list", _("Datasets"), _ALL),
     NavigationItem("people-list", _("People"), frozenset({Role.ADMIN})),
+    NavigationItem("access-review", _("Access review"), frozenset({Role.DATA_PROTECTION_OFFICER, Role.AUDITOR})),
     NavigationItem("usage-list", _("Usage"), frozenset({Role.ADMIN})),
     NavigationItem("audit-list", _("Audit log"), frozenset({Role.AUDITOR})),
     NavigationItem("alert-list", _("Alerts"), frozenset({Role.AUDITOR})),

@@ -1,6 +1,6 @@
-"""Recorders of refused log-ins and of changed passwords and second factors.
+"""Recorders of refused log-ins and of changed second factors.
 
-Successful log-ins are recorded by the account adapter.
+Successful log-ins and changed passwords are recorded by the account adapter.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ from enclave.portal.models import User
 
 def connect() -> None:
     """Called once, when Django is ready."""
-    from allauth.account.signals import password_changed
     from allauth.mfa.signals import authentication_failed, authenticator_added, authenticator_removed
 
     user_login_failed.connect(_password_refused, dispatch_uid="portal-password-refused")
     authentication_failed.connect(_second_factor_refused, dispatch_uid="portal-second-factor-refused")
-    password_changed.connect(_password_changed, dispatch_uid="portal-password-changed")
     authenticator_added.connect(_second_factor_changed, dispatch_uid="portal-second-factor-added")
     authenticator_removed.connect(_second_factor_changed, dispatch_uid="portal-second-factor-removed")
 
@@ -46,15 +44,13 @@ def _second_factor_refused(sender: object, user: User, **rest: object) -> None:
     record(EventType.LOGIN_REFUSED, user, subject=user.person_id, decision="deny", data={"step": "second-factor"})
 
 
-def _password_changed(sender: object, user: User, **rest: object) -> None:
-    _credentials_changed(user, "password")
-
-
 def _second_factor_changed(sender: object, user: User, **rest: object) -> None:
-    _credentials_changed(user, "second-factor")
-
-
-def _credentials_changed(user: User, what: str) -> None:
     from enclave.portal.record import record
 
-    record(EventType.PERSON_CREDENTIALS_CHANGED, user, subject=user.person_id, decision="allow", data={"what": what})
+    record(
+        EventType.PERSON_CREDENTIALS_CHANGED,
+        user,
+        subject=user.person_id,
+        decision="allow",
+        data={"what": "second-factor"},
+    )

@@ -9,6 +9,7 @@ from django.views.i18n import set_language
 
 from enclave.portal.converters import AlertKeyConverter, PersonIdConverter, ProjectIdConverter
 from enclave.portal.views import (
+    accounts,
     alerts,
     audit,
     audit_subjects,
@@ -54,6 +55,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("people/<person:person>/", people.person_detail, name="person-detail"),
     path("people/<person:person>/revoke", people.revoke, name="person-revoke"),
     path("people/<person:person>/restore", people.restore, name="person-restore"),
+    path("people/<person:person>/reset", accounts.order_reset, name="person-reset"),
+    path("people/<person:person>/add-role", accounts.order_role, name="person-add-role"),
+    path("people/<person:person>/remove-role", accounts.remove_role, name="person-remove-role"),
+    path("people/<person:person>/confirm-access", accounts.confirm_access, name="person-confirm-access"),
+    path("people/orders/", accounts.order_list, name="account-orders"),
+    path("people/orders/<int:number>/decide", accounts.decide, name="account-order-decide"),
+    path("people/review/", accounts.access_review, name="access-review"),
+    path("people/review.csv", accounts.access_review_csv, name="access-review-csv"),
     path("audit/", audit.event_list, name="audit-list"),
     path("audit/verify", audit.verify, name="audit-verify"),
     path("audit/checkpoint", audit.checkpoint_file, name="audit-checkpoint"),

@@ -131,7 +131,7 @@ def csv_of(found: Iterable[ProjectMonth], titles: Mapping[str, str], prices: Pri
     )
     for one in found:
         title = titles.get(one.project, "")
-        writer.writerow([str(one.month), one.project, _harmless(title), *_figures(one), *_costs(one, prices)])
+        writer.writerow([str(one.month), one.project, harmless(title), *_figures(one), *_costs(one, prices)])
     return text.getvalue()
 
 
@@ -154,6 +154,6 @@ def _column(position: Position) -> str:
     return position.replace("-", "_")
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """A spreadsheet takes a cell that begins like this for a formula, and titles are a researcher's words."""
     return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,4 +1,4 @@
-"""What admins do to people: create, revoke, restore. Revoking ends sessions, tokens and workspaces at once."""
+"""Accounts: made, revoked, restored; a password of one's own. Revoking ends sessions, tokens and workspaces at once."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from enclave.portal.record import audited_change
 from enclave.portal.rules import StateConflictError, check_not_oneself
 
 
-def first_password() -> str:
-    """A random password for a first log-in, easy to read out: five groups of four."""
+def first_password(groups: int = 5) -> str:
+    """A random password for a first log-in, easy to read out: groups of four characters, 20 bits each."""
     alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
-    return "-".join("".join(secrets.choice(alphabet) for _ in range(4)) for _ in range(5))
+    return "-".join("".join(secrets.choice(alphabet) for _ in range(4)) for _ in range(groups))
 
 
 def add_person(
@@ -34,7 +34,11 @@ def add_person(
     password: str,
     totp_secret: str | None = None,
 ) -> User:
-    """A new account; ``actor`` None is an admin on the machine. Without ``totp_secret`` the person sets one up."""
+    """A new account; ``actor`` None is an admin on the machine. Its password has to be changed before anything else.
+
+    ``totp_secret`` makes a *sample person* of a demonstration or a test: password and secret are printed for everybody,
+    so neither has to be changed. A real account never gets one; its person sets the second factor up.
+    """
     with audited_change(actor) as change:
         if not USERNAME.fullmatch(username):
             raise RefusedError(
@@ -45,13 +49,15 @@ def add_person(
             raise StateConflictError(f"The name {username} is taken. Choose another one.")
         if not roles:
             raise RefusedError("A person needs at least one role. Choose one.")
+        is_sample = totp_secret is not None
         user = User(username=username, display_name=display_name, roles=sorted(roles))
+        user.must_change_password = not is_sample
         user.set_password(password)
         change.record(
             EventType.PERSON_CREATED,
             subject=user.person_id,
             decision="allow",
-            data={"roles": sorted(roles), "second_factor": totp_secret is not None},
+            data={"roles": sorted(roles), "second_factor": is_sample, "sample": is_sample},
             payload={"username": username, "display_name": display_name},
         )
         user.save(force_insert=True)
@@ -64,42 +70,61 @@ def add_person(
 def revoke_person(actor: User, person_id: str) -> User:
     """Take all access away: record, then account off, tokens void, sessions gone, workspaces to be stopped."""
     with audited_change(actor, subject=person_id) as change:
-        user = _locked(person_id)
+        user = get_locked(person_id)
         check_not_oneself(actor.as_person(), user.as_person())
         if not user.is_active:
             raise StateConflictError("This person has no access already. There is nothing to revoke.")
         change.record(EventType.PERSON_REVOKED, subject=person_id, decision="allow")
         user.is_active = False
-        user.tokens_valid_from = int(time.time()) + 1
-        user.save()
-        _end_sessions(user)
-        Job.objects.create(kind=JobKind.STOP_WORKSPACES, payload={"person": person_id})
-        # Once before the commit, so that no crash leaves an open door, and once after it, in case another writer
-        # came between with what it read from the database.
-        sync_people_file()
-        transaction.on_commit(lambda: _sync(user))
+        end_access(user)
     return user
 
 
 def restore_person(actor: User, person_id: str) -> User:
     """Give access back. Tokens from before the revocation stay void."""
     with audited_change(actor, subject=person_id) as change:
-        user = _locked(person_id)
+        user = get_locked(person_id)
         check_not_oneself(actor.as_person(), user.as_person())
         if user.is_active:
             raise StateConflictError("This person has access. There is nothing to restore.")
         change.record(EventType.PERSON_RESTORED, subject=person_id, decision="allow")
         user.is_active = True
         user.save()
-        transaction.on_commit(lambda: _sync(user))
+        transaction.on_commit(lambda: sync_person(user))
     return user
 
 
-def _locked(person_id: str) -> User:
+def choose_password(user: User, password: str) -> None:
+    """The person's own choice: record, then set. From here on their account opens."""
+    with audited_change(user, subject=user.person_id) as change:
+        row = get_locked(user.person_id)
+        data: dict[str, str | bool] = {"what": "password", "first": row.must_change_password}
+        change.record(EventType.PERSON_CREDENTIALS_CHANGED, subject=row.person_id, decision="allow", data=data)
+        row.must_change_password = False
+        row.set_password(password)
+        row.save()
+        transaction.on_commit(lambda: sync_person(row))
+    user.refresh_from_db()
+
+
+def get_locked(person_id: str) -> User:
+    """The person's row, locked until the transaction ends. Raises RefusedError for an id that nobody has."""
     user = User.objects.select_for_update().filter(person_id=person_id).first()
     if user is None:
         raise RefusedError("Expected the id of a person here, found none. Look at the list of people.")
     return user
+
+
+def end_access(user: User) -> None:
+    """Save ``user``, void tokens, end sessions and workspaces. Inside a transaction; the record is written before."""
+    user.tokens_valid_from = int(time.time()) + 1
+    user.save()
+    _end_sessions(user)
+    Job.objects.create(kind=JobKind.STOP_WORKSPACES, payload={"person": user.person_id})
+    # Once before the commit, so that no crash leaves an open door, and once after it, in case another writer
+    # came between with what it read from the database.
+    sync_people_file()
+    transaction.on_commit(lambda: sync_person(user))
 
 
 def _end_sessions(user: User) -> None:
@@ -111,7 +136,8 @@ def _end_sessions(user: User) -> None:
     Token.objects.filter(user=user).delete()
 
 
-def _sync(user: User) -> None:
+def sync_person(user: User) -> None:
+    """Write the access files that name this person."""
     sync_people_file()
     for membership in user.memberships.select_related("project"):
         sync_project_files(membership.project)

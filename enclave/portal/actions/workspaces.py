@@ -21,6 +21,10 @@ from enclave.portal.actions.projects import today
 from enclave.portal.models import Project, User, WorkspaceSession, WorkspaceState
 from enclave.portal.record import AuditedChange, audited_change
 
+NOT_OWN = (
+    "Your password was made for you, so nothing opens with it. Log in to the portal and choose a password of your own."
+)
+
 
 @cache
 def _policies() -> PolicyDecisionPoint:
@@ -33,6 +37,8 @@ def _token_life() -> timedelta:
 
 def check_may_work(user: User, project: Project) -> tuple[str, ...]:
     """The policies that allow a workspace or a token here and now; raises ``RefusedError`` (recorded by the caller)."""
+    if user.must_change_password and user.is_active:
+        raise RefusedError(NOT_OWN)
     decision = _policies().decide(user.as_person(), PolicyAction.OPEN_WORKSPACE, project.as_record(), today())
     check(decision)
     return decision.policies

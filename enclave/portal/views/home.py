@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from enclave.domain.packages import PackageState
 from enclave.domain.people import Role
 from enclave.domain.projects import APPROVALS_NEEDED, ProjectState, ProjectVerb
+from enclave.portal.accounts_page import orders_waiting, reviews_due
 from enclave.portal.actions.projects import facts_of, visible_projects
 from enclave.portal.actions.workspaces import can_work
 from enclave.portal.models import PackageRequest, Project, User, WorkspaceSession, WorkspaceState
@@ -42,6 +43,8 @@ def home(request: SignedInRequest) -> HttpResponse:
         "is_auditor": Role.AUDITOR in user.role_set,
         "is_admin": Role.ADMIN in user.role_set,
         "checks_outputs": bool({Role.DATA_STEWARD, Role.OUTPUT_CHECKER} & user.role_set),
+        "orders_waiting": orders_waiting(user),
+        "reviews_due": reviews_due(user),
         "people_count": User.objects.filter(is_active=True).count(),
         "active_count": Project.objects.filter(state=ProjectState.ACTIVE.value).count(),
         "running_count": WorkspaceSession.objects.filter(state=WorkspaceState.RUNNING).count(),

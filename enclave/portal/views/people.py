@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from enclave.domain.decisions import RefusedError
 from enclave.domain.people import Role
+from enclave.portal.accounts_page import access_row, order_rows
 from enclave.portal.actions import people as actions
 from enclave.portal.forms import PersonForm
 from enclave.portal.models import User
@@ -22,7 +23,8 @@ from enclave.portal.rules import can_decide_about
 def people_list(request: SignedInRequest) -> HttpResponse:
     """Everybody, with roles and access."""
     people = User.objects.prefetch_related("memberships").order_by("-is_active", "username")
-    return render(request, "portal/people_list.html", {"people": people})
+    rows = [access_row(request.user, person) for person in people]
+    return render(request, "portal/people_list.html", {"rows": rows})
 
 
 @requires(Role.ADMIN)
@@ -35,6 +37,9 @@ def person_detail(request: SignedInRequest, person: str) -> HttpResponse:
         "memberships": found.memberships.select_related("project"),
         "workspaces": found.workspaces.select_related("project")[:10],
         "may_decide": can_decide_about(request.user.as_person(), found.as_person()),
+        "access": access_row(request.user, found),
+        "orders": order_rows(request.user, found),
+        "further_roles": [role for role in Role if role not in found.role_set],
     }
     return render(request, "portal/person_detail.html", context)
 

@@ -141,7 +141,7 @@ def test_without_the_audit_log_the_hub_gets_the_sentence(house: Any) -> None:
 
 
 def test_a_revoked_person_gets_neither_workspace_nor_token(house: Any) -> None:
-    people.add_person(person("ines"), "work-leaver", "Lea", frozenset({Role.RESEARCHER}), "long-enough-password")
+    people.add_person(person("ines"), "work-leaver", "Lea", frozenset({Role.RESEARCHER}), "long-enough", "A" * 32)
     active("work-five", researchers="amelie, work-leaver")
     workspace = start(house, "work-leaver", "work-five").json()["workspace"]
     people.revoke_person(person("ines"), person("work-leaver").person_id)

@@ -70,13 +70,33 @@ def test_many_wrong_passwords_are_slowed_down(house: Any) -> None:
     assert "Too many failed login attempts" in page_words(browser.password("hugo"))
 
 
-def test_without_a_second_factor_there_is_only_its_set_up_page(house: Any) -> None:
+def test_first_a_password_of_ones_own_then_a_second_factor_then_the_rest(house: Any) -> None:
     create_person("newcomer", "New Comer", [Role.RESEARCHER], PASSWORD, None)
-    browser = house.browser()
+    browser, change, own = house.browser(), "/accounts/password/change/", "only-newcomer-knows-it"
     browser.password("newcomer")
 
+    pages = ("/", "/projects/", "/apply/", "/accounts/2fa/totp/activate/", "/identity/o/authorize?client_id=hub")
+    for path in pages:
+        assert browser.get(path).headers["location"] == change
+    assert "somebody else has seen it" in browser.words(change)
+    same = {"oldpassword": PASSWORD, "password1": PASSWORD, "password2": PASSWORD}
+    assert "found the present one" in page_words(browser.post(change, same, form=change))
+    assert User.objects.get(username="newcomer").must_change_password
+    chosen = browser.post(change, {"oldpassword": PASSWORD, "password1": own, "password2": own}, form=change)
+    assert chosen.status_code == 302, page_words(chosen)
+    assert browser.get("/").headers["location"].startswith("/accounts/login/")
+    browser.password("newcomer", own)
+    _sets_up_the_second_factor(browser)
+    assert "Welcome, New Comer" in browser.words("/")
+    person = User.objects.get(username="newcomer").person_id
+    changed = [leaf for leaf in house.events(EventType.PERSON_CREDENTIALS_CHANGED) if leaf.get("subject") == person]
+    assert [leaf["data"]["what"] for leaf in changed][:2] == ["password", "second-factor"]
+    assert changed[0]["data"]["first"] is True
+
+
+def _sets_up_the_second_factor(browser: Any) -> None:
     page = "/accounts/2fa/totp/activate/"
-    for path in ("/", "/projects/", "/apply/", "/identity/o/authorize?client_id=hub"):
+    for path in ("/", "/projects/", "/identity/o/authorize?client_id=hub"):
         assert browser.get(path).headers["location"] == page
     shown = browser.get(page).text
     secret = re.search(r'<dd class="mono">([A-Z2-7]+)</dd>', shown)
@@ -85,7 +105,6 @@ def test_without_a_second_factor_there_is_only_its_set_up_page(house: Any) -> No
     assert token
     code = totp_code(secret[1], int(time.time()) // 30)
     assert browser.http.post(page, data={"code": code, "csrfmiddlewaretoken": token[1]}).status_code == 302
-    assert "Welcome, New Comer" in browser.words("/")
 
 
 def test_second_factor_secrets_are_stored_encrypted(house: Any) -> None:

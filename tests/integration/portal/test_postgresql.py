@@ -31,12 +31,13 @@ from portal_house import permit_text, running_house
 from egress_review.actions.decide import send_back
 from egress_review.actions.submit import submit
 from egress_review.models import OutputRequest
+from enclave.domain.accounts import OrderVerb
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
 from enclave.domain.people import Role
-from enclave.portal.actions import people, projects
+from enclave.portal.actions import accounts, people, projects
 from enclave.portal.database_address import database_settings
-from enclave.portal.models import Project, User
+from enclave.portal.models import AccountOrder, Project, User
 from enclave.settings import Settings
 
 MANIFEST = {
@@ -216,3 +217,15 @@ def test_how_the_line_is_to_be_protected_reaches_libpq(pg_house: Any, cluster: s
 def test_revoking(pg_house: Any) -> None:
     people.revoke_person(person("ines"), person("karim").person_id)
     assert not person("karim").is_active
+
+
+def test_an_order_by_two_people_and_what_the_database_refuses(pg_house: Any) -> None:
+    order = accounts.order_role(person("ines"), person("amelie").person_id, Role.AUDITOR, "Covers for Victor.")
+    with pytest.raises(RefusedError):
+        accounts.decide_account_order(person("ines"), order.pk, OrderVerb.CONFIRM)
+    accounts.decide_account_order(person("diane"), order.pk, OrderVerb.CONFIRM)
+    assert person("amelie").role_set == {Role.RESEARCHER, Role.AUDITOR}
+    with pytest.raises(IntegrityError), transaction.atomic():
+        AccountOrder.objects.filter(pk=order.pk).update(decided_by=order.ordered_by)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        User.objects.filter(username="diane").update(reviewed_by=person("diane"), reviewed_at=order.ordered_at)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 from django.db import connections
-from portal_house import PASSWORD, page_words, permit_text
+from portal_house import PASSWORD, page_words, permit_text, totp_secret
 
 from enclave.access import AccessFiles
 from enclave.domain.decisions import RefusedError
@@ -235,12 +235,8 @@ def test_researchers_see_only_their_own_projects(house: Any) -> None:
 
 
 def test_revoking_ends_session_tokens_and_workspaces_at_once(house: Any) -> None:
-    gone = people.add_person(person("ines"), "leaver", "Lea Ver", frozenset({Role.RESEARCHER}), PASSWORD, None)
-    from portal_house import totp_secret
-
-    from enclave.portal.accounts import set_second_factor
-
-    set_second_factor(gone, totp_secret("leaver"))
+    secret = totp_secret("leaver")
+    gone = people.add_person(person("ines"), "leaver", "Lea Ver", frozenset({Role.RESEARCHER}), PASSWORD, secret)
     session = house.logged_in("leaver")
     assert session.get("/").status_code == 200
     before = datetime.now(UTC)
@@ -258,7 +254,7 @@ def test_revoking_ends_session_tokens_and_workspaces_at_once(house: Any) -> None
 
 
 def test_restoring_keeps_old_tokens_void(house: Any) -> None:
-    back = people.add_person(person("ines"), "returner", "Re Turner", frozenset({Role.AUDITOR}), PASSWORD)
+    back = people.add_person(person("ines"), "returner", "Re Turner", frozenset({Role.AUDITOR}), PASSWORD, "A" * 32)
     people.revoke_person(person("ines"), back.person_id)
     people.restore_person(person("hugo"), back.person_id)
 
@@ -280,6 +276,7 @@ def test_an_admin_adds_a_person_who_gets_a_password_once(house: Any) -> None:
     form = {"username": "fresh-one", "display_name": "Fresh One", "roles": ["researcher", "auditor"]}
     assert "First password" in page_words(ines.post("/people/new/", form, form="/people/new/"))
     assert person("fresh-one").roles == ["auditor", "researcher"]
+    assert person("fresh-one").must_change_password
     again = ines.post("/people/new/", form, form="/people/new/")
     assert again.status_code == 422
     assert "is taken" in page_words(again)

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from itertools import product
 from pathlib import Path
 
@@ -18,6 +18,16 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from django.utils.translation import override
 
+from enclave.domain.accounts import (
+    Order,
+    OrderKind,
+    OrderState,
+    OrderVerb,
+    decide_on_order,
+    decide_order,
+    decide_review,
+    decide_role_removal,
+)
 from enclave.domain.decisions import Deny
 from enclave.domain.events import EventType
 from enclave.domain.ids import ExtractVersion, PersonId, ProjectId, Username
@@ -124,6 +134,7 @@ def denied() -> Iterator[str]:
             who = Person(person, Username("name"), frozenset({role}))
             decision = decide_package_verb(package_verb, package_state, applicant, who)
             yield from decision.reasons if isinstance(decision, Deny) else ()
+    yield from denied_about_accounts(applicant, other)
     point = PolicyDecisionPoint()
     for state, active, member in product(ProjectState, (True, False), (True, False)):
         record = ProjectRecord(
@@ -133,6 +144,20 @@ def denied() -> Iterator[str]:
         someone = Person(applicant, Username("name"), frozenset({Role.RESEARCHER}), active=active)
         decision = point.decide(someone, PolicyAction.OPEN_WORKSPACE, record, date(2026, 6, 1))
         yield from decision.reasons if isinstance(decision, Deny) else ()
+
+
+def denied_about_accounts(one: PersonId, other: PersonId) -> Iterator[str]:
+    """Every sentence that a rule of accounts can say."""
+    now = datetime(2026, 11, 26, tzinfo=UTC)
+    people = [Person(id_, Username("name"), frozenset({role})) for id_ in (one, other) for role in Role]
+    for actor, about, has_access, role in product(people, people, (True, False), (None, Role.ADMIN, Role.AUDITOR)):
+        found = [decide_order(actor, about, has_access, OrderKind.ADD_ROLE, role), decide_review(actor, about, True)]
+        found.append(decide_role_removal(actor, about, role or Role.RESEARCHER))
+        for state in OrderState:
+            order = Order(OrderKind.ADD_ROLE, role, people[0], about, now, state)
+            found.append(decide_on_order(actor, order, has_access, OrderVerb.CONFIRM, now))
+        for decision in found:
+            yield from decision.reasons if isinstance(decision, Deny) else ()
 
 
 @pytest.fixture
