@@ -15,11 +15,21 @@ from django.utils import timezone
 
 from audit.client import AuditRefused, AuditUnavailable
 from egress_review.actions.recorded import REFUSED, check_state, held_snapshot_sha256, locked
+from egress_review.actions.submit import approved_permit
 from egress_review.actions.void import void
-from egress_review.domain.rules import REVIEWER_ROLES, ReleaseConditions, Verdict, decide_release, valid_approvers
+from egress_review.checks_version import checks_sha256
+from egress_review.domain.rules import (
+    JUSTIFICATION_CHARACTERS,
+    REVIEWER_ROLES,
+    ReleaseConditions,
+    Verdict,
+    decide_release,
+    valid_approvers,
+)
+from egress_review.domain.sentences import Sentence
 from egress_review.domain.states import RequestState, Verb, decide_transition, next_state
-from egress_review.models import OutputRequest
-from egress_review.receipt import Receipt, approvals_of, issue
+from egress_review.models import OutputRequest, Review
+from egress_review.receipt import DisclosureControl, Receipt, ReceiptReview, approvals_of, findings_of, issue
 from enclave.domain.decisions import Deny, RefusedError
 from enclave.domain.events import EventType
 from enclave.domain.ids import PersonId
@@ -64,6 +74,7 @@ def _conditions(row: OutputRequest) -> ReleaseConditions:
 def _release(change: AuditedChange, row: OutputRequest) -> None:
     files = row.snapshot_files()
     approvers = valid_approvers(row.as_facts())
+    control = _disclosure_control(row)
     recorded = change.record(
         EventType.OUTPUT_REQUEST_RELEASED,
         subject=row.pk,
@@ -78,13 +89,39 @@ def _release(change: AuditedChange, row: OutputRequest) -> None:
             "requester": row.requester.person_id,
         },
     )
-    row.receipt = _receipt(row, approvers, recorded.index)
+    row.receipt = _receipt(row, approvers, recorded.index, control)
     row.state = next_state(Verb.RELEASE, row.request_state).value
     row.closed_at = timezone.now()
     row.save(update_fields=["receipt", "state", "closed_at"])
 
 
-def _receipt(row: OutputRequest, approvers: frozenset[PersonId], log_index: int) -> str:
+def _disclosure_control(row: OutputRequest) -> DisclosureControl:
+    """The criteria of the permit the request was checked against. Raises RefusedError when that cannot be read."""
+    permit = approved_permit(row.project)
+    if permit.sha256 != row.permit_sha256:
+        raise RefusedError(
+            Sentence("The project's data permit is not the one that was approved, so nothing can be released.")
+        )
+    return DisclosureControl(
+        permit_sha256=permit.sha256,
+        minimum_count=permit.outputs.minimum_count,
+        file_types=permit.outputs.file_types,
+        maximum_bytes=permit.outputs.maximum_bytes,
+        maximum_files=permit.outputs.maximum_files,
+        quarantined=row.as_facts().is_quarantined,
+        findings=findings_of(row.all_findings()),
+        reviews=tuple(_review(review) for review in row.reviews.select_related("reviewer")),
+        checks_at_release_sha256=checks_sha256(),
+    )
+
+
+def _review(review: Review) -> ReceiptReview:
+    justified = len(review.comment.strip()) >= JUSTIFICATION_CHARACTERS
+    at = review.decided_at.isoformat(timespec="seconds")
+    return ReceiptReview(review.reviewer.person_id, at, review.verdict, justified)
+
+
+def _receipt(row: OutputRequest, approvers: frozenset[PersonId], log_index: int, control: DisclosureControl) -> str:
     reviews = row.reviews.select_related("reviewer").filter(verdict=Verdict.APPROVE.value)
     approvals = [(r.reviewer.person_id, r.decided_at) for r in reviews if r.reviewer.person_id in approvers]
     content = Receipt(
@@ -98,6 +135,7 @@ def _receipt(row: OutputRequest, approvers: frozenset[PersonId], log_index: int)
         log_origin=settings.ENCLAVE.log_origin,
         log_index=log_index,
         issued_at=int(datetime.now(UTC).timestamp()),
+        disclosure_control=control,
     )
     return issue(receipt_private_key(settings.ENCLAVE), content)
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
 from egress_review_house import GOOD_CSV, SMALL_CSV
 
 from egress_review.actions.release import release
+from egress_review.checks_version import checks_sha256
 from egress_review.models import OutputRequest
 from egress_review.receipt import verify
+from enclave.extracts.permit_file import parse_permit
 from enclave.keys import receipt_public_key, service_secret, token_private_key
 from enclave.portal.models import Job
 from enclave.tokens import issue
@@ -100,6 +103,27 @@ def test_a_failing_check_quarantines_until_somebody_justifies(house: Any) -> Non
     assert "needs a written justification" in answer.content.decode()
     assert ">fine</textarea>" in answer.content.decode()
     assert _decide(house, "sofia", row, "approve", JUSTIFICATION).status_code == 302
+
+
+def test_the_receipt_says_by_which_criteria_disclosure_was_controlled(house: Any) -> None:
+    house.put("justified.csv", SMALL_CSV)
+    row = _ask(house, "amelie", "justified.csv")
+    for reviewer in ("sofia", "paul"):
+        assert _decide(house, reviewer, row, "approve", JUSTIFICATION).status_code == 302
+    row = release(row.pk)
+    control = verify(row.receipt, receipt_public_key(house.settings)).disclosure_control
+    assert control is not None
+    permit = parse_permit(house.project.permit_yaml)
+    assert (control.permit_sha256, control.checks_at_release_sha256) == (row.permit_sha256, checks_sha256())
+    assert (control.minimum_count, control.file_types) == (permit.outputs.minimum_count, permit.outputs.file_types)
+    seen = Counter((finding.check, finding.severity.value) for finding in row.all_findings())
+    assert ("small-count", "blocking") in seen and control.quarantined
+    assert {(found.check, found.severity): found.number for found in control.findings} == dict(seen)
+    people = [house.people[username].person_id for username in ("sofia", "paul")]
+    assert [(review.by, review.verdict, review.justified) for review in control.reviews] == [
+        (person, "approve", True) for person in people
+    ]
+    assert JUSTIFICATION not in str(control)
 
 
 def test_requester_who_also_reviews_cannot_review_own_request(house: Any) -> None:

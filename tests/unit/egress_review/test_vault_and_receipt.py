@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import stat
+import subprocess
 import threading
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from egress_review.checks_version import checks_sha256
 from egress_review.domain.snapshots import SnapshotFile, sha256
-from egress_review.receipt import Receipt, ReceiptApproval, ReceiptError, issue, verify
+from egress_review.receipt import (
+    DisclosureControl,
+    Receipt,
+    ReceiptApproval,
+    ReceiptError,
+    ReceiptFindings,
+    ReceiptReview,
+    issue,
+    verify,
+)
 from egress_review.vault import Vault, VaultError
+from enclave.settings import REPOSITORY
 
 
 def test_stored_by_hash_write_once(tmp_path: Path) -> None:
@@ -72,11 +85,46 @@ RECEIPT = Receipt(
 )
 
 
-def test_receipt_round_trip() -> None:
+CONTROL = DisclosureControl(
+    permit_sha256="c" * 64,
+    minimum_count=11,
+    file_types=(".csv", ".png"),
+    maximum_bytes=5_000_000,
+    maximum_files=20,
+    quarantined=True,
+    findings=(ReceiptFindings("picture", "info", 3), ReceiptFindings("small-count", "blocking", 1)),
+    reviews=(ReceiptReview("u-000000000002", "2026-01-01T00:00:00+00:00", "approve", True),),
+    checks_at_release_sha256="d" * 64,
+)
+
+
+@pytest.mark.parametrize("receipt", [RECEIPT, replace(RECEIPT, disclosure_control=CONTROL)])
+def test_receipt_round_trip(receipt: Receipt) -> None:
     key = Ed25519PrivateKey.generate()
-    text = issue(key, RECEIPT)
-    assert verify(text, key.public_key()) == RECEIPT
+    text = issue(key, receipt)
+    assert verify(text, key.public_key()) == receipt
     assert jwt.get_unverified_header(text) == {"alg": "EdDSA", "typ": "enclave-release+jws"}
+
+
+def test_a_receipt_from_before_the_disclosure_control_was_in_it_still_verifies() -> None:
+    key = Ed25519PrivateKey.generate()
+    claims = {name: value for name, value in asdict(RECEIPT).items() if name != "disclosure_control"}
+    claims["iss"] = "enclave-egress-review"
+    old = jwt.encode(claims, key, algorithm="EdDSA", headers={"typ": "enclave-release+jws"})
+    assert verify(old, key.public_key()) == RECEIPT
+    for broken in (None, {}, {**asdict(CONTROL), "minimum_count": "many"}):
+        wrong = jwt.encode(
+            {**claims, "disclosure_control": broken}, key, algorithm="EdDSA", headers={"typ": "enclave-release+jws"}
+        )
+        with pytest.raises(ReceiptError, match="fields of a release receipt"):
+            verify(wrong, key.public_key())
+
+
+def test_the_version_of_the_checks_is_what_sha256sum_prints_of_them() -> None:
+    folder = REPOSITORY / "egress_review"
+    found = "find parsing sdc -name '*.py' 2>/dev/null | LC_ALL=C sort | xargs sha256sum | sha256sum"
+    printed = subprocess.run(["sh", "-c", found], cwd=folder, capture_output=True, text=True, check=True).stdout
+    assert printed.split()[0] == checks_sha256()
 
 
 def test_receipt_of_another_key_or_altered_or_another_kind() -> None:
