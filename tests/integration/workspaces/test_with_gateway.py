@@ -153,12 +153,13 @@ def test_the_panel_asks_for_checks_only_when_the_outbox_changes(workspace: tuple
 
 def test_the_panel_asks_for_a_release_and_only_with_the_xsrf_token(workspace: tuple[Any, str, Any]) -> None:
     alice, here, stand = workspace
-    body = {"files": ["ages.csv"], "title": "Ages", "context": "People by age."}
+    body = {"files": ["ages.csv"], "title": "Ages", "context": "People by age.", "follows": "r-0123456789ab"}
     known = len(stand.portal.requests)
     foreign = alice.client.post(stand.hub_url(f"{here}/enclave/release"), json=body)
     assert foreign.status_code == 403 and len(stand.portal.requests) == known
     assert alice.call("POST", f"{here}/enclave/release", json=body).json()["state"] == "submitted"
-    assert stand.portal.requests[-1]["files"] == ["ages.csv"]
+    taken = stand.portal.requests[-1]
+    assert (taken["files"], taken["follows"]) == (["ages.csv"], "r-0123456789ab")
     refused = alice.call("POST", f"{here}/enclave/release", json={**body, "files": []})
     assert refused.status_code == 502
     assert "Expected" in refused.json()["message"]
