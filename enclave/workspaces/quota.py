@@ -91,7 +91,8 @@ class DiskWatch(threading.Thread):
 
     @property
     def _told(self) -> Told:
-        return Told.HOME_GROWS if self.state in (DiskState.DEFIED, DiskState.RUNAWAY) else self._what
+        grows = self.state in (DiskState.DEFIED, DiskState.RUNAWAY)
+        return Told.HOME_GROWS if grows and self._what is HOME else self._what
 
     def run(self) -> None:
         """Look, act, rest."""

@@ -151,6 +151,16 @@ def test_kernels_end_and_then_the_workspace_each_on_record_first(tmp_path: Path,
     assert measured(60) is None and not host._kernels.is_barred
 
 
+def test_nobodys_kernels_end_for_a_shared_folder_that_grows(house: House, tmp_path: Path) -> None:
+    """A colleague may write there; the sentence stays that it is full."""
+    watch = DiskWatch((tmp_path,), tmp_path, 1, 1, what=quota.SHARED)
+    for each in (2, 2, 100):
+        house.home = each * MB
+        watch.look()
+    assert watch.state is DEFIED and "shared folder holds more" in watch.sentence
+    assert "shared folder holds more" in json.loads((tmp_path / "shared.json").read_text())["problem"]
+
+
 def test_what_the_server_writes_into_its_log_counts_as_well(
     tmp_path: Path, engine: UnsafeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
