@@ -18,12 +18,16 @@ from enclave.gateway.flightsql import (
     GetTypeInfo,
 )
 from enclave.gateway.gate import CATALOG
+from enclave.gateway.protobuf_wire import WireError
 from enclave.gateway.sql_info import sql_info_table
 from enclave.gateway.type_info import TYPE_INFO_SCHEMA, type_info_table
 
 MetadataCommand = GetCatalogs | GetSchemas | GetTables | GetTableTypes | GetSqlInfo | GetKeys | GetTypeInfo
 SCHEMA_NAME = "main"
 TABLE_TYPE = "BASE TABLE"
+_SIGN = re.compile(r"\\[%_\\]|.", re.DOTALL)
+_LONGEST_PATTERN = 1000
+"""Characters."""
 
 _CATALOGS = pa.schema([pa.field("catalog_name", pa.string(), nullable=False)])
 _SCHEMAS = pa.schema([pa.field("catalog_name", pa.string()), pa.field("db_schema_name", pa.string(), nullable=False)])
@@ -126,10 +130,27 @@ def _is_catalog(asked: str | None) -> bool:
 
 
 def _matches(pattern: str | None, name: str) -> bool:
-    """SQL LIKE with ``%``, ``_`` and ``\\`` before either, without regard to case; None matches everything."""
+    """SQL LIKE with ``%``, ``_`` and ``\\`` before either, without regard to case; None matches everything.
+
+    Steps: at most the pattern's length times the name's. A regular expression tries every way to share the name out
+    among the ``%``, and holds the interpreter's lock meanwhile. Raises WireError for a pattern nobody needs.
+    """
     if pattern is None:
         return True
-    parts = {"%": ".*", "_": "."}
-    signs = re.findall(r"\\[%_\\]|.", pattern, re.DOTALL)
-    expression = "".join(parts.get(sign, re.escape(sign[-1])) for sign in signs)
-    return re.fullmatch(expression, name, re.IGNORECASE | re.DOTALL) is not None
+    if len(pattern) > _LONGEST_PATTERN:
+        raise WireError(f"expected a pattern of at most {_LONGEST_PATTERN} characters, found {len(pattern)}")
+    signs = _SIGN.findall(pattern)
+    sign = at = after_many = retried_at = 0
+    while at < len(name):
+        found = signs[sign] if sign < len(signs) else ""
+        if found == "%":
+            sign = after_many = sign + 1
+            retried_at = at
+        elif found == "_" or found[-1:].lower() == name[at].lower():
+            sign, at = sign + 1, at + 1
+        elif after_many:  # let the last % take one character more
+            retried_at += 1
+            sign, at = after_many, retried_at
+        else:
+            return False
+    return all(found == "%" for found in signs[sign:])

@@ -14,6 +14,8 @@ from enclave.gateway.plain_arrow import plain_batch, plain_schema
 
 MAXIMUM_BYTES = 1 << 20
 _SHOWN = 1000
+_MOST_CHUNKS = 100
+"""Empty ones included: a client could go on sending those for ever."""
 
 
 def one_row(reader: Any) -> pa.RecordBatch:
@@ -21,21 +23,33 @@ def one_row(reader: Any) -> pa.RecordBatch:
 
     Raises StatementRefusedError.
     """
-    rows: list[pa.RecordBatch] = []
-    for chunk in reader:
-        rows.append(chunk.data)
-        if sum(batch.num_rows for batch in rows) > 1:
+    row = None
+    for number, chunk in enumerate(reader):
+        found = chunk.data.num_rows if chunk.data is not None else 0
+        if found > 1 or (found and row is not None) or number >= _MOST_CHUNKS:
             raise StatementRefusedError(
                 "parameters", "Expected one row of parameters, found more. Run them one by one."
             )
-    filled = [batch for batch in rows if batch.num_rows == 1]
-    if not filled:
+        row = chunk.data if found else row
+    if row is None:
         raise StatementRefusedError(
             "parameters", "Expected one row of parameters, found none. Bind a value for each ?."
         )
-    if filled[0].nbytes > MAXIMUM_BYTES:
+    _check(row)
+    return _in_microseconds(plain_batch(row, plain_schema(row.schema)))
+
+
+def _check(row: pa.RecordBatch) -> None:
+    """Nothing of it may be looked at before: an offset beyond its buffer would be read out of our own memory."""
+    try:
+        row.validate(full=True)
+    except pa.ArrowException as error:
+        raise StatementRefusedError(
+            "parameters",
+            "Expected parameters as Arrow lays them out, found offsets or values outside. Bind them again.",
+        ) from error
+    if row.nbytes > MAXIMUM_BYTES:
         raise StatementRefusedError("parameters", "Expected at most 1 MiB of parameters, found more. Bind less.")
-    return _in_microseconds(plain_batch(filled[0], plain_schema(filled[0].schema)))
 
 
 def _in_microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:

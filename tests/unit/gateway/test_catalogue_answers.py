@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from enclave.gateway.flightsql import GetKeys, GetTypeInfo, pack_any, parse_command
 from enclave.gateway.metadata import _matches, metadata_schema
-from enclave.gateway.protobuf_wire import field_int
+from enclave.gateway.protobuf_wire import WireError, field_int
 from enclave.gateway.sql_info import sql_info_table
 from enclave.gateway.type_info import TYPE_INFO_SCHEMA, type_info_table
 
@@ -63,3 +67,21 @@ def test_patterns_are_those_of_like(pattern: str | None, name: str, expected: bo
 def test_keys_are_empty_and_well_formed(kind: str, columns: int) -> None:
     assert len(metadata_schema(GetKeys(kind))) == columns
     assert isinstance(metadata_schema(GetKeys(kind)).empty_table(), pa.Table)
+
+
+@given(st.text("%_ab\\", max_size=8), st.text("ab%_", max_size=6))
+def test_patterns_match_as_a_regular_expression_would(pattern: str, name: str) -> None:
+    signs = re.findall(r"\\[%_\\]|.", pattern)
+    expression = "".join({"%": ".*", "_": "."}.get(sign, re.escape(sign[-1])) for sign in signs)
+    assert _matches(pattern, name) == (re.fullmatch(expression, name) is not None)
+
+
+@pytest.mark.parametrize("pattern", ["%" * 999 + "x", "%_" * 400 + "%x", "%a" * 400 + "x"])
+def test_no_pattern_keeps_the_front_busy(pattern: str) -> None:
+    """As a regular expression these do not end within a lifetime, and nobody else is answered meanwhile."""
+    assert not _matches(pattern, "a" * 60)
+
+
+def test_a_pattern_nobody_needs_is_refused() -> None:
+    with pytest.raises(WireError, match="at most 1000"):
+        _matches("%" * 1001, "visit")
