@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from enclave.clusters.relay import Way
-from enclave.clusters.sockets import connect_packets, connect_stream
+from enclave.clusters.sockets import connect_stream, exchange_packets
 from enclave.listening import listen_in
 
 _LARGEST = 1 << 18
@@ -60,21 +60,16 @@ class HostSocket:
 
     async def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         try:
-            answer = await asyncio.to_thread(_exchange, self._folder / "clusters.sock", json.dumps(question).encode())
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                path, asked = self._folder / "clusters.sock", json.dumps(question).encode()
+                answer = json.loads(await exchange_packets(path, asked, _LARGEST))
         except (OSError, ValueError) as error:
             raise HostAwayError("The workspace's host does not answer. Restart the workspace.") from error
+        if not isinstance(answer, dict):
+            raise HostAwayError("Expected an object from the workspace's host, found something else. Restart it.")
         if "problem" in answer:
             raise HostRefusedError(str(answer["problem"]))
         return answer
-
-
-def _exchange(path: Path, question: bytes) -> dict[str, Any]:
-    with connect_packets(path, _ANSWER_SECONDS) as connection:
-        connection.sendall(question)
-        answer = json.loads(connection.recv(_LARGEST))
-    if not isinstance(answer, dict):
-        raise ValueError("Expected an object from the workspace's host, found something else.")
-    return answer
 
 
 @dataclass

@@ -97,8 +97,8 @@ def open_network(bwrap: int) -> int:
     for child in children(bwrap):
         folder = os.open(f"/proc/{child}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with os.fdopen(os.open("stat", os.O_RDONLY, dir_fd=folder)) as stat:
-                parent = int(stat.read().rsplit(")", 1)[1].split()[1])
+            with os.fdopen(os.open("stat", os.O_RDONLY, dir_fd=folder), "rb") as stat:  # a name may be no UTF-8
+                parent = int(stat.read().rsplit(b")", 1)[1].split()[1])
             network = os.open("ns/net", os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
         finally:
             os.close(folder)
