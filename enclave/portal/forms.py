@@ -32,6 +32,7 @@ class OwnPasswordForm(ChangePasswordForm):  # type: ignore[misc]
         self.fields["oldpassword"].help_text = ""
         for name in ("oldpassword", "password1", "password2"):
             self.fields[name].widget.attrs.pop("placeholder", None)
+        self.fields["password1"].help_text = _("At least 12 characters, not like your name, and no common password.")
         if self.user.must_change_password:
             self.fields["oldpassword"].label = _("First password, as you got it")
 
