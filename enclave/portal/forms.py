@@ -127,6 +127,9 @@ class PersonForm(forms.Form):
         label=_("Roles"),
         choices=[(role, label) for role, label in ROLES.items()],
         widget=forms.CheckboxSelectMultiple,
+        help_text=_(
+            "Data steward, output checker and data-protection officer wait until a second person has confirmed them."
+        ),
     )
 
 

@@ -135,6 +135,16 @@ def test_a_role_is_added_by_two_people_and_taken_away_by_one(house: Any) -> None
     ]  # fmt: skip
 
 
+def test_a_new_account_does_not_begin_with_a_role_that_decides(house: Any) -> None:
+    form = {"username": "new-checker", "display_name": "New Checker", "roles": ["output-checker"]}
+    answer = page_words(house.logged_in("ines").post("/people/new/", form, form="/people/new/"))
+    assert "has to confirm within 24 hours" in answer and "First password" in answer
+    assert person("new-checker").roles == []
+    order = AccountOrder.objects.get(about__username="new-checker")
+    accounts.decide_account_order(person("diane"), order.pk, OrderVerb.CONFIRM)
+    assert person("new-checker").roles == ["output-checker"]
+
+
 def test_a_role_lost_a_moment_ago_counts_for_nothing(house: Any) -> None:
     one, other = made("mutual-one", Role.ADMIN, Role.AUDITOR), made("mutual-two", Role.ADMIN, Role.AUDITOR)
     accounts.remove_role(one, other.person_id, Role.ADMIN)
