@@ -19,6 +19,8 @@ from enclave.domain.people import Person, Role
 
 CONFIRMING = frozenset({Role.DATA_PROTECTION_OFFICER, Role.DATA_STEWARD})
 """Roles that decide about an admin's order."""
+DECIDING = frozenset({Role.DATA_STEWARD, Role.OUTPUT_CHECKER, Role.DATA_PROTECTION_OFFICER})
+"""Roles that decide about what others ask for: also on a new account they wait for a second person."""
 REVIEWING = frozenset({Role.ADMIN, Role.DATA_PROTECTION_OFFICER})
 """Roles that confirm somebody's access in the yearly review."""
 ORDER_LIFE = timedelta(hours=24)
@@ -82,6 +84,12 @@ def decide_order(actor: Person, about: Person, has_access: bool, kind: OrderKind
     return _first_denied(
         _decide_admin(actor), _decide_not_oneself(actor, about), _decide_possible(about, has_access, kind, role)
     )
+
+
+def roles_that_wait(wanted: frozenset[Role], maker: Person, people: Iterable[Person]) -> frozenset[Role]:
+    """Of a new account's roles those that somebody has to confirm; none while there is nobody who could."""
+    can_confirm = any(one.active and one.id != maker.id and one.roles & CONFIRMING for one in people)
+    return wanted & DECIDING if can_confirm else frozenset()
 
 
 def decide_on_order(actor: Person, order: Order, has_access: bool, verb: OrderVerb, now: datetime) -> Decision:

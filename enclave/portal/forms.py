@@ -32,6 +32,7 @@ class OwnPasswordForm(ChangePasswordForm):  # type: ignore[misc]
         self.fields["oldpassword"].help_text = ""
         for name in ("oldpassword", "password1", "password2"):
             self.fields[name].widget.attrs.pop("placeholder", None)
+        self.fields["password1"].help_text = _("At least 12 characters, not like your name, and no common password.")
         if self.user.must_change_password:
             self.fields["oldpassword"].label = _("First password, as you got it")
 
@@ -126,6 +127,9 @@ class PersonForm(forms.Form):
         label=_("Roles"),
         choices=[(role, label) for role, label in ROLES.items()],
         widget=forms.CheckboxSelectMultiple,
+        help_text=_(
+            "Data steward, output checker and data-protection officer wait until a second person has confirmed them."
+        ),
     )
 
 

@@ -208,7 +208,7 @@ OTHERS: dict[str, Label] = {
     OrderState.CONFIRMED: _("Confirmed"),
     OrderState.REFUSED: _("Turned down"),
     OrderState.EXPIRED: _("Expired after 24 hours"),
-    ReviewState.CURRENT: _("Reviewed"),
+    ReviewState.CURRENT: _("Up to date"),
     ReviewState.SOON: _("Due soon"),
     ReviewState.DUE: _("Review due"),
     ReviewState.ENDED: _("No access"),

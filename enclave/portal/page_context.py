@@ -49,7 +49,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
         "hub_url": settings.ENCLAVE.hub_url,
         "is_demo": settings.ENCLAVE.demo,
         "person": person,
-        "navigation": list(_links(request, person)) if person else [],
+        "navigation": list(_links(request, person)) if person and not person.must_change_password else [],
         "languages": settings.LANGUAGES,
     }
 

@@ -49,6 +49,11 @@ def test_admin_provisions_a_project(visit: Any) -> None:
     admin.shoot("admin-project")
     admin.portal("/people/")
     admin.shoot("admin-people")
+    admin.page.get_by_role("link", name="Access review").click()
+    row = admin.page.get_by_role("row").filter(has_text="Karim Haddad")
+    row.get_by_role("button", name="Confirm access of Karim Haddad").click()
+    expect(row.get_by_text("Adèle Garnier")).to_be_visible()
+    admin.shoot("admin-review")
 
 
 def test_revoking_a_person_stops_the_workspace_and_the_token(visit: Any) -> None:

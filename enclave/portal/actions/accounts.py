@@ -24,13 +24,14 @@ from enclave.domain.accounts import (
     decide_order,
     decide_review,
     decide_role_removal,
+    roles_that_wait,
 )
 from enclave.domain.decisions import Decision, Deny, RefusedError
 from enclave.domain.events import EventType
 from enclave.domain.people import Role
 from enclave.portal.accounts import remove_second_factor, seal, unseal
 from enclave.portal.actions.access import sync_people_file
-from enclave.portal.actions.people import end_access, first_password, sync_person
+from enclave.portal.actions.people import add_person, end_access, first_password, sync_person
 from enclave.portal.models import AccountOrder, User
 from enclave.portal.record import AuditedChange, audited_change
 from enclave.portal.rules import StateConflictError
@@ -48,6 +49,21 @@ class WithHalf:
 
     order: AccountOrder
     half: str
+
+
+def add_person_for_two(
+    actor: User, username: str, display_name: str, roles: frozenset[Role], password: str, reason: str
+) -> tuple[User, list[Role]]:
+    """A new account; its roles that decide about others are only ordered. Returns those as well.
+
+    The account comes first, on its own: if an order then fails, a role is missing, never one too many.
+    """
+    everybody = [user.as_person() for user in User.objects.filter(is_active=True)]
+    waiting = roles_that_wait(roles, actor.as_person(), everybody)
+    user = add_person(actor, username, display_name, roles - waiting, password, waiting=waiting)
+    for role in sorted(waiting):
+        order_role(actor, user.person_id, role, reason)
+    return user, sorted(waiting)
 
 
 def order_reset(actor: User, person_id: str, reason: str) -> WithHalf:

@@ -33,11 +33,13 @@ def add_person(
     roles: frozenset[Role],
     password: str,
     totp_secret: str | None = None,
+    waiting: frozenset[Role] = frozenset(),
 ) -> User:
     """A new account; ``actor`` None is an admin on the machine. Its password has to be changed before anything else.
 
     ``totp_secret`` makes a *sample person* of a demonstration or a test: password and secret are printed for everybody,
-    so neither has to be changed. A real account never gets one; its person sets the second factor up.
+    so neither has to be changed. A real account never gets one; its person sets the second factor up. ``waiting``:
+    roles that the caller orders, so that the account may begin without any.
     """
     with audited_change(actor) as change:
         if not USERNAME.fullmatch(username):
@@ -47,7 +49,7 @@ def add_person(
             )
         if User.objects.filter(username=username).exists():
             raise StateConflictError(f"The name {username} is taken. Choose another one.")
-        if not roles:
+        if not roles | waiting:
             raise RefusedError("A person needs at least one role. Choose one.")
         is_sample = totp_secret is not None
         user = User(username=username, display_name=display_name, roles=sorted(roles))

@@ -12,6 +12,7 @@ from enclave.domain.decisions import RefusedError
 from enclave.domain.people import Role
 from enclave.portal.accounts_page import access_row, order_rows
 from enclave.portal.actions import people as actions
+from enclave.portal.actions.accounts import add_person_for_two
 from enclave.portal.forms import PersonForm
 from enclave.portal.models import User
 from enclave.portal.permissions import SignedInRequest, requires
@@ -53,11 +54,15 @@ def person_new(request: SignedInRequest) -> HttpResponse:
         password, given = actions.first_password(), form.cleaned_data
         roles = frozenset(Role(role) for role in given["roles"])
         try:
-            user = actions.add_person(request.user, given["username"], given["display_name"], roles, password)
+            user, waiting = add_person_for_two(
+                request.user, given["username"], given["display_name"], roles, password, _("New account.")
+            )
         except RefusedError as refused:
             form.add_error(None, refused.reasons[0])
         else:
-            return render(request, "portal/person_created.html", {"shown": user, "password": password})
+            return render(
+                request, "portal/person_created.html", {"shown": user, "password": password, "waiting": waiting}
+            )
     status = 422 if request.method == "POST" else 200
     return render(request, "portal/person_new.html", {"form": form}, status=status)
 

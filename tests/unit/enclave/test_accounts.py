@@ -10,6 +10,7 @@ import pytest
 
 from enclave.domain.accounts import (
     CONFIRMING,
+    DECIDING,
     ORDER_LIFE,
     REVIEWING,
     STATE_POLICY,
@@ -26,6 +27,7 @@ from enclave.domain.accounts import (
     decide_review,
     decide_role_removal,
     review_state,
+    roles_that_wait,
 )
 from enclave.domain.decisions import Allow, Decision
 from enclave.domain.ids import PersonId, Username
@@ -66,6 +68,15 @@ def test_only_an_admin_orders_and_never_for_themselves(role: Role, kind: OrderKi
 def test_a_role_is_ordered_once_and_by_name() -> None:
     assert outcome(decide_order(ADMIN, ABOUT, True, K.ADD_ROLE, R.RESEARCHER)) == "state"
     assert outcome(decide_order(ADMIN, ABOUT, True, K.ADD_ROLE, None)) == "no"
+
+
+@pytest.mark.parametrize("role", R)
+def test_on_a_new_account_the_roles_that_decide_wait_for_whoever_can_confirm(role: Role) -> None:
+    maker, officer = person(2, R.ADMIN, R.DATA_STEWARD), person(3, R.DATA_PROTECTION_OFFICER)
+    wanted = frozenset({role, R.RESEARCHER})
+    assert roles_that_wait(wanted, maker, [maker, officer]) == wanted & DECIDING
+    for nobody in ([maker], [maker, replace(officer, active=False)], [maker, person(4, R.OUTPUT_CHECKER)]):
+        assert roles_that_wait(wanted, maker, nobody) == frozenset()
 
 
 @pytest.mark.parametrize(("role", "verb", "kind"), list(product(R, V, K)))
