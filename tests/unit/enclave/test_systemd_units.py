@@ -11,7 +11,7 @@ from enclave.settings import REPOSITORY
 
 UNITS = REPOSITORY / "infra" / "systemd"
 EXPOSURE = {"enclave.service": 81, "enclave-node.service": 81, "enclave-witness.service": 15}
-"""The most of 100 that ``systemd-analyze security`` may count; one that makes sandboxes and mounts as root is never low."""
+"""The most of 100 that ``systemd-analyze security`` may count; what makes sandboxes as root is never low."""
 
 
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
