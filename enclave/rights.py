@@ -43,7 +43,7 @@ WITHOUT_ROOT: tuple[Loss, ...] = (
         "control-groups",
         "no control group per workspace",
         "memory is limited per process, processes per sandbox, and use is counted from the processes. systemd can "
-        "hand groups to an account: Delegate=yes and DelegateSubgroup=enclave in the unit",
+        "hand groups to an account: infra/systemd/enclave.service",
         lambda settings: not cgroups.usable_groups(),
     ),
     Loss(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from enclave import at_rest
 from enclave.access import AccessFiles
 from enclave.clusters import obstacles
 from enclave.clusters.node_check import look_at_nodes, look_at_this_node
@@ -250,6 +251,7 @@ def _notes(settings: Settings) -> Iterator[str]:
     for found in find_unknown_variables(os.environ, Settings.model_fields):
         if not found.meant:
             yield f"{found.name} is in the environment, and nothing of Enclave reads it."
+    yield from at_rest.find_notes(settings.root)
 
 
 def _say_losses(settings: Settings) -> None:

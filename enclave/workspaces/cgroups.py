@@ -1,7 +1,7 @@
 """One memory, CPU and process limit for a whole workspace, by control groups where this account may make them.
 
 A group per workspace. Version 1: below the group this process is in, per controller. Version 2: beside it, when it is
-called ``enclave`` (systemd's ``Delegate=yes`` with ``DelegateSubgroup=enclave``: a group that hands controllers on may
+called ``enclave`` (systemd's ``Delegate=yes`` with ``infra/systemd/in-subgroup``: a group that hands controllers on may
 hold no process, and other people's groups are left alone). Where no group can be made, limits per process
 (``enclave.sandbox``) are all that holds; ``enclave doctor`` says which.
 Non-goal: making the parent usable; that is the machine's administration.
