@@ -19,8 +19,8 @@ from enclave.domain.people import Person, Role
 
 CONFIRMING = frozenset({Role.DATA_PROTECTION_OFFICER, Role.DATA_STEWARD})
 """Roles that decide about an admin's order."""
-DECIDING = frozenset({Role.DATA_STEWARD, Role.OUTPUT_CHECKER, Role.DATA_PROTECTION_OFFICER})
-"""Roles that decide about what others ask for: also on a new account they wait for a second person."""
+CONTROLLING = CONFIRMING | {Role.OUTPUT_CHECKER, Role.AUDITOR}
+"""Roles that decide about others or watch over them: also on a new account they wait for a second person."""
 REVIEWING = frozenset({Role.ADMIN, Role.DATA_PROTECTION_OFFICER})
 """Roles that confirm somebody's access in the yearly review."""
 ORDER_LIFE = timedelta(hours=24)
@@ -89,7 +89,7 @@ def decide_order(actor: Person, about: Person, has_access: bool, kind: OrderKind
 def roles_that_wait(wanted: frozenset[Role], maker: Person, people: Iterable[Person]) -> frozenset[Role]:
     """Of a new account's roles those that somebody has to confirm; none while there is nobody who could."""
     can_confirm = any(one.active and one.id != maker.id and one.roles & CONFIRMING for one in people)
-    return wanted & DECIDING if can_confirm else frozenset()
+    return wanted & CONTROLLING if can_confirm else frozenset()
 
 
 def decide_on_order(actor: Person, order: Order, has_access: bool, verb: OrderVerb, now: datetime) -> Decision:

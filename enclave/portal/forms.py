@@ -127,9 +127,7 @@ class PersonForm(forms.Form):
         label=_("Roles"),
         choices=[(role, label) for role, label in ROLES.items()],
         widget=forms.CheckboxSelectMultiple,
-        help_text=_(
-            "Data steward, output checker and data-protection officer wait until a second person has confirmed them."
-        ),
+        help_text=_("All roles but researcher and admin wait until a second person has confirmed them."),
     )
 
 

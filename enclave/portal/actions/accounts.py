@@ -54,7 +54,7 @@ class WithHalf:
 def add_person_for_two(
     actor: User, username: str, display_name: str, roles: frozenset[Role], password: str, reason: str
 ) -> tuple[User, list[Role]]:
-    """A new account; its roles that decide about others are only ordered. Returns those as well.
+    """A new account; its roles of control (``CONTROLLING``) are only ordered. Returns those as well.
 
     The account comes first, on its own: if an order then fails, a role is missing, never one too many.
     """

@@ -273,9 +273,9 @@ def test_admins_do_not_decide_about_themselves(house: Any) -> None:
 
 def test_an_admin_adds_a_person_who_gets_a_password_once(house: Any) -> None:
     ines = house.logged_in("ines")
-    form = {"username": "fresh-one", "display_name": "Fresh One", "roles": ["researcher", "auditor"]}
+    form = {"username": "fresh-one", "display_name": "Fresh One", "roles": ["researcher", "admin"]}
     assert "First password" in page_words(ines.post("/people/new/", form, form="/people/new/"))
-    assert person("fresh-one").roles == ["auditor", "researcher"]
+    assert person("fresh-one").roles == ["admin", "researcher"]
     assert person("fresh-one").must_change_password
     again = ines.post("/people/new/", form, form="/people/new/")
     assert again.status_code == 422

@@ -10,7 +10,7 @@ import pytest
 
 from enclave.domain.accounts import (
     CONFIRMING,
-    DECIDING,
+    CONTROLLING,
     ORDER_LIFE,
     REVIEWING,
     STATE_POLICY,
@@ -71,10 +71,10 @@ def test_a_role_is_ordered_once_and_by_name() -> None:
 
 
 @pytest.mark.parametrize("role", R)
-def test_on_a_new_account_the_roles_that_decide_wait_for_whoever_can_confirm(role: Role) -> None:
+def test_on_a_new_account_the_roles_of_control_wait_for_whoever_can_confirm(role: Role) -> None:
     maker, officer = person(2, R.ADMIN, R.DATA_STEWARD), person(3, R.DATA_PROTECTION_OFFICER)
     wanted = frozenset({role, R.RESEARCHER})
-    assert roles_that_wait(wanted, maker, [maker, officer]) == wanted & DECIDING
+    assert roles_that_wait(wanted, maker, [maker, officer]) == wanted & CONTROLLING
     for nobody in ([maker], [maker, replace(officer, active=False)], [maker, person(4, R.OUTPUT_CHECKER)]):
         assert roles_that_wait(wanted, maker, nobody) == frozenset()
 
