@@ -68,14 +68,14 @@ class SettingsFile(TomlConfigSettingsSource):
     """
 
     def __init__(self, settings_class: type[BaseSettings], file: Path, *, is_named: bool) -> None:
+        self._file = file.absolute()
         if is_named and not file.is_file():
             raise RefusedError(
-                f"Expected the settings in {file}, which ENCLAVE_CONFIG names, found no file there. Correct the path, "
-                "or unset ENCLAVE_CONFIG."
+                f"Expected the settings in {self._file}, which ENCLAVE_CONFIG names, found no file there. Correct the "
+                "path, or unset ENCLAVE_CONFIG."
             )
-        self._file = file
         super().__init__(settings_class, toml_file=file)
-        check_names(file, self.toml_data, settings_class.model_fields)
+        check_names(self._file, self.toml_data, settings_class.model_fields)
 
     def _read_file(self, file_path: Any) -> dict[str, Any]:
         try:

@@ -34,7 +34,8 @@ def sealed_log(prepared_log):
 
 
 def payload_files(log):
-    return sorted((log.state_dir / "payloads").iterdir())
+    # not what is being written: a copy has another name, .….tmp, until it is whole
+    return sorted((log.state_dir / "payloads").glob("[0-9]*"))
 
 
 def check_all_there(log):
