@@ -28,6 +28,7 @@ _load("enclave_gateway_stand", _WORKSPACES / "gateway_stand.py")
 _load("enclave_gateway_stack", _WORKSPACES.parent / "gateway" / "stack.py")
 _load("enclave_hostile_stand", Path(__file__).parent / "hostile_stand.py")
 _STAND = _load("enclave_cluster_stand", Path(__file__).parent / "cluster_stand.py")
+_load("enclave_cluster_cells", Path(__file__).parent / "cluster_cells.py")
 _load("enclave_node_stand", Path(__file__).parent / "node_stand.py")
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from enclave_cluster_cells import ALL, ATTACK, BESIDE, COMPUTES, EVERYWHERE  # type: ignore[import-not-found]
 from enclave_gateway_stand import PERSON, PROJECT  # type: ignore[import-not-found]
 from enclave_node_stand import (  # type: ignore[import-not-found]
     HOME,
@@ -33,50 +34,6 @@ from enclave_test_stand import is_alive, wait_for  # type: ignore[import-not-fou
 from enclave.metering.ledger import Ledger
 from enclave.processes import accepts_connections
 from enclave.workspaces import cgroups
-
-ALL = """
-import os, socket
-from enclave_client import dask as enclave_dask, sql
-counted = sql('SELECT ward, count(*) AS n FROM stay GROUP BY ward ORDER BY ward').arrow().to_pylist()
-client = enclave_dask.client(3)
-client.wait_for_workers(3, timeout=120)
-def found():
-    return sorted(client.scheduler_info(n_workers=-1)['workers'])
-print(found())
-here, far, third = everywhere = found()
-"""
-COMPUTES = """
-def make(n):
-    import numpy
-    return numpy.full(1_000_000, n)
-def add(*arrays):
-    return int(sum(array.sum() for array in arrays))
-made = [client.submit(make, n, workers=[everywhere[n % 3]]) for n in range(6)]
-print([client.submit(add, *made, workers=[at]).result() for at in everywhere])
-def read():
-    from enclave_client import dask as enclave_dask, sql
-    frame = enclave_dask.table('stay', parts=2).compute(scheduler='synchronous')
-    return sql('SELECT count(*) AS n FROM stay').arrow().to_pylist()[0]['n'], dict(frame.groupby('ward').size())
-rows, wards = client.submit(read, workers=[far]).result()
-print(rows == sum(row['n'] for row in counted), wards == {row['ward']: row['n'] for row in counted})
-"""
-EVERYWHERE = [f"tls://127.0.{part}.1:8800" for part in range(3)]
-ATTACK = """
-def look(targets):
-    import os, socket
-    reached = []
-    for family, address in targets:
-        try:
-            with socket.socket(family) as probe:
-                probe.settimeout(5)
-                probe.connect(tuple(address) if isinstance(address, list) else address)
-                reached.append(address)
-        except (OSError, ValueError):
-            pass
-    links, seen = [name for _, name in socket.if_nameindex()], sorted(os.listdir('/run/enclave'))
-    return links, reached, seen, os.path.exists('/home/researcher')
-print(client.submit(look, TARGETS, workers=[far]).result())
-"""
 
 
 @pytest.fixture(scope="module")
@@ -114,19 +71,6 @@ def test_she_computes_on_both_machines_and_is_recorded(stand: Any, kernel: str) 
     wait_for(lambda: len(of_workers()) >= 3, "the records of her worker's queries")
     assert {(e["actor"], e["workspace"]) for e in of_workers()} == {(PERSON, stand.workspace)}
     assert stand.events("token:refused") == [] and stand.events("cluster:refused") == []
-
-
-BESIDE = """
-from enclave_client import dask as enclave_dask
-client = enclave_dask.client(2)
-client.wait_for_workers(2, timeout=120)
-def look():
-    import os
-    from enclave_client import sql
-    return sql('SELECT count(*) AS n FROM stay').arrow().to_pylist()[0]['n'], os.path.exists('/tmp/hers')
-*_, there = sorted(client.scheduler_info(n_workers=-1)['workers'])
-print(there, *client.submit(look, workers=[there]).result())
-"""
 
 
 def test_somebody_else_computes_on_the_same_node_and_they_do_not_meet(stand: Any, kernel: str) -> None:

@@ -23,10 +23,8 @@ from audit.client import AuditUnavailable
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
 from enclave.domain.people import Role
-from enclave.domain.source_outline import OutlinedColumn, OutlinedTable
 from enclave.keys import oidc_client_secret, token_public_key
 from enclave.portal.actions import people, projects, workspaces
-from enclave.portal.actions.datasets import put_in_catalogue
 from enclave.portal.machine import issue_token
 from enclave.portal.middleware import ErrorPages
 from enclave.portal.models import Project, User, WorkspaceSession
@@ -285,20 +283,3 @@ def test_the_manifest_of_an_active_project_is_on_its_page(house: Any) -> None:
     page = house.logged_in("karim").words("/projects/work-eight/")
     for words in ("2,411 people", "283", "birth_datetime", "note", "1" * 64):
         assert words in page
-
-
-def test_the_catalogue_is_shown_to_people_with_an_account(house: Any) -> None:
-    stay = OutlinedTable("stay", (OutlinedColumn("person_id", "BIGINT"), OutlinedColumn("came", "DATE")))
-    put_in_catalogue("hip-registry", "2026-2", "Fractures of the hip since 2010", "postgresql", (stay,))
-    karim = house.logged_in("karim")
-    page = karim.words("/datasets/")
-    assert all(words in page for words in ("hip-registry", "2026-2", "Fractures of the hip since 2010"))
-    page = karim.words("/datasets/hip-registry/2026-2/")
-    assert all(words in page for words in ("1 table", "stay", "2 columns", "person_id", "BIGINT", "came", "DATE"))
-    draft = karim.get("/datasets/hip-registry/2026-2/permit.yaml")
-    assert draft.headers["content-disposition"] == 'attachment; filename="hip-registry-permit.yaml"'
-    assert "#      came: shift-date  # DATE" in draft.text
-    assert karim.get("/datasets/hip-registry/2027-1/").status_code == 404
-    assert house.browser().get("/datasets/hip-registry/2026-2/").headers["location"].startswith("/accounts/login/")
-    assert house.events(EventType.DATASET_REGISTERED)[-1]["subject"] == "hip-registry@2026-2"
-    assert house.browser().get("/datasets/").headers["location"].startswith("/accounts/login/")

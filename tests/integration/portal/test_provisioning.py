@@ -15,7 +15,9 @@ import pytest
 
 from enclave.domain.decisions import RefusedError
 from enclave.domain.events import EventType
+from enclave.domain.source_outline import OutlinedColumn, OutlinedTable
 from enclave.extracts.producer import read_dataset
+from enclave.portal.actions.datasets import put_in_catalogue
 from enclave.portal.models import Dataset, User
 from enclave.portal.provision_datasets import register_source
 
@@ -116,3 +118,20 @@ def test_what_is_refused_is_recorded_and_changes_nothing(house: Any, warehouse: 
     assert len(house.events(EventType.ACTION_REFUSED)) == before + 1
     assert not Dataset.objects.filter(name=bad.name).exists()
     assert not (house.settings.producer_dir / "datasets" / f"{bad.name}.yaml").exists()
+
+
+def test_the_catalogue_is_shown_to_people_with_an_account(house: Any) -> None:
+    stay = OutlinedTable("stay", (OutlinedColumn("person_id", "BIGINT"), OutlinedColumn("came", "DATE")))
+    put_in_catalogue("hip-registry", "2026-2", "Fractures of the hip since 2010", "postgresql", (stay,))
+    karim = house.logged_in("karim")
+    page = karim.words("/datasets/")
+    assert all(words in page for words in ("hip-registry", "2026-2", "Fractures of the hip since 2010"))
+    page = karim.words("/datasets/hip-registry/2026-2/")
+    assert all(words in page for words in ("1 table", "stay", "2 columns", "person_id", "BIGINT", "came", "DATE"))
+    draft = karim.get("/datasets/hip-registry/2026-2/permit.yaml")
+    assert draft.headers["content-disposition"] == 'attachment; filename="hip-registry-permit.yaml"'
+    assert "#      came: shift-date  # DATE" in draft.text
+    assert karim.get("/datasets/hip-registry/2027-1/").status_code == 404
+    assert house.browser().get("/datasets/hip-registry/2026-2/").headers["location"].startswith("/accounts/login/")
+    assert house.events(EventType.DATASET_REGISTERED)[-1]["subject"] == "hip-registry@2026-2"
+    assert house.browser().get("/datasets/").headers["location"].startswith("/accounts/login/")
