@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from enclave_test_waiting import wait_for  # type: ignore[import-not-found]
 from playwright.sync_api import expect
 
 
@@ -24,7 +25,7 @@ def test_steward(visit: Any) -> None:
         visitor.page.get_by_role("link", name="Small table").first.click()
         expect(visitor.page.get_by_text("first-distribution.csv").first).to_be_visible()
         expect(visitor.page.locator("table").first).to_be_visible()
-        expect(visitor.page.locator("#queries tr.is-small", has_text="person.person_id").first).to_be_visible()
+        _see_the_small_group(visitor.page)
         visitor.shoot(f"{name}-review")
         visitor.page.get_by_label("Comment").or_(visitor.page.get_by_label("Justification or reason")).fill(
             "Groups are large enough and the counts are of distinct people."
@@ -97,6 +98,13 @@ def test_nobody_approves_their_own_request(visit: Any) -> None:
     expect(requester.page.get_by_role("button", name="Approve exactly these files")).to_have_count(0)
     shown = requester.enclave.command("audit", "show", requester.enclave.info["log_dir"], "--json")
     assert "output-request:refused" in shown.stdout or "action:refused" in shown.stdout
+
+
+def _see_the_small_group(page: Any) -> None:
+    """What is in the log is published about a second later."""
+    small = page.locator("#queries tr.is-small", has_text="person.person_id")
+    wait_for(lambda: small.count() or page.reload() is None, "the query in the published log")
+    expect(small.first).to_be_visible()
 
 
 def _look_at_three_people(requester: Any) -> None:
